@@ -1,0 +1,62 @@
+# Every target sets up what it needs by itself: .venv with the versions in constraints.txt, and
+# the few Debian packages that something needs (named when they cannot be installed).
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/.headframe-ready
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help setup demo check test bench mutate clean
+
+help:
+	@printf '%s\n' \
+	  'make demo    drive a simulated machine in the browser (ARGS="--driver scripted --seconds 60")' \
+	  'make test    all tests (ARGS="tests/ops -k broker" for some)' \
+	  'make check   format, lint, types, imports' \
+	  'make bench   all benchmarks (ARGS=--quick for short runs)' \
+	  'make mutate  mutation tests of the parts that keep people safe (ARGS=gate for one)' \
+	  'make clean   remove the virtual environment and caches'
+
+$(READY): pyproject.toml constraints.txt .ci/needs
+	@PYTHON="$(PYTHON)" .ci/needs "$(PYTHON)=python3" py:ensurepip=python3-venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'headframe: needs Python 3.11 or newer; say which with make PYTHON=python3.12' >&2; exit 1; }
+	@.ci/needs libGL.so.1=libgl1 libgthread-2.0.so.0=libglib2.0-0
+	@echo 'headframe: setting up .venv, once, with about 400 MB of packages' >&2
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
+	  $(BIN)/python -m pip install --no-input --progress-bar off -c constraints.txt -e '.[dev]' >&2
+	@touch $@
+
+setup: $(READY)
+
+demo: $(READY)
+	@$(BIN)/headframe demo $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m vehicle_agent.describe --check
+	$(BIN)/python -m tests.trace --check
+
+test: $(READY)
+	@.ci/needs chromium=chromium
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY)
+	@for file in benchmarks/[a-z]*.py; do \
+	  name=$$(basename $$file .py); \
+	  [ $$name = common ] || $(BIN)/python -m benchmarks.$$name $(ARGS); \
+	done
+
+mutate: $(READY)
+	$(BIN)/python -m tests.mutation $(ARGS)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

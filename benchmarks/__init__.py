@@ -1,0 +1,1 @@
+"""Measurements beside the peer, as distributions, in one common form."""

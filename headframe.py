@@ -1,0 +1,127 @@
+"""The one command line of Headframe; each command hands over to the part that does the work."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+USAGE_ERROR = 2
+
+app = typer.Typer(
+    help="Open remote-driving stack for mining and agricultural machines.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="settings file (TOML)")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+
+class Driver(StrEnum):
+    """Who drives in the demo."""
+
+    HUMAN = "human"
+    SCRIPTED = "scripted"
+
+
+@app.command()
+def demo(
+    machine: Annotated[str, typer.Option(help="name in configs/machines, or a file")] = (
+        "ug_truck_60t"
+    ),
+    site: Annotated[str, typer.Option(help="name in configs/sites, or a file")] = "mine_drift",
+    driver: Annotated[Driver, typer.Option(help="who drives")] = Driver.HUMAN,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1.0, help="end after this time; scripted: time of driving, default 60"),
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="open no browser")] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="port of the page; 0 takes a free one")
+    ] = 8700,
+    as_json: JsonOption = False,
+) -> None:
+    """Drive a simulated machine from a simulated cockpit, all on this computer."""
+    from sim.demo import DemoOptions, run
+
+    options = DemoOptions(
+        machine=machine,
+        site=site,
+        scripted=driver is Driver.SCRIPTED,
+        seconds=seconds,
+        port=port,
+        browser=not no_browser,
+        as_json=as_json,
+    )
+    raise typer.Exit(run(options))
+
+
+@app.command()
+def agent(config: ConfigOption) -> None:
+    """Run the machine's side: guardian, link and media."""
+    from vehicle_agent.shell.agent import main
+
+    raise typer.Exit(main(["--config", str(config)]))
+
+
+@app.command()
+def console(config: ConfigOption) -> None:
+    """Run the cockpit's side and serve its page on this computer."""
+    from operator_console.shell.web import main
+
+    raise typer.Exit(main(config))
+
+
+@app.command()
+def broker(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 1883,
+) -> None:
+    """Run the embedded MQTT broker, for trials on one computer."""
+    from vehicle_agent.shell.broker import run
+
+    run(port=port)
+
+
+@app.command()
+def doctor(
+    config: Annotated[
+        Path | None, typer.Option("--config", help="also check what this agent file names")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="the page's port")] = 8700,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this computer: what is missing, and what to do about it."""
+    from vehicle_agent.shell.doctor import run
+
+    raise typer.Exit(run(config, port, as_json))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line: 0, 1 for an error (one line on stderr), 2 for wrong usage."""
+    try:
+        code = app(args=arguments, prog_name="headframe", standalone_mode=False)
+    except typer.TyperException as error:
+        hint = "; see headframe --help" if error.exit_code == USAGE_ERROR else ""
+        _complain(error.format_message().rstrip(".") + hint)
+        return error.exit_code
+    except typer.Abort:
+        return 130
+    except (OSError, RuntimeError, ValueError) as error:
+        _complain(str(error))
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _complain(text: str) -> None:
+    line = " ".join(text.split()) or "failed without a word"
+    sys.stderr.write(f"headframe: {line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

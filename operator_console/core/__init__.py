@@ -1,0 +1,1 @@
+"""The console's decisions: pure, with the time as an argument."""

@@ -1,0 +1,227 @@
+"""How old everything is: the vehicle's clock seen from here, picture age, loop time, rates.
+
+The offset comes from the exchanges of lowest round trip, as NTP's clock filter takes it
+(RFC 5905, section 10). A state says which command it had accepted last and how long that one
+had waited, so that both directions are timed by traffic that flows anyway.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+SENT_KEPT = 256
+"""Commands whose send time is remembered: 5 s at 50 Hz."""
+
+EXCHANGE_WINDOW_NS = 20_000_000_000
+"""Exchanges older than this no longer speak for the offset (50 ppm drift gives 1 ms in 20 s)."""
+
+RATE_WINDOW_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One command out, one state back.
+
+    Attributes:
+        at_ns: console time of the state's arrival.
+        rtt_us: round trip without the wait at the vehicle.
+        offset_us: vehicle clock minus console clock.
+    """
+
+    at_ns: int
+    rtt_us: int
+    offset_us: int
+
+
+class VehicleClock:
+    """Estimates the vehicle's monotonic clock from commands sent and states received."""
+
+    def __init__(self) -> None:
+        self._sent_ns: OrderedDict[int, int] = OrderedDict()
+        self._exchanges: deque[Exchange] = deque()
+        self._floor: deque[tuple[int, int]] = deque()
+        self.rtt_us: int | None = None
+
+    def reset(self) -> None:
+        """Forget everything: the vehicle booted or the lease changed."""
+        self._sent_ns.clear()
+        self._exchanges.clear()
+        self._floor.clear()
+        self.rtt_us = None
+
+    def sent(self, sequence: int, now_ns: int) -> None:
+        """Note when command ``sequence`` left."""
+        self._sent_ns[sequence] = now_ns
+        while len(self._sent_ns) > SENT_KEPT:
+            self._sent_ns.popitem(last=False)
+
+    def state_seen(
+        self, stamp_us: int, accepted_sequence: int | None, held_us: int | None, now_ns: int
+    ) -> None:
+        """Take in a state frame.
+
+        Args:
+            stamp_us: vehicle clock when the state was stamped.
+            accepted_sequence: of the newest command it had accepted, None for none.
+            held_us: how long that command had waited by then.
+            now_ns: console clock at arrival.
+        """
+        self._note_floor(stamp_us, now_ns)
+        if accepted_sequence is None or held_us is None or held_us < 0:
+            return
+        sent_ns = self._sent_ns.get(accepted_sequence)
+        if sent_ns is None:
+            return
+        rtt_us = (now_ns - sent_ns) // 1000 - held_us
+        if rtt_us < 0:
+            return
+        self.rtt_us = rtt_us
+        uplink_side = (stamp_us - held_us) - sent_ns // 1000
+        downlink_side = stamp_us - now_ns // 1000
+        exchange = Exchange(now_ns, rtt_us, (uplink_side + downlink_side) // 2)
+        while self._exchanges and self._exchanges[-1].rtt_us >= rtt_us:
+            self._exchanges.pop()
+        self._exchanges.append(exchange)
+        self._drop_old(now_ns)
+
+    def _note_floor(self, stamp_us: int, now_ns: int) -> None:
+        lower_bound = stamp_us - now_ns // 1000
+        while self._floor and self._floor[-1][1] <= lower_bound:
+            self._floor.pop()
+        self._floor.append((now_ns, lower_bound))
+        while self._floor[0][0] < now_ns - EXCHANGE_WINDOW_NS:
+            self._floor.popleft()
+
+    def _drop_old(self, now_ns: int) -> None:
+        while len(self._exchanges) > 1 and self._exchanges[0].at_ns < now_ns - EXCHANGE_WINDOW_NS:
+            self._exchanges.popleft()
+
+    @property
+    def offset_us(self) -> int | None:
+        """Vehicle clock minus console clock, None before the first exchange."""
+        return self._exchanges[0].offset_us if self._exchanges else None
+
+    @property
+    def floor_us(self) -> int | None:
+        """Lower bound of the offset from one-way arrivals, None before the first state."""
+        return self._floor[0][1] if self._floor else None
+
+    def now_us(self, now_ns: int) -> int | None:
+        """The vehicle's clock now, in µs; None before the first exchange."""
+        return None if self.offset_us is None else now_ns // 1000 + self.offset_us
+
+    def age_ms(self, vehicle_stamp_us: int, now_ns: int) -> float | None:
+        """Age of something the vehicle stamped, in ms, never negative; None when unknown."""
+        now_us = self.now_us(now_ns)
+        return None if now_us is None else max(0.0, (now_us - vehicle_stamp_us) / 1000)
+
+    def least_age_ms(self, vehicle_stamp_us: int, now_ns: int) -> float | None:
+        """Lower bound of that age, known as soon as any state has arrived."""
+        if self.floor_us is None:
+            return None
+        return max(0.0, (now_ns // 1000 + self.floor_us - vehicle_stamp_us) / 1000)
+
+
+class RateMeter:
+    """Counts events over the last second."""
+
+    def __init__(self) -> None:
+        self._times_ns: deque[int] = deque(maxlen=512)
+
+    def note(self, now_ns: int) -> None:
+        """Count one event."""
+        self._times_ns.append(now_ns)
+
+    def rate_hz(self, now_ns: int) -> float:
+        """Events in the last second."""
+        while self._times_ns and self._times_ns[0] <= now_ns - RATE_WINDOW_NS:
+            self._times_ns.popleft()
+        return float(len(self._times_ns))
+
+
+VIEW_SILENT_NS = 250_000_000
+"""A page that has not painted for this long shows nothing (rule 4)."""
+
+STAMP_MAX_US = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the driver's page said it shows.
+
+    Attributes:
+        camera: id of the main view.
+        frame: 24-bit frame counter read from the picture.
+        capture_us: vehicle clock when that picture was taken; 0 when unknown.
+        visible: the page is on a screen.
+        focused: the page has the keyboard.
+        fps: presented pictures per second.
+    """
+
+    camera: int
+    frame: int
+    capture_us: int
+    visible: bool
+    focused: bool
+    fps: float
+
+
+def read_view(data: dict[str, object]) -> View | None:
+    """Return the view in a page's message, None when a field is missing or out of range."""
+    camera, frame, capture_us = data.get("camera"), data.get("frame"), data.get("capture_us")
+    visible, focused, fps = data.get("visible"), data.get("focused"), data.get("fps")
+    for value, high in ((camera, 255), (frame, (1 << 24) - 1), (capture_us, STAMP_MAX_US)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= high:
+            return None
+    if not isinstance(visible, bool) or not isinstance(focused, bool):
+        return None
+    if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 <= fps <= 1000:
+        return None
+    assert isinstance(camera, int)
+    assert isinstance(frame, int)
+    assert isinstance(capture_us, int)
+    return View(camera, frame, capture_us, visible, focused, float(fps))
+
+
+class ViewSlot:
+    """Holds what is on the driver's screen and tells whether that screen lives."""
+
+    def __init__(self) -> None:
+        self.newest: View | None = None
+        self._received_ns = 0
+
+    def offer(self, data: dict[str, object], now_ns: int) -> bool:
+        """Take a page's message; return whether it counted.
+
+        A capture stamp may stand still (a frozen picture) but never goes back within one
+        camera: an older picture than the one before is not put into force.
+        """
+        view = read_view(data)
+        if view is None:
+            return False
+        before = self.newest
+        same_camera = before is not None and before.camera == view.camera
+        if same_camera and before is not None and view.capture_us < before.capture_us:
+            return False
+        self.newest, self._received_ns = view, now_ns
+        return True
+
+    def clear(self) -> None:
+        """The page left or the vehicle booted: nothing is on a screen."""
+        self.newest = None
+
+    def silence_ms(self, now_ns: int) -> float | None:
+        """Time since the page last painted, None when it never did."""
+        return None if self.newest is None else (now_ns - self._received_ns) / 1e6
+
+    def display_ok(self, now_ns: int) -> bool:
+        """The page paints, is visible, and shows a picture whose capture stamp is known.
+
+        How old that picture is, the machine judges by its own clock: the stamp travels in
+        every command, and a frozen picture is told apart from a dead screen.
+        """
+        view = self.newest
+        if view is None or not view.visible or view.capture_us == 0:
+            return False
+        return now_ns - self._received_ns <= VIEW_SILENT_NS

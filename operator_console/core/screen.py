@@ -1,0 +1,194 @@
+"""What the page shows, put together from one session: plain JSON values, unknown is None."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from operator_console.core.alerts import (
+    Situation,
+    catalogue_message,
+    explanation,
+    next_step,
+    standing_message,
+)
+from operator_console.core.engagement import (
+    LATCHED_MODES,
+    MOVABLE_MODES,
+)
+from operator_console.core.session import ConsoleSession
+from operator_console.core.steps import to_do
+from protocol.messages import Outcome, Role
+from protocol.state import VehicleMode
+
+
+def situation_of(session: ConsoleSession, now_ns: int) -> Situation:
+    """Return everything that the choice of words depends on."""
+    state = session.heard.state if session.heard and session.state_known(now_ns) else None
+    driver = session.inputs.current(now_ns)
+    pending = session.stops.pending
+    return Situation(
+        engagement=session.engagement(now_ns),
+        broker_up=session.broker_up,
+        state_known=state is not None,
+        mode=session.mode(now_ns),
+        warning_ms=None if state is None else state.warning_ms,
+        lease_lost=session.lease_lost,
+        cause=None if state is None else state.cause,
+        stop_unconfirmed=pending is not None and pending.unconfirmed(now_ns),
+        input_ok=driver is not None,
+        input_barred=not session.simulated,
+        display_ok=session.on_screen(now_ns).ok,
+        picture_seen=session.view.newest is not None,
+        must_release=session.gate.must_release,
+        held=driver is not None and driver.enable,
+        estop="unknown" if state is None else state.estop,
+        blockers=() if state is None else state.blockers,
+        neutral=driver is not None and driver.neutral,
+        gear=None if driver is None else driver.gear,
+        park=None if driver is None else driver.park,
+        not_neutral=() if driver is None else driver.not_neutral,
+        holder=session.other_holder(),
+        queued=session.requests.queued,
+        waiting=session.waiting,
+        takes_over=session.taken_over,
+        let_go=session.enable_watch.last,
+    )
+
+
+def may(session: ConsoleSession, now_ns: int) -> tuple[str, ...]:
+    """Return the actions whose buttons make sense now; the machine decides on each again."""
+    if not session.broker_up or not session.state_known(now_ns):
+        return ()
+    mode, stands = session.mode(now_ns), session.stands(now_ns)
+    leased = session.lease is not None
+    free = not leased and session.requests.asked is None and mode is not VehicleMode.STOPPING
+    at_rest = mode not in MOVABLE_MODES | {VehicleMode.STOPPING} or stands
+    makes_sense = {
+        "lease": free,
+        "take_over": free and session.role is Role.SUPERVISOR,
+        "reset": leased and mode in LATCHED_MODES,
+        "arm": leased and mode is VehicleMode.LEASED,
+        "release": leased and at_rest,
+        "offer": leased and at_rest and session.waiting is not None,
+    }
+    return tuple(action for action, sense in makes_sense.items() if sense)
+
+
+def snapshot(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
+    """Return the ``state`` message for the page."""
+    heard = session.heard
+    return {
+        "t": "state",
+        "vehicle": None if heard is None else heard.state.model_dump(mode="json"),
+        "state_age_ms": None if heard is None else (now_ns - heard.at_ns) / 1e6,
+        "state_max_age_ms": session.state_max_age_ns() / 1e6,
+        "console": console_part(session, now_ns),
+    }
+
+
+def console_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
+    """Return what the console itself knows: lease, link, picture, stop, words."""
+    situation = situation_of(session, now_ns)
+    message, step = standing_message(situation), next_step(situation)
+    why = explanation(situation)
+    state = session.heard.state if session.heard and situation.state_known else None
+    return {
+        "engagement": situation.engagement,
+        "broker_up": session.broker_up,
+        "input_barred": not session.simulated,
+        "lease": None if session.lease is None else {"epoch": session.lease.epoch},
+        "holder": None if session.authority is None else session.authority.holder,
+        "waiting": session.waiting,
+        "may": list(may(session, now_ns)),
+        "may_take_over": session.role is Role.SUPERVISOR,
+        "refused": dict(session.refused) | dict(session.inputs.refused),
+        "input": _input_part(session, now_ns),
+        "answer": _answer_part(session, now_ns),
+        "stop": _stop_part(session, now_ns),
+        "message": None if message is None else asdict(message),
+        "why": None if why is None else asdict(why),
+        "cause": _words(None if state is None else state.cause),
+        "blockers": [_to_do(situation, event) for event in situation.blockers],
+        "step": None if step is None else asdict(step),
+        **_link_part(session, now_ns),
+    }
+
+
+def _link_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
+    screen, clock = session.on_screen(now_ns), session.clock
+    least = clock.least_age_ms(screen.capture_us, now_ns) if screen.capture_us else None
+    vehicle_us = clock.now_us(now_ns)
+    floor_us = None if clock.floor_us is None else now_ns // 1000 + clock.floor_us
+    return {
+        "vehicle_now_us": floor_us if vehicle_us is None else vehicle_us,
+        "input_gaps": session.inputs.gaps,
+        "input_gap_longest_ms": session.inputs.longest_gap_ms,
+        "command_rate_hz": session.command_rate.rate_hz(now_ns),
+        "state_rate_hz": session.state_rate.rate_hz(now_ns),
+        "view_rate_hz": session.view_rate.rate_hz(now_ns),
+        "rtt_ms": None if clock.rtt_us is None else clock.rtt_us / 1000,
+        "view_age_ms": session.view.silence_ms(now_ns),
+        "picture_age_ms": least if screen.age_ms is None else screen.age_ms,
+        "picture_age_is_least": vehicle_us is None,
+        "display_ok": screen.ok,
+    }
+
+
+def _input_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
+    driver = session.inputs.current(now_ns)
+    return {
+        "ok": driver is not None,
+        "age_ms": session.inputs.age_ms(now_ns),
+        "steer": None if driver is None else driver.steer,
+        "throttle": None if driver is None else driver.throttle,
+        "brake": None if driver is None else driver.brake,
+        "gear": None if driver is None else driver.gear,
+        "park": None if driver is None else driver.park,
+        "horn": driver is not None and driver.horn,
+        "lights": driver is not None and driver.lights,
+        "implement": None if driver is None else driver.implement,
+        "held": driver is not None and driver.enable,
+        "enable_sent": session.enable_sent,
+        "must_release": session.gate.must_release,
+    }
+
+
+ANSWER_SHOWN_NS = 6_000_000_000
+"""How long the answer to a request stays on the screen."""
+
+
+def _answer_part(session: ConsoleSession, now_ns: int) -> dict[str, Any] | None:
+    answer = session.requests.answer
+    if answer is None:
+        return None
+    queued = answer.outcome == Outcome.QUEUED
+    if not session.requests.queued and (queued or now_ns - answer.at_ns > ANSWER_SHOWN_NS):
+        return None
+    return {
+        "kind": answer.kind,
+        "outcome": answer.outcome,
+        "reason": answer.reason,
+        "holder": session.other_holder(),
+        "words": _words(answer.reason or None),
+    }
+
+
+def _stop_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
+    pending = session.stops.pending
+    return {
+        "pending": pending is not None,
+        "unconfirmed": pending is not None and pending.unconfirmed(now_ns),
+        "confirmed": session.stops.confirmed_id is not None,
+        "since_ms": None if pending is None else (now_ns - pending.since_ns) / 1e6,
+    }
+
+
+def _to_do(situation: Situation, event_id: str) -> dict[str, str]:
+    s = situation
+    words = to_do(event_id, s.not_neutral, held=s.held, input_ok=s.input_ok)
+    return {"code": event_id, "en": words[0], "zh": words[1]}
+
+
+def _words(event_id: str | None) -> dict[str, str] | None:
+    return None if not event_id else asdict(catalogue_message(event_id))

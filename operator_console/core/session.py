@@ -1,0 +1,473 @@
+"""The driver's side of one vehicle: facts go in, frames, requests and words come out.
+
+Pure: every call takes the time, nothing here reads a clock, a socket or a file. The shell
+passes in what arrives and sends what comes out.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from joserfc.jwk import OKPKey
+
+from operator_console.core.authority import Authority, read_authority
+from operator_console.core.command import CommandBuilder, Echo, OnScreen
+from operator_console.core.engagement import (
+    DRIVING_MODES,
+    MOVABLE_MODES,
+    STATE_MAX_AGE_IDLE_NS,
+    STATE_MAX_AGE_NS,
+    EnableGate,
+    Engagement,
+    Lease,
+    Requests,
+    StopLatch,
+    engagement,
+    kind_to_send,
+)
+from operator_console.core.inputs import DriverInput, InputSlot
+from operator_console.core.latency import RateMeter, VehicleClock, ViewSlot
+from operator_console.core.letgo import Away, EnableWatch
+from protocol.errors import ProtocolError, Refusal
+from protocol.frames import StateFrame, decode_state, session_keys, vehicle_id
+from protocol.messages import (
+    AckClaims,
+    Outcome,
+    RequestClaims,
+    RequestKind,
+    Role,
+    StopClaims,
+    Trust,
+    sign_claims,
+    verify_signed,
+)
+from protocol.signals import DEFAULT_TIMING, Timing
+from protocol.state import VehicleMode, VehicleState, parse_state
+from protocol.topics import Topics
+
+ACTIONS = frozenset({"lease", "take_over", "offer", "arm", "disarm", "reset", "release", "stop"})
+"""What a driver's page may ask by name."""
+
+ASKS_LEASE = frozenset({RequestKind.LEASE, RequestKind.TAKE_OVER})
+GIVES_LEASE = frozenset({RequestKind.RELEASE, RequestKind.OFFER})
+NO_ECHO = Echo(0, 0)
+
+STANDSTILL_MPS = 0.14
+"""Slower than this counts as standing for what the screen offers; the machine decides."""
+
+IDLE_LOOK_NS = 20_000_000
+"""How often a console without a lease looks whether it has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to publish. Never retained."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The newest vehicle state with when and how it came."""
+
+    state: VehicleState
+    frame: StateFrame
+    authentic: bool
+    at_ns: int
+
+
+class ConsoleSession:
+    """One operator at one console, one vehicle.
+
+    Args:
+        operator: own identity. topics: of the vehicle. key: own Ed25519 private key.
+        trust: identities whose signatures count.
+        simulated: the machine is a simulated one, so that a page may drive it.
+        timing: the site's timing table.
+    """
+
+    def __init__(
+        self,
+        operator: str,
+        topics: Topics,
+        key: OKPKey,
+        trust: Trust,
+        *,
+        simulated: bool,
+        timing: Timing = DEFAULT_TIMING,
+    ) -> None:
+        self.operator = operator
+        self.topics = topics
+        self.simulated = simulated
+        self._key = key
+        self._trust = trust
+        self._ephemeral: X25519PrivateKey | None = None
+        self.gate = EnableGate()
+        self.enable_watch = EnableWatch()
+        self.stops = StopLatch()
+        self.requests = Requests()
+        self.inputs = InputSlot()
+        self.view = ViewSlot()
+        self.clock = VehicleClock()
+        self._builder = CommandBuilder(vehicle_id(topics.vehicle), timing)
+        self.lease: Lease | None = None
+        self.lease_lost = False
+        self._given_up_epoch: int | None = None
+        self.heard: Heard | None = None
+        self._echo = NO_ECHO
+        self.authority: Authority | None = None
+        self.enable_sent = False
+        self.broker_up = False
+        self.refused: Counter[Refusal] = Counter()
+        self.command_rate = RateMeter()
+        self.state_rate = RateMeter()
+        self.view_rate = RateMeter()
+
+    # ---- from the driver ---------------------------------------------------------------
+
+    def driver_input(self, data: dict[str, object], now_ns: int) -> bool:
+        """Take in a snapshot from a page; only a simulated machine takes any."""
+        if not self.simulated:
+            return False
+        before_ms = self.inputs.age_ms(now_ns)
+        counted = self.inputs.offer(data, now_ns)
+        if counted:
+            self.enable_watch.heard_again(before_ms)
+        return counted
+
+    def driver_blurred(self) -> None:
+        """The page lost the keyboard: what it lets go of now, the hand did not."""
+        self.enable_watch.away(Away.BLURRED)
+
+    def driver_view(self, data: dict[str, object], now_ns: int) -> bool:
+        """Take in what a page has just presented."""
+        counted = self.view.offer(data, now_ns)
+        if counted:
+            self.view_rate.note(now_ns)
+        return counted
+
+    def driver_gone(self) -> None:
+        """The driver's page closed, was hidden or made way: no input, nothing on a screen."""
+        self.enable_watch.away(Away.GONE)
+        self.inputs.clear()
+        self.view.clear()
+
+    def act(self, action: str, now_ns: int) -> bool:
+        """Take an action by name; return False when there is no such action."""
+        if action not in ACTIONS:
+            return False
+        if action == "stop":
+            self.stops.press(secrets.token_hex(16), "driver pressed STOP", now_ns)
+            return True
+        kind = RequestKind(action)
+        if kind in (RequestKind.DISARM, RequestKind.RELEASE):
+            self.gate.pass_through(held=True, allowed=False)
+        self.requests.wish(kind, now_ns)
+        return True
+
+    # ---- from the vehicle --------------------------------------------------------------
+
+    def connection(self, up: bool) -> None:
+        """The broker connection came or went; enable starts from open in either case."""
+        self.broker_up = up
+        self.gate.pass_through(held=True, allowed=False)
+
+    def hear_state(self, data: bytes, now_ns: int) -> None:
+        """Take in a state frame; what does not count is counted by its reason."""
+        keys = {} if self.lease is None else {self.lease.key_id: self.lease.keys.state}
+        try:
+            envelope = decode_state(data, keys)
+            state = parse_state(envelope.frame.json)
+        except ProtocolError as error:
+            self.refused[error.reason] += 1
+            return
+        frame = envelope.frame
+        if frame.vehicle_id != vehicle_id(self.topics.vehicle):
+            self.refused[Refusal.WRONG_VEHICLE] += 1
+            return
+        refusal = self._refusal_of(frame, envelope.authentic, now_ns)
+        if refusal is not None:
+            self.refused[refusal] += 1
+            return
+        self._take(Heard(state, frame, envelope.authentic, now_ns))
+
+    def _refusal_of(self, frame: StateFrame, authentic: bool, now_ns: int) -> Refusal | None:
+        """While the holder's own states come, no other may speak for the vehicle."""
+        before = self.heard
+        if before is None or not self.state_known(now_ns):
+            return None
+        if before.authentic and not authentic:
+            return Refusal.UNKNOWN_KEY
+        same_run = before.frame.boot_tag == frame.boot_tag
+        if same_run and frame.stamp_us <= before.frame.stamp_us:
+            return Refusal.ECHO_BACKWARDS
+        return None
+
+    def _take(self, heard: Heard) -> None:
+        before, frame, now_ns = self.heard, heard.frame, heard.at_ns
+        if before is not None and before.frame.boot_tag != frame.boot_tag:
+            self.clock.reset()
+            self.view.clear()
+        self.heard = heard
+        self.state_rate.note(now_ns)
+        self._lose_lease_of_another_run(frame.boot_tag, frame.epoch)
+        accepted = [sequence for sequence in heard.state.accepted if sequence is not None]
+        own = heard.authentic
+        self.clock.state_seen(
+            frame.stamp_us,
+            max(accepted) if own and accepted else None,
+            heard.state.accepted_hold_us if own else None,
+            now_ns,
+        )
+        if own:
+            self._echo = Echo(frame.stamp_us, now_ns)
+        self.stops.state_says(heard.state.stop_id, heard.state.mode)
+        self.enable_watch.mode(heard.state.mode)
+
+    def hear_authority(self, data: bytes) -> None:
+        """Take in who may drive."""
+        try:
+            authority = read_authority(data)
+        except ProtocolError as error:
+            self.refused[error.reason] += 1
+            return
+        self.authority = authority
+        self._lose_lease_of_another_run(authority.boot, authority.epoch)
+        lease = self.lease
+        held_by_other = authority.holder != self.operator
+        if lease is not None and held_by_other and authority.epoch >= lease.epoch:
+            self._drop_lease(lost=True)
+
+    def hear_ack(self, data: bytes, now_ns: int) -> AckClaims | None:
+        """Take in the vehicle's signed answer; return it when it is ours and proven."""
+        try:
+            claims = verify_signed(data, self._trust)
+        except ProtocolError as error:
+            self.refused[error.reason] += 1
+            return None
+        if not isinstance(claims, AckClaims):
+            self.refused[Refusal.UNKNOWN_KIND] += 1
+            return None
+        if claims.iss != self.topics.vehicle or self._trust[claims.iss].role is not Role.VEHICLE:
+            self.refused[Refusal.WRONG_ROLE] += 1
+            return None
+        if claims.aud != self.operator:
+            self.refused[Refusal.WRONG_AUDIENCE] += 1
+            return None
+        if not self.requests.answered(claims.id, claims.outcome, claims.reason, now_ns):
+            self.refused[Refusal.REPLAYED] += 1
+            return None
+        self._apply(claims)
+        return claims
+
+    def _apply(self, claims: AckClaims) -> None:
+        if claims.kind in ASKS_LEASE and claims.outcome is Outcome.GRANTED:
+            self._take_lease(claims)
+        elif claims.kind in GIVES_LEASE and claims.outcome is Outcome.DONE:
+            self._given_up_epoch = claims.epoch if self.lease is None else self.lease.epoch
+            self._drop_lease(lost=False)
+
+    def _take_lease(self, claims: AckClaims) -> None:
+        own, self._ephemeral = self._ephemeral, None
+        if own is None or claims.x25519 is None:
+            self.refused[Refusal.MALFORMED] += 1
+            return
+        try:
+            keys = session_keys(own, bytes.fromhex(claims.x25519), claims.boot, claims.epoch)
+        except ValueError:
+            self.refused[Refusal.MALFORMED] += 1
+            return
+        self.lease = Lease(claims.epoch, claims.key_id, claims.boot, keys)
+        self.lease_lost = False
+        self._echo = NO_ECHO
+        self.heard = None if self.heard is None else replace(self.heard, authentic=False)
+        self.clock.reset()
+        self.gate.pass_through(held=True, allowed=False)
+
+    def _drop_lease(self, *, lost: bool) -> None:
+        self.lease, self.lease_lost, self._echo = None, lost, NO_ECHO
+        self.heard = None if self.heard is None else replace(self.heard, authentic=False)
+        self.gate.pass_through(held=True, allowed=False)
+
+    def _lose_lease_of_another_run(self, boot_tag: int, epoch: int) -> None:
+        lease = self.lease
+        if lease is not None and (lease.boot_tag != boot_tag or epoch > lease.epoch):
+            self._drop_lease(lost=True)
+
+    # ---- to the vehicle ----------------------------------------------------------------
+
+    def next_command(self, now_ns: int) -> Outgoing | None:
+        """Return the command frame that is due now, None when none is."""
+        lease = self.lease
+        if lease is None or self._echo.stamp_us == 0:
+            self.gate.pass_through(held=True, allowed=False)
+            self.enable_sent = False
+            self.enable_watch.barred()
+            return None
+        driver = self.inputs.current(now_ns)
+        enable = self._enable(driver, now_ns)
+        frame = self._builder.build(
+            now_ns,
+            lease,
+            kind_to_send(enable, self.stops.pending is not None),
+            driver,
+            self._echo,
+            self.on_screen(now_ns),
+        )
+        if frame is None:
+            return None
+        self.enable_sent = frame.enable
+        if self._may_enable(now_ns):
+            self.enable_watch.sent(frame.enable, driver, self.inputs.age_ms(now_ns))
+        else:
+            self.enable_watch.barred()
+        self.clock.sent(frame.sequence, now_ns)
+        self.command_rate.note(now_ns)
+        return Outgoing(self.topics.cmd(self.operator), frame.encode(lease.keys.command))
+
+    def command_due_in_ns(self, now_ns: int) -> int:
+        """Time until the next command is due without any change."""
+        return IDLE_LOOK_NS if self.lease is None else self._builder.due_in_ns(now_ns)
+
+    def command_gap_ns(self, now_ns: int) -> int:
+        """Time until a changed command may go out."""
+        return 0 if self.lease is None else self._builder.gap_ns(now_ns)
+
+    def _enable(self, driver: DriverInput | None, now_ns: int) -> bool:
+        allowed = driver is not None and self._may_enable(now_ns)
+        return self.gate.pass_through(driver is not None and driver.enable, allowed)
+
+    def _may_enable(self, now_ns: int) -> bool:
+        """Lease and machine permit enable, whatever the driver's hands do."""
+        return self.stops.pending is None and self.mode(now_ns) in MOVABLE_MODES
+
+    def on_screen(self, now_ns: int) -> OnScreen:
+        """What the driver has in view now."""
+        view = self.view.newest
+        if view is None:
+            return OnScreen()
+        age_ms = self.clock.age_ms(view.capture_us, now_ns) if view.capture_us else None
+        shown = self.view.display_ok(now_ns)
+        return OnScreen(view.camera, view.capture_us, age_ms, shown)
+
+    def next_stop(self, now_ns: int) -> Outgoing | None:
+        """Return the signed stop that is due now, None when none is."""
+        stop = self.stops.due(now_ns)
+        if stop is None:
+            return None
+        claims = StopClaims(
+            iss=self.operator,
+            aud=self.topics.vehicle,
+            id=stop.id,
+            boot=self._boot_tag or 0,
+            stamp_us=0 if self.heard is None else self.heard.frame.stamp_us,
+            reason=stop.reason,
+        )
+        return Outgoing(self.topics.stop(self.operator), sign_claims(claims, self._key))
+
+    def next_request(self, now_ns: int) -> Outgoing | None:
+        """Return the signed request to send now, None when there is none."""
+        nonce = None if self.authority is None else self.authority.nonce
+        asked = self.requests.next_to_ask(nonce, secrets.token_hex(16), now_ns)
+        if asked is None:
+            return None
+        assert self.authority is not None
+        assert nonce is not None
+        public: str | None = None
+        if asked.kind in ASKS_LEASE:
+            self._ephemeral = X25519PrivateKey.generate()
+            public = self._ephemeral.public_key().public_bytes_raw().hex()
+        claims = RequestClaims(
+            iss=self.operator,
+            aud=self.topics.vehicle,
+            id=asked.id,
+            kind=asked.kind,
+            nonce=nonce,
+            boot=self.authority.boot,
+            epoch=0 if self.lease is None or public is not None else self.lease.epoch,
+            x25519=public,
+            to=self.waiting if asked.kind is RequestKind.OFFER else None,
+        )
+        return Outgoing(self.topics.req(self.operator), sign_claims(claims, self._key), qos=1)
+
+    @property
+    def waiting(self) -> str | None:
+        """Who waits for this machine's lease, None when nobody does."""
+        pending = None if self.authority is None else self.authority.pending
+        return None if pending is None else pending.operator
+
+    @property
+    def taken_over(self) -> bool:
+        """Who waits is a supervisor: the machine stops, then it goes to him."""
+        pending = None if self.authority is None else self.authority.pending
+        return pending is not None and pending.takes_over
+
+    @property
+    def role(self) -> Role:
+        """This console's own role."""
+        return self._trust[self.operator].role
+
+    @property
+    def _boot_tag(self) -> int | None:
+        if self.heard is not None:
+            return self.heard.frame.boot_tag
+        return None if self.authority is None else self.authority.boot
+
+    # ---- to the screen -----------------------------------------------------------------
+
+    def state_max_age_ns(self) -> int:
+        """Age at which the newest state stops counting; idle machines speak once a second."""
+        return STATE_MAX_AGE_NS if self._lease_stands() else STATE_MAX_AGE_IDLE_NS
+
+    def _lease_stands(self) -> bool:
+        """As far as is known someone holds the machine, so that it speaks 50 times a second.
+
+        A lease that was just given up or has just ended makes the next state an idle one.
+        """
+        if self.heard is None or not self.heard.frame.leased:
+            return False
+        if self.lease is not None:
+            return True
+        given_up = self._given_up_epoch
+        if given_up is not None and self.heard.frame.epoch <= given_up:
+            return False
+        return self.authority is None or self.authority.holder is not None
+
+    def state_known(self, now_ns: int) -> bool:
+        """A vehicle state is here and young enough to be shown and acted on."""
+        return self.heard is not None and now_ns - self.heard.at_ns <= self.state_max_age_ns()
+
+    def mode(self, now_ns: int) -> VehicleMode | None:
+        """The vehicle's mode as it reports it, None when unknown."""
+        return self.heard.state.mode if self.heard and self.state_known(now_ns) else None
+
+    def stands(self, now_ns: int) -> bool:
+        """The machine reports that it does not move; unknown is no standstill."""
+        if self.heard is None or not self.state_known(now_ns):
+            return False
+        speed_mps = self.heard.state.speed_mps
+        if speed_mps is None:
+            return self.heard.state.mode not in DRIVING_MODES | {VehicleMode.STOPPING}
+        return abs(speed_mps) < STANDSTILL_MPS
+
+    def other_holder(self) -> str | None:
+        """Who else holds the machine, None when nobody does."""
+        holder = None if self.authority is None else self.authority.holder
+        return None if holder == self.operator else holder
+
+    def engagement(self, now_ns: int) -> Engagement:
+        """How far this console has got with the machine."""
+        return engagement(
+            state_known=self.state_known(now_ns),
+            mode=self.mode(now_ns),
+            lease=self.lease,
+            holder=self.other_holder(),
+            asking=self.requests.asked is not None,
+            enable=self.enable_sent,
+            stop_pending=self.stops.pending is not None,
+        )

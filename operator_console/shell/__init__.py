@@ -1,0 +1,1 @@
+"""The console's edges: broker, browser, input devices, files."""

@@ -1,0 +1,146 @@
+"""The console's settings file: TOML in, frozen models out, errors that name file, key, reason."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from joserfc.jwk import OKPKey
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from protocol.messages import Trust, load_private_key, load_trust
+from protocol.profiles import first_problem
+from protocol.topics import checked_id
+
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+_Path = Annotated[Path, Field(strict=False)]
+
+
+class SeatSettings(BaseModel):
+    """Who sits here, and which machine is driven.
+
+    Attributes:
+        operator: own identity. site, vehicle: topic ids.
+        port: of the page on 127.0.0.1; 0 takes any free one.
+        token_file: the address with this run's token is written there, for a launcher.
+        simulated: the machine is a simulated one; a page's keyboard may drive it.
+        cameras: camera ids shown, the main one first.
+    """
+
+    model_config = _STRICT
+    operator: str
+    site: str
+    vehicle: str
+    port: Annotated[int, Field(ge=0, le=65535)] = 8700
+    token_file: _Path | None = None
+    simulated: bool = False
+    cameras: Annotated[
+        tuple[Annotated[int, Field(ge=0, le=255)], ...], Field(strict=False, min_length=1)
+    ] = (0,)
+
+
+class MqttSettings(BaseModel):
+    """The control broker."""
+
+    model_config = _STRICT
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+
+class KeySettings(BaseModel):
+    """Own private key (JWK file) and the identities trusted (JSON file)."""
+
+    model_config = _STRICT
+    device: _Path
+    trust: _Path
+
+
+class ConsoleSettings(BaseModel):
+    """One console."""
+
+    model_config = _STRICT
+    console: SeatSettings
+    mqtt: MqttSettings
+    keys: KeySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the key files hold."""
+
+    device: OKPKey
+    trust: Trust
+
+
+def load_settings(path: Path) -> ConsoleSettings:
+    """Return the settings in ``path``; paths in it count from its own folder.
+
+    Raises:
+        ValueError: one line that names file, key and reason.
+    """
+    try:
+        settings = ConsoleSettings.model_validate(tomllib.loads(_text(path)))
+        seat = settings.console
+        checked_id(seat.operator, "console.operator")
+        checked_id(seat.site, "console.site")
+        checked_id(seat.vehicle, "console.vehicle")
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: not TOML: {error}") from error
+    except ValidationError as error:
+        raise ValueError(f"{path}: {first_problem(error)}") from error
+    except ValueError as error:
+        raise ValueError(_with_file(path, error)) from error
+    return _absolute(settings, path.resolve().parent)
+
+
+def load_keys(settings: ConsoleSettings) -> Keys:
+    """Return the keys that the settings name.
+
+    Raises:
+        ValueError: one line that names file and reason.
+    """
+    device, trust = settings.keys.device, settings.keys.trust
+    try:
+        own = load_private_key(_text(device))
+    except ValueError as error:
+        raise ValueError(_with_file(device, error)) from error
+    try:
+        trusted = load_trust(_text(trust))
+    except ValueError as error:
+        raise ValueError(_with_file(trust, error)) from error
+    if settings.console.vehicle not in trusted:
+        raise ValueError(f"{trust}: vehicle {settings.console.vehicle} is not trusted there")
+    operator = settings.console.operator
+    if operator not in trusted:
+        raise ValueError(f"{trust}: operator {operator} is not trusted there")
+    if own.as_dict(private=False)["x"] != trusted[operator].key.as_dict(private=False)["x"]:
+        raise ValueError(f"{device}: not the key that {trust.name} has for operator {operator}")
+    return Keys(own, trusted)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ValueError(f"{path}: {reason}") from error
+
+
+def _with_file(path: Path, error: ValueError) -> str:
+    first = str(error).splitlines()[0]
+    return first if first.startswith(str(path)) else f"{path}: {first}"
+
+
+def _absolute(settings: ConsoleSettings, base: Path) -> ConsoleSettings:
+    seat, keys = settings.console, settings.keys
+    token_file = None if seat.token_file is None else base / seat.token_file
+    return settings.model_copy(
+        update={
+            "console": seat.model_copy(update={"token_file": token_file}),
+            "keys": keys.model_copy(
+                update={"device": base / keys.device, "trust": base / keys.trust}
+            ),
+        }
+    )

@@ -1,0 +1,194 @@
+"""MQTT as a line that carries only the newest: short buffers, no replay, back within a second."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import socket
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import aiomqtt
+
+from operator_console.core.session import Outgoing
+
+LOGGER = logging.getLogger(__name__)
+
+RECONNECT_MIN_S = 0.2
+RECONNECT_MAX_S = 0.9
+KEEPALIVE_S = 5
+CONNECT_TIMEOUT_S = 1.0
+OUT_TIMEOUT_S = 1.0
+"""A message that the socket does not take within this time means that the link is gone."""
+
+SEND_BUFFER_BYTES = 8192
+USER_TIMEOUT_MS = 1500
+"""Unacknowledged bytes older than this end the connection (RFC 5482)."""
+
+INCOMING_KEPT = 256
+NEWEST_ONLY = ("/state", "/authority")
+"""Topics whose waiting message is replaced by a newer one."""
+
+RETAINED_ALLOWED = ("/connection", "/factsheet")
+
+SOCKET_OPTIONS = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS),
+)
+
+MessageHandler = Callable[[str, bytes], None]
+
+
+class Transport(Protocol):
+    """What carries the console's messages; the tests have one in memory."""
+
+    async def publish(self, message: Outgoing) -> bool:
+        """Send now or not at all; return whether it went out. Returns once it has left."""
+        ...
+
+
+class NewestQueue(asyncio.Queue[aiomqtt.Message]):
+    """Incoming messages: of a state only the newest waits, and never more than a few hundred."""
+
+    def _init(self, maxsize: int) -> None:
+        del maxsize
+        self._waiting: OrderedDict[object, aiomqtt.Message] = OrderedDict()
+        self.dropped = 0
+
+    def qsize(self) -> int:
+        """Messages waiting."""
+        return len(self._waiting)
+
+    def empty(self) -> bool:
+        """No message waits."""
+        return not self._waiting
+
+    def _put(self, item: aiomqtt.Message) -> None:
+        topic = item.topic.value
+        key: object = topic if topic.endswith(NEWEST_ONLY) else object()
+        if self._waiting.pop(key, None) is not None:
+            self.dropped += 1
+        self._waiting[key] = item
+        if len(self._waiting) > INCOMING_KEPT:
+            self._waiting.popitem(last=False)
+            self.dropped += 1
+
+    def _get(self) -> aiomqtt.Message:
+        return self._waiting.popitem(last=False)[1]
+
+
+class _LinkBroken(Exception):
+    """Raised inside the link to leave a connection that no longer carries anything."""
+
+
+class MqttLink:
+    """One console's connection to the control broker, kept up until cancelled.
+
+    Each connection is a new client object with a clean session: what a dead one still held
+    must never come out of a new one.
+
+    Args:
+        host, port: of the broker. operator: names the client.
+    """
+
+    def __init__(self, host: str, port: int, operator: str) -> None:
+        self._host = host
+        self._port = port
+        self._operator = operator
+        self._client: aiomqtt.Client | None = None
+        self._broken = asyncio.Event()
+        self.counts: Counter[str] = Counter()
+
+    async def run(
+        self,
+        subscriptions: Sequence[tuple[str, int]],
+        on_message: MessageHandler,
+        on_change: Callable[[bool], None],
+    ) -> None:
+        """Connect, serve, and connect again within a second, for ever.
+
+        Args:
+            subscriptions: topic filters with their QoS.
+            on_message: called in the loop with topic and content; must not block.
+            on_change: called with True once the subscriptions stand, False when the link went.
+        """
+        dice = secrets.SystemRandom()
+        while True:
+            try:
+                await self._serve_once(subscriptions, on_message, on_change)
+            except (aiomqtt.MqttError, _LinkBroken, OSError) as error:
+                LOGGER.warning("broker %s:%d: %s", self._host, self._port, error)
+            self.counts["connections_lost"] += 1
+            await asyncio.sleep(dice.uniform(RECONNECT_MIN_S, RECONNECT_MAX_S))
+
+    async def publish(self, message: Outgoing) -> bool:
+        """Send now or not at all; return whether it went out."""
+        client = self._client
+        if client is None:
+            self.counts["not_connected"] += 1
+            return False
+        try:
+            await client.publish(message.topic, message.payload, message.qos, retain=False)
+        except aiomqtt.MqttError:
+            self.counts["not_sent"] += 1
+            self._broken.set()
+            return False
+        return True
+
+    def _new_client(self) -> aiomqtt.Client:
+        client = aiomqtt.Client(
+            self._host,
+            self._port,
+            identifier=f"console-{self._operator}-{secrets.token_hex(4)}",
+            protocol=aiomqtt.ProtocolVersion.V311,
+            clean_session=True,
+            keepalive=KEEPALIVE_S,
+            timeout=OUT_TIMEOUT_S,
+            queue_type=NewestQueue,
+            socket_options=SOCKET_OPTIONS,
+        )
+        # aiomqtt passes no connect time-out on; a black-holed SYN would cost 5 s.
+        client._client.connect_timeout = CONNECT_TIMEOUT_S
+        return client
+
+    async def _serve_once(
+        self,
+        subscriptions: Sequence[tuple[str, int]],
+        on_message: MessageHandler,
+        on_change: Callable[[bool], None],
+    ) -> None:
+        self._broken.clear()
+        async with self._new_client() as client:
+            for topic, qos in subscriptions:
+                await client.subscribe(topic, qos)
+            self._client = client
+            on_change(True)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._read(client, on_message), name="mqtt reader")
+                    group.create_task(self._until_broken(), name="mqtt watch")
+            except* (aiomqtt.MqttError, _LinkBroken) as errors:
+                raise _LinkBroken(str(errors.exceptions[0])) from None
+            finally:
+                self._client = None
+                on_change(False)
+
+    async def _until_broken(self) -> None:
+        await self._broken.wait()
+        raise _LinkBroken("the socket takes nothing more")
+
+    async def _read(self, client: aiomqtt.Client, on_message: MessageHandler) -> None:
+        async for message in client.messages:
+            content = self.content_of(message)
+            if content is not None:
+                on_message(message.topic.value, content)
+
+    def content_of(self, message: aiomqtt.Message) -> bytes | None:
+        """Return the content; None, counted, for what a broker kept from earlier."""
+        if message.retain and not message.topic.value.endswith(RETAINED_ALLOWED):
+            self.counts["retained_refused"] += 1
+            return None
+        return message.payload

@@ -1,0 +1,560 @@
+"""The console process: the page on 127.0.0.1, the broker link, and the tasks between them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import secrets
+import signal
+import sys
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from operator_console.core.alerts import catalogue_message
+from operator_console.core.screen import snapshot
+from operator_console.core.seat import Seat
+from operator_console.core.session import ACTIONS, ConsoleSession
+from operator_console.shell.clock import monotonic_ns
+from operator_console.shell.config import ConsoleSettings, Keys, load_keys, load_settings
+from operator_console.shell.link import MqttLink, Transport
+from operator_console.shell.pump import Pump
+from operator_console.shell.signalling import Signalling
+from protocol.topics import Topics
+
+LOGGER = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+UI = Path(__file__).resolve().parent.parent / "ui"
+CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"} | {
+    ".svg": "image/svg+xml",
+    ".json": "application/json",
+}
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+SCREEN_PERIOD_S = 1 / 30
+MESSAGE_MAX_BYTES = 64 * 1024
+MESSAGES_MAX_PER_S = 2000
+PAGES_MAX = 8
+KEPT_FOR_PAGE = 64
+"""Answers and events that wait for one page; a page that takes none of them is closed."""
+
+EVENTS_KEPT = 12
+"""The newest events, for a page that comes later."""
+
+Json = dict[str, Any]
+
+
+class Page:
+    """One browser page: slow messages in order, of the state only the newest."""
+
+    def __init__(self, number: int, socket: web.WebSocketResponse) -> None:
+        self.number = number
+        self.socket = socket
+        self._kept: deque[str] = deque()
+        self._newest: str | None = None
+        self._wake = asyncio.Event()
+        self._second = 0
+        self._in_second = 0
+
+    def tell(self, message: Json) -> None:
+        """Send in its turn."""
+        self._kept.append(json.dumps(message, ensure_ascii=False))
+        self._wake.set()
+
+    def show(self, text: str) -> None:
+        """Send the newest state; one that still waits is replaced."""
+        self._newest = text
+        self._wake.set()
+
+    def floods(self, now_ns: int) -> bool:
+        """Return whether this page sends more than any page has reason to."""
+        second = now_ns // 1_000_000_000
+        if second != self._second:
+            self._second, self._in_second = second, 0
+        self._in_second += 1
+        return self._in_second > MESSAGES_MAX_PER_S
+
+    async def write(self) -> None:
+        """Write what waits until the page is gone."""
+        while not self.socket.closed:
+            await self._wake.wait()
+            self._wake.clear()
+            if len(self._kept) > KEPT_FOR_PAGE:
+                await self.socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too slow")
+                return
+            while self._kept:
+                await self.socket.send_str(self._kept.popleft())
+            text, self._newest = self._newest, None
+            if text is not None:
+                await self.socket.send_str(text)
+
+
+class Console:
+    """One console: a session, a transport and its pages.
+
+    Args:
+        settings: of this console. keys: own key and trusted identities.
+        assets: the page's files by name, see :func:`load_assets`.
+        transport: carries messages to the vehicle; the caller feeds :meth:`hear`.
+        clock_ns: monotonic clock.
+    """
+
+    def __init__(
+        self,
+        settings: ConsoleSettings,
+        keys: Keys,
+        assets: Mapping[str, bytes],
+        transport: Transport,
+        clock_ns: Callable[[], int] = monotonic_ns,
+    ) -> None:
+        seat = settings.console
+        self.topics = Topics(seat.site, seat.vehicle)
+        self.token = secrets.token_urlsafe(24)
+        self.session = ConsoleSession(
+            seat.operator, self.topics, keys.device, keys.trust, simulated=seat.simulated
+        )
+        self.pump = Pump(self.session, transport, clock_ns)
+        self.signalling = Signalling(seat.operator, self.topics, keys.device, keys.trust)
+        self.counts: Counter[str] = Counter()
+        self.port = seat.port
+        self._settings = seat
+        self._clock_ns = clock_ns
+        self._seat = Seat()
+        self._assets = assets
+        self._pages: dict[int, Page] = {}
+        self._next_page = 1
+        self._events: deque[tuple[str, int]] = deque(maxlen=EVENTS_KEPT)
+
+    # ---- from the broker ---------------------------------------------------------------
+
+    @property
+    def subscriptions(self) -> tuple[tuple[str, int], ...]:
+        """Topic filters with their QoS."""
+        operator = self._settings.operator
+        return (
+            (self.topics.state, 0),
+            (self.topics.authority, 0),
+            (self.topics.ack(operator), 1),
+            (self.topics.signal(operator), 1),
+            (self.topics.event, 1),
+        )
+
+    def link_changed(self, up: bool) -> None:
+        """The broker connection came or went."""
+        self.session.connection(up)
+        if not up:
+            self.pump.forget_posted()
+
+    def hear(self, topic: str, payload: bytes) -> None:
+        """Take in one message of the vehicle."""
+        if topic == self.topics.state:
+            self.session.hear_state(payload, self._clock_ns())
+        elif topic == self.topics.authority:
+            self.session.hear_authority(payload)
+            self.pump.acted()
+        elif topic == self.topics.ack(self._settings.operator):
+            self._hear_ack(payload)
+        elif topic == self.topics.signal(self._settings.operator):
+            self._hear_signal(payload)
+        elif topic == self.topics.event:
+            self._hear_event(payload)
+
+    def _hear_ack(self, payload: bytes) -> None:
+        claims = self.session.hear_ack(payload, self._clock_ns())
+        if claims is not None:
+            self._tell_all(_ack(claims.kind, claims.outcome, claims.reason))
+
+    def _hear_signal(self, payload: bytes) -> None:
+        answered = self.signalling.take(payload)
+        page = None if answered is None else self._pages.get(answered.page)
+        if answered is not None and page is not None:
+            page.tell({"t": "answer", "id": answered.offer_id, "sdp": answered.sdp})
+
+    def _hear_event(self, payload: bytes) -> None:
+        try:
+            event = json.loads(payload)
+            event_id = event["id"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            self.counts["event_malformed"] += 1
+            return
+        if isinstance(event_id, str) and len(event_id) <= 16:
+            self._events.append((event_id, self._clock_ns()))
+            self._tell_all(_event(event_id))
+
+    def _tell_all(self, message: Json) -> None:
+        for page in self._pages.values():
+            page.tell(message)
+
+    # ---- from a page -------------------------------------------------------------------
+
+    def take(self, page: Page, text: str) -> None:
+        """Take in one message of a page; what does not fit is counted and dropped."""
+        try:
+            message = json.loads(text)
+        except (ValueError, RecursionError):
+            message = None
+        kind = message.get("t") if isinstance(message, dict) else None
+        handler = self._handlers.get(kind) if isinstance(kind, str) else None
+        if handler is None:
+            self.counts["page_message_malformed"] += 1
+            return
+        self._seat.heard(page.number, self._clock_ns())
+        handler(self, page, message)
+
+    def _on_input(self, page: Page, message: Json) -> None:
+        if self._seat.driver != page.number:
+            self.counts["input_of_viewer"] += 1
+            return
+        if not self.session.driver_input(message, self._clock_ns()):
+            self.counts["input_refused"] += 1
+        self.pump.changed()
+
+    def _on_view(self, page: Page, message: Json) -> None:
+        if self._seat.driver != page.number:
+            return
+        if not self.session.driver_view(message, self._clock_ns()):
+            self.counts["view_refused"] += 1
+
+    def _on_hidden(self, page: Page, message: Json) -> None:
+        del message
+        if self._seat.driver == page.number:
+            self.session.driver_gone()
+            self.pump.changed()
+
+    def _on_blurred(self, page: Page, message: Json) -> None:
+        del message
+        if self._seat.driver == page.number:
+            self.session.driver_blurred()
+
+    def _on_action(self, page: Page, message: Json) -> None:
+        action = message.get("do")
+        drives = self._seat.driver == page.number
+        if action == "drive":
+            self._give_seat(page)
+        elif not isinstance(action, str) or action not in ACTIONS:
+            self.counts["action_unknown"] += 1
+            page.tell(_ack("", "refused", "unknown_action"))
+        elif not (drives or action == "stop"):
+            page.tell(_ack(action, "refused", "viewer"))
+        else:
+            self.session.act(action, self._clock_ns())
+            self.pump.acted()
+
+    def _give_seat(self, page: Page) -> None:
+        """Hand the seat over when no page drives; from a silent one only at standstill."""
+        before, now_ns = self._seat.driver, self._clock_ns()
+        if before is not None and not self.session.stands(now_ns):
+            page.tell(_ack("drive", "refused", "seat_moving"))
+            return
+        if not self._seat.claim(page.number, now_ns):
+            page.tell(_ack("drive", "refused", "seat_taken"))
+        elif before != page.number:
+            self.session.driver_gone()
+            for each in self._pages.values():
+                each.tell(self._role(each))
+
+    def _on_offer(self, page: Page, message: Json) -> None:
+        offer_id, sdp, cameras = message.get("id"), message.get("sdp"), message.get("cameras")
+        fits = isinstance(offer_id, str) and len(offer_id) <= 64 and isinstance(sdp, str)
+        if not fits or not isinstance(cameras, list):
+            self.counts["offer_malformed"] += 1
+            return
+        assert isinstance(offer_id, str)
+        assert isinstance(sdp, str)
+        offer = self.signalling.offer(page.number, offer_id, sdp, cameras)
+        if offer is not None:
+            self.pump.post(offer)
+
+    def _on_bye(self, page: Page, message: Json) -> None:
+        offer_id = message.get("id")
+        if isinstance(offer_id, str):
+            for farewell in self.signalling.bye(page.number, offer_id):
+                self.pump.post(farewell)
+
+    _handlers: ClassVar[dict[str, Callable[[Console, Page, Json], None]]] = {
+        "input": _on_input,
+        "view": _on_view,
+        "hidden": _on_hidden,
+        "blurred": _on_blurred,
+        "action": _on_action,
+        "offer": _on_offer,
+        "bye": _on_bye,
+    }
+
+    # ---- the web server ----------------------------------------------------------------
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application."""
+        app = web.Application(middlewares=[self._guard])
+        app.router.add_get("/", self._index)
+        app.router.add_get("/ui/{name}", self._asset)
+        app.router.add_get("/ws", self._websocket)
+        app.on_shutdown.append(self._close_pages)
+        return app
+
+    @property
+    def address(self) -> str:
+        """The address to open, this run's token included."""
+        return f"http://{HOST}:{self.port}/?token={self.token}"
+
+    @web.middleware
+    async def _guard(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """Refuse other hosts' names (DNS rebinding) and put the headers on every answer."""
+        if request.host != f"{HOST}:{self.port}":
+            self.counts["host_refused"] += 1
+            return web.Response(status=403, text="wrong host\n", headers=HEADERS)
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            error.headers.update(HEADERS)
+            raise
+        if not response.prepared:
+            response.headers.update(HEADERS)
+        return response
+
+    def _token_fits(self, request: web.Request) -> bool:
+        given = request.query.get("token", "")
+        return secrets.compare_digest(given.encode(), self.token.encode())
+
+    async def _index(self, request: web.Request) -> web.Response:
+        if not self._token_fits(request):
+            self.counts["token_refused"] += 1
+            raise web.HTTPForbidden(text="Open the address that the console printed.\n")
+        return _file("index.html", self._assets)
+
+    async def _asset(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in self._assets:
+            raise web.HTTPNotFound
+        return _file(name, self._assets)
+
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Origin") != f"http://{HOST}:{self.port}":
+            self.counts["origin_refused"] += 1
+            raise web.HTTPForbidden(text="wrong origin\n")
+        if not self._token_fits(request):
+            self.counts["token_refused"] += 1
+            raise web.HTTPForbidden(text="wrong token\n")
+        if len(self._pages) >= PAGES_MAX:
+            raise web.HTTPServiceUnavailable(text="too many pages\n")
+        socket = web.WebSocketResponse(compress=False, max_msg_size=MESSAGE_MAX_BYTES)
+        await socket.prepare(request)
+        with self._joined(socket) as page:
+            async with asyncio.TaskGroup() as group:
+                writer = group.create_task(_quietly(page.write()), name=f"page {page.number}")
+                await self._read(page)
+                writer.cancel()
+        return socket
+
+    @contextlib.contextmanager
+    def _joined(self, socket: web.WebSocketResponse) -> Iterator[Page]:
+        page = Page(self._next_page, socket)
+        self._next_page += 1
+        self._pages[page.number] = page
+        self._seat.join(page.number, self._clock_ns())
+        page.tell(self._config())
+        page.tell(self._role(page))
+        now_ns = self._clock_ns()
+        for event_id, at_ns in self._events:
+            page.tell(_event(event_id, (now_ns - at_ns) / 1e6))
+        try:
+            yield page
+        finally:
+            del self._pages[page.number]
+            if self._seat.leave(page.number):
+                self.session.driver_gone()
+                self.pump.changed()
+            for farewell in self.signalling.bye(page.number):
+                self.pump.post(farewell)
+
+    async def _read(self, page: Page) -> None:
+        async for message in page.socket:
+            if message.type is not WSMsgType.TEXT:
+                return
+            if page.floods(self._clock_ns()):
+                await page.socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"flood")
+                return
+            self.take(page, message.data)
+            # Buffered messages would otherwise be read without ever letting another task run.
+            await asyncio.sleep(0)
+
+    async def _close_pages(self, app: web.Application) -> None:
+        del app
+        for page in list(self._pages.values()):
+            await page.socket.close(code=WSCloseCode.GOING_AWAY, message=b"console ends")
+
+    def _config(self) -> Json:
+        seat = self._settings
+        return {
+            "t": "config",
+            "operator": seat.operator,
+            "site": seat.site,
+            "vehicle": seat.vehicle,
+            "simulated": seat.simulated,
+            "cameras": list(seat.cameras),
+        }
+
+    def _role(self, page: Page) -> Json:
+        return {"t": "role", "drives": self._seat.driver == page.number}
+
+    async def refresh_pages(self) -> None:
+        """Show every page the newest state 30 times a second, for ever."""
+        while True:
+            if self._pages:
+                self.show()
+            await asyncio.sleep(SCREEN_PERIOD_S)
+
+    def show(self) -> None:
+        """Give every page the state as it is now."""
+        text = json.dumps(snapshot(self.session, self._clock_ns()), ensure_ascii=False)
+        for page in self._pages.values():
+            page.show(text)
+
+
+def _ack(kind: str, outcome: str, reason: str) -> Json:
+    return {"t": "ack", "kind": kind, "outcome": outcome, "reason": reason}
+
+
+def _event(event_id: str, age_ms: float = 0.0) -> Json:
+    words = catalogue_message(event_id)
+    return {
+        "t": "event",
+        "id": words.code,
+        "severity": words.level,
+        "en": words.en,
+        "zh": words.zh,
+        "age_ms": age_ms,
+    }
+
+
+def load_assets() -> dict[str, bytes]:
+    """The page's files, read once: nothing else on this disk can be asked for."""
+    return {path.name: path.read_bytes() for path in UI.iterdir() if path.suffix in CONTENT_TYPES}
+
+
+def _file(name: str, assets: Mapping[str, bytes]) -> web.Response:
+    kind = CONTENT_TYPES[Path(name).suffix]
+    return web.Response(body=assets[name], content_type=kind, charset="utf-8")
+
+
+async def _quietly(work: Awaitable[None]) -> None:
+    """A page that went while it was written to is no fault of the console."""
+    with contextlib.suppress(ConnectionError):
+        await work
+
+
+@contextlib.asynccontextmanager
+async def serving(console: Console) -> AsyncIterator[None]:
+    """Serve the page while the block runs.
+
+    Raises:
+        OSError: the port is in use.
+    """
+    runner = web.AppRunner(console.application(), access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, HOST, console.port, reuse_address=True)
+        await site.start()
+        console.port = runner.addresses[0][1]
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def run(settings: ConsoleSettings, keys: Keys, assets: Mapping[str, bytes]) -> None:
+    """Run one console until SIGTERM or Ctrl-C.
+
+    Raises:
+        OSError: the page's port is in use.
+        ValueError: the token file cannot be written.
+    """
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    seat = settings.console
+    link = MqttLink(settings.mqtt.host, settings.mqtt.port, seat.operator)
+    console = Console(settings, keys, assets, link)
+    async with serving(console):
+        await asyncio.to_thread(_write_token, console.address, seat.token_file)
+        await _until(ending, console, link)
+
+
+async def _until(ending: asyncio.Event, console: Console, link: MqttLink) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(work, name=name)
+            for name, work in (
+                ("commands", console.pump.send_commands()),
+                ("stops", console.pump.send_stops()),
+                ("requests", console.pump.send_slow()),
+                ("screen", console.refresh_pages()),
+                ("link", link.run(console.subscriptions, console.hear, console.link_changed)),
+            )
+        ]
+        await asyncio.to_thread(_announce, console)
+        await ending.wait()
+        for task in tasks:
+            task.cancel()
+
+
+def _write_token(address: str, token_file: Path | None) -> None:
+    if token_file is None:
+        return
+    try:
+        token_file.touch(mode=0o600)
+        token_file.write_text(address + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{token_file}: {error.strerror or error}") from error
+
+
+def _announce(console: Console) -> None:
+    sys.stdout.write(f"ready {console.address}\n")
+    sys.stdout.flush()
+
+
+def main(config: Path) -> int:
+    """Run the console of a settings file; return the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="console: %(message)s")
+    try:
+        settings = load_settings(config)
+        keys = load_keys(settings)
+    except ValueError as error:
+        sys.stderr.write(f"console: {error}\n")
+        return 1
+    try:
+        asyncio.run(run(settings, keys, load_assets()))
+    except ValueError as error:
+        sys.stderr.write(f"console: {error}\n")
+        return 1
+    except OSError as error:
+        address = f"{HOST}:{settings.console.port}"
+        sys.stderr.write(f"console: {address}: {error.strerror or error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    _parser = argparse.ArgumentParser(prog="operator_console.shell.web")
+    _parser.add_argument("--config", type=Path, required=True)
+    sys.exit(main(_parser.parse_args().config))

@@ -1,0 +1,447 @@
+/** The driver's page: puts line, picture, hands and screen together. */
+
+import { giveUp, guarded, hasFaulted, onFault, watchForFaults } from "/ui/fault.js";
+import { Hud, element, look, say } from "/ui/hud.js";
+import {
+  ARM_HOLD_MS, GEAR_SPEED_MAX_MPS, KEY_HELP, KeyboardControls, SEQUENCE,
+} from "/ui/keyboard.js";
+import { ConsoleSocket } from "/ui/socket.js";
+import { ANSWERS, REQUESTS } from "/ui/text.js";
+import { FROZEN_MS, LiveVideo } from "/ui/video.js";
+
+const INPUT_PERIOD_MS = 15;
+const WATCH_PERIOD_MS = 50;
+/** A page that paints says so this often, new picture or not. */
+const SCREEN_BEAT_MS = 50;
+const HINT_MS = 3000;
+/** A console that has said nothing for this long does not answer. */
+const LINE_SILENT_MS = 500;
+/** How long a page that has just come may be without its console's first word. */
+const CONNECT_MS = 3000;
+/** How long a STOP that was not sent is shown at least. */
+const NOT_SENT_MS = 6000;
+const HELP_KEYS = new Set(["Slash", "F1"]);
+/** Modes in which the machine is driven or about to be; in others the lever falls to neutral. */
+const DRIVEN = new Set(["ARMED", "ACTIVE", "DEGRADED"]);
+const ENABLED = new Set(["ACTIVE", "DEGRADED"]);
+
+/** @typedef {Record<string, any>} Json */
+
+class Cockpit {
+  constructor() {
+    this.hud = new Hud();
+    this.drives = false;
+    this.simulated = false;
+    /** @type {Json | null} */
+    this.state = null;
+    this.stateMs = -Infinity;
+    this.cameMs = performance.now();
+    this.notSentMs = -Infinity;
+    this.stopMs = -Infinity;
+    /** @type {string | null} */
+    this.mode = null;
+    this.sequence = 0;
+    this.hintText = "";
+    this.hintUntilMs = 0;
+    this.keyboard = new KeyboardControls(
+      (action) => this.act(action),
+      (text) => this.hint(text),
+    );
+    const token = new URLSearchParams(location.search).get("token") ?? "";
+    this.socket = new ConsoleSocket(
+      token,
+      (message) => this.hear(message),
+      (up) => this.lineChanged(up),
+    );
+    this.video = new LiveVideo(
+      /** @type {HTMLVideoElement} */ (element("video")),
+      0,
+      (message) => this.socket.send(message),
+      (presented) => this.presented(presented),
+    );
+    this.wire();
+    /** @type {import("/ui/video.js").Presented | null} */
+    this.shown = null;
+    this.toldMs = -Infinity;
+    this.paint();
+    const inputs = setInterval(guarded(() => this.sendInput()), INPUT_PERIOD_MS);
+    const watch = setInterval(guarded(() => this.watch()), WATCH_PERIOD_MS);
+    onFault(() => {
+      clearInterval(inputs);
+      clearInterval(watch);
+    });
+  }
+
+  // ---- the line ------------------------------------------------------------------------
+
+  /** @param {boolean} up */
+  lineChanged(up) {
+    this.keyboard.releaseAll();
+    if (!up) {
+      this.drives = false;
+      this.video?.allow(false);
+      this.watch();
+    }
+  }
+
+  /** @param {Json} message */
+  hear(message) {
+    switch (message.t) {
+      case "state":
+        this.state = message;
+        this.stateMs = performance.now();
+        this.follow(message.vehicle);
+        break;
+      case "config":
+        this.configure(message);
+        break;
+      case "role":
+        this.drives = message.drives;
+        this.keyboard.releaseAll();
+        document.body.classList.toggle("viewer", !message.drives);
+        break;
+      case "answer":
+        void this.video.answer(message.id, message.sdp);
+        break;
+      case "event":
+        this.hud.event(message, new Date(Date.now() - (message.age_ms ?? 0)));
+        break;
+      case "ack":
+        // The console answers for the machine in its state; its own refusals come only here.
+        if (message.outcome === "refused" && ANSWERS[message.reason]) {
+          this.hint(`${REQUESTS[message.kind] ?? message.kind}: ${ANSWERS[message.reason]}`);
+        }
+        break;
+      default:
+        break;
+    }
+  }
+
+  /** @param {Json} config */
+  configure(config) {
+    this.simulated = config.simulated;
+    this.hud.forgetEvents();
+    say("vehicle-name", config.vehicle);
+    say("operator-name", `${config.operator} · ${config.site}${config.simulated ? " · simulated" : ""}`);
+    this.video.camera = config.cameras[0];
+    this.video.allow(true);
+  }
+
+  /** @param {Json | null} vehicle */
+  follow(vehicle) {
+    this.keyboard.speedMps = vehicle?.speed_mps ?? null;
+    const mode = vehicle?.mode ?? null;
+    const fell = mode === "ARMED" && this.mode !== null && ENABLED.has(this.mode);
+    if (fell || mode === null || !DRIVEN.has(mode)) this.keyboard.gear = 0;
+    this.mode = mode;
+    if (this.moves()) /** @type {HTMLDialogElement} */ (element("help")).close();
+  }
+
+  /** The machine moves, or it is driven and does not say how fast. */
+  moves() {
+    const speed = this.keyboard.speedMps;
+    if (speed === null) return this.mode !== null && ENABLED.has(this.mode);
+    return Math.abs(speed) > GEAR_SPEED_MAX_MPS;
+  }
+
+  // ---- what the driver does ------------------------------------------------------------
+
+  /** @param {string} action */
+  act(action) {
+    const sent = this.socket.send({ t: "action", do: action });
+    if (action !== "stop") return;
+    this.stopMs = performance.now();
+    this.notSentMs = sent && this.line(this.stopMs) === "up" ? -Infinity : this.stopMs;
+    this.watch();
+  }
+
+  /** @param {string} text */
+  hint(text) {
+    this.hintText = text;
+    this.hintUntilMs = performance.now() + HINT_MS;
+  }
+
+  sendInput() {
+    const snapshot = this.keyboard.sample(performance.now());
+    if (!this.drives || !this.simulated || document.visibilityState !== "visible") return;
+    this.sequence += 1;
+    this.socket.send({ t: "input", seq: this.sequence, ...snapshot });
+  }
+
+  blurred() {
+    if (this.drives) this.socket.send({ t: "blurred" });
+    this.letGo();
+  }
+
+  letGo() {
+    this.keyboard.releaseAll();
+    this.sendInput();
+  }
+
+  /** A new picture is on the screen: told at once, from inside the frame's own callback.
+   * @param {import("/ui/video.js").Presented} presented
+   */
+  presented(presented) {
+    const ticks = element("tick").children;
+    for (let index = 0; index < ticks.length; index += 1) {
+      ticks[index].classList.toggle("on", index === (presented.frame >> 1) % ticks.length);
+    }
+    this.shown = presented;
+    this.tellView();
+  }
+
+  /** The screen's beat, from inside a paint callback only: it dies with what it vouches for.
+   * A frozen picture keeps its capture stamp, and ages at the machine. */
+  paint() {
+    requestAnimationFrame(guarded(() => this.paint()));
+    if (performance.now() - this.toldMs >= SCREEN_BEAT_MS) this.tellView();
+  }
+
+  tellView() {
+    if (hasFaulted() || !this.drives || !this.shown) return;
+    this.toldMs = performance.now();
+    this.socket.send({
+      t: "view",
+      camera: this.video.camera,
+      frame: this.shown.frame,
+      capture_us: this.shown.captureUs,
+      visible: document.visibilityState === "visible",
+      focused: document.hasFocus(),
+      fps: this.video.fps(this.toldMs),
+    });
+  }
+
+  wire() {
+    window.addEventListener("keydown", guarded((event) => this.keyDown(event)));
+    window.addEventListener("keyup", guarded((event) => this.keyUp(event)));
+    window.addEventListener("blur", guarded(() => this.blurred()));
+    window.addEventListener("pagehide", guarded(() => this.hidden()));
+    document.addEventListener("visibilitychange", guarded(() => {
+      if (document.visibilityState !== "visible") this.hidden();
+    }));
+    element("stop").addEventListener("pointerdown", guarded(() => this.act("stop")));
+    element("stop").addEventListener("click", guarded((event) => {
+      if (event.detail === 0) this.act("stop");
+    }));
+    for (const button of document.querySelectorAll("[data-do]")) {
+      const action = /** @type {HTMLElement} */ (button).dataset.do ?? "";
+      button.addEventListener("click", guarded((event) => {
+        this.act(action);
+        // A pointer's click leaves no focus behind: Enter is Disarm again.
+        const pointed = /** @type {MouseEvent} */ (event).detail > 0;
+        if (pointed) /** @type {HTMLElement} */ (button).blur();
+      }));
+    }
+    element("take-seat").addEventListener("click", guarded(() => this.act("drive")));
+    this.wireArm(/** @type {HTMLElement} */ (document.querySelector("[data-hold=arm]")));
+    this.wireHelp();
+  }
+
+  hidden() {
+    this.keyboard.releaseAll();
+    if (this.drives) this.socket.send({ t: "hidden" });
+  }
+
+  /** @param {KeyboardEvent} event */
+  keyDown(event) {
+    if (HELP_KEYS.has(event.code)) {
+      // Without Shift as well: Shift is the dead-man and no part of asking for help.
+      if (!event.repeat) this.toggleHelp();
+      event.preventDefault();
+      return;
+    }
+    if (event.metaKey || event.ctrlKey || event.altKey) {
+      this.letGo();
+      if (event.code !== "Space") return;
+    }
+    const help = /** @type {HTMLDialogElement} */ (element("help"));
+    if (help.open && event.code === "Enter") {
+      help.close();
+      event.preventDefault();
+      return;
+    }
+    const focused = document.activeElement;
+    if (event.code === "Enter" && focused instanceof HTMLButtonElement) return;
+    if (this.keyboard.press(event.code, event.repeat, performance.now())) {
+      event.preventDefault();
+      if (!event.repeat) this.sendInput();
+    }
+  }
+
+  /** @param {KeyboardEvent} event */
+  keyUp(event) {
+    this.keyboard.release(event.code, performance.now());
+    this.sendInput();
+  }
+
+  /** @param {HTMLElement} button */
+  wireArm(button) {
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    const end = () => {
+      clearTimeout(timer);
+      button.classList.remove("holding");
+    };
+    button.addEventListener("pointerdown", guarded(() => {
+      button.classList.add("holding");
+      timer = setTimeout(guarded(() => {
+        end();
+        this.act("arm");
+      }), ARM_HOLD_MS);
+    }));
+    for (const name of ["pointerup", "pointerleave", "pointercancel", "blur"]) {
+      button.addEventListener(name, end);
+    }
+  }
+
+  wireHelp() {
+    const rows = KEY_HELP.map(([keys, en, zh]) => {
+      const row = document.createElement("div");
+      const caps = document.createElement("span");
+      for (const key of keys) {
+        const cap = document.createElement("kbd");
+        cap.textContent = key;
+        caps.append(cap);
+      }
+      const words = document.createElement("span");
+      words.textContent = String(en);
+      const chinese = document.createElement("span");
+      chinese.className = "zh";
+      chinese.lang = "zh";
+      chinese.textContent = String(zh);
+      row.append(caps, words, chinese);
+      return row;
+    });
+    element("help-keys").replaceChildren(...rows);
+    say("help-sequence", SEQUENCE);
+    element("help-open").addEventListener("click", guarded(() => this.toggleHelp()));
+    element("help-close").addEventListener("click", guarded(() => this.toggleHelp()));
+    // Escape is STOP; it must not be swallowed by the sheet.
+    element("help").addEventListener("cancel", (event) => event.preventDefault());
+  }
+
+  toggleHelp() {
+    const help = /** @type {HTMLDialogElement} */ (element("help"));
+    if (help.open) help.close();
+    else if (this.moves()) this.hint("Help: stand still first");
+    else help.show();
+  }
+
+  // ---- what the driver sees ------------------------------------------------------------
+
+  watch() {
+    const nowMs = performance.now();
+    this.picture(nowMs);
+    const since = nowMs - this.stateMs;
+    const line = this.line(nowMs);
+    const shown = grown(this.state ?? {}, since, line);
+    if (!this.drives) this.ownPictureAge(shown.console, since);
+    const unheard = line !== "up" && this.stopMs > this.stateMs;
+    const notSent = unheard || nowMs - this.notSentMs < NOT_SENT_MS;
+    this.hud.draw(shown, nowMs, { line, drives: this.drives, notSent });
+    const seat = /** @type {HTMLButtonElement} */ (element("take-seat"));
+    seat.disabled = line !== "up";
+    if (nowMs < this.hintUntilMs) {
+      say("answer", this.hintText);
+      look("answer", "caution");
+    }
+    const held = this.keyboard.armProgress(nowMs);
+    const button = /** @type {HTMLElement} */ (document.querySelector("[data-hold=arm] .fill"));
+    button.style.width = held > 0 ? `${held * 100}%` : "";
+    say("clock", new Date().toTimeString().slice(0, 8));
+  }
+
+  /** @param {number} nowMs */
+  line(nowMs) {
+    if (this.socket.up && nowMs - this.stateMs <= LINE_SILENT_MS) return "up";
+    const never = this.state === null && nowMs - this.cameMs < CONNECT_MS;
+    return never ? "connecting" : "down";
+  }
+
+  /** The console knows the age of the driver's picture; a page that watches has its own.
+   * @param {Json} inner
+   * @param {number} sinceMs
+   */
+  ownPictureAge(inner, sinceMs) {
+    const nowUs = inner.vehicle_now_us;
+    const stampUs = this.shown?.captureUs;
+    const known = typeof nowUs === "number" && Boolean(stampUs);
+    inner.picture_age_ms = known
+      ? Math.max(0, (nowUs - Number(stampUs)) / 1000 + sinceMs)
+      : null;
+  }
+
+  /** @param {number} nowMs */
+  picture(nowMs) {
+    const silence = this.video.silenceMs(nowMs);
+    const frozen = silence > FROZEN_MS;
+    const stage = element("stage");
+    const live = !Number.isFinite(silence) ? "none" : frozen ? "frozen" : "live";
+    if (stage.dataset.live !== live) stage.dataset.live = live;
+    const rate = this.video.fps(nowMs);
+    say("camera-rate", Number.isFinite(silence) ? String(rate) : "—");
+    look("chip-camera", frozen ? "alarm" : rate < 15 ? "caution" : "good");
+    if (frozen) {
+      const seconds = Number.isFinite(silence) ? ` ${(silence / 1000).toFixed(1)} s` : "";
+      say("no-image-en", `NO LIVE IMAGE${seconds}`);
+    }
+  }
+}
+
+/** The state with its ages grown by the time since it came: a dead line ages everything.
+ * @param {Json} state
+ * @param {number} sinceMs
+ * @param {"connecting" | "up" | "down"} line
+ * @returns {Json}
+ */
+function grown(state, sinceMs, line) {
+  const older = (/** @type {unknown} */ age) => (typeof age === "number" ? age + sinceMs : null);
+  const inner = state.console ?? {};
+  const dead = line !== "up";
+  return {
+    ...state,
+    state_age_ms: older(state.state_age_ms),
+    console: dead
+      ? { message: line === "connecting" ? LINE_COMES : LINE_LOST }
+      : { ...inner, picture_age_ms: older(inner.picture_age_ms) },
+    vehicle: dead ? null : state.vehicle,
+  };
+}
+
+const LINE_LOST = {
+  code: "C100",
+  level: "alarm",
+  en: "CONSOLE NOT ANSWERING – STOP is not sent – use the hard-wired E-stop",
+  zh: "操控台无响应 – 停车指令发不出 – 请用硬线急停",
+};
+
+const LINE_COMES = {
+  code: "C122",
+  level: "info",
+  en: "CONNECTING to the console",
+  zh: "正在连接操控台",
+};
+
+/** Chinese is shown where the computer has glyphs for it: boxes help nobody. */
+function hasChinese() {
+  const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  if (!pen) return true;
+  const drawn = (/** @type {string} */ text) => {
+    pen.clearRect(0, 0, 48, 48);
+    pen.font = "32px system-ui, sans-serif";
+    pen.textBaseline = "top";
+    pen.fillText(text, 2, 2);
+    return pen.getImageData(0, 0, 48, 48).data.join();
+  };
+  pen.canvas.width = 48;
+  pen.canvas.height = 48;
+  return drawn("停") !== drawn("画");
+}
+
+watchForFaults();
+try {
+  document.documentElement.classList.toggle("no-zh", !hasChinese());
+  new Cockpit();
+} catch (error) {
+  giveUp(error);
+}

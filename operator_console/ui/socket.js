@@ -1,0 +1,73 @@
+/** The line to the console on this computer: comes back by itself, keeps nothing for later. */
+
+import { guarded, onFault } from "/ui/fault.js";
+
+const RETRY_MS = 500;
+const BUFFERED_MAX_BYTES = 16 * 1024;
+
+/** @typedef {{t: string, [key: string]: any}} Message */
+
+export class ConsoleSocket {
+  /**
+   * @param {string} token
+   * @param {(message: Message) => void} onMessage
+   * @param {(up: boolean) => void} onChange
+   */
+  constructor(token, onMessage, onChange) {
+    this.token = token;
+    this.onMessage = onMessage;
+    this.onChange = onChange;
+    /** @type {WebSocket | null} */
+    this.socket = null;
+    this.ended = false;
+    this.dropped = 0;
+    onFault(() => this.end());
+    this.connect();
+  }
+
+  connect() {
+    const socket = new WebSocket(
+      `ws://${location.host}/ws?token=${encodeURIComponent(this.token)}`,
+    );
+    this.socket = socket;
+    socket.addEventListener("open", guarded(() => this.onChange(true)));
+    socket.addEventListener(
+      "message",
+      guarded((/** @type {MessageEvent} */ event) => this.onMessage(JSON.parse(event.data))),
+    );
+    socket.addEventListener("close", guarded(() => this.lost(socket)));
+  }
+
+  /** @param {WebSocket} socket */
+  lost(socket) {
+    if (this.socket !== socket) return;
+    this.socket = null;
+    this.onChange(false);
+    if (!this.ended) setTimeout(guarded(() => this.connect()), RETRY_MS);
+  }
+
+  get up() {
+    return this.socket?.readyState === WebSocket.OPEN;
+  }
+
+  /**
+   * Send now or not at all. What a stalled line cannot take is dropped: the next is newer.
+   * @param {Message} message
+   * @returns {boolean} whether it was handed to the line
+   */
+  send(message) {
+    const socket = this.socket;
+    if (!socket || socket.readyState !== WebSocket.OPEN) return false;
+    if (socket.bufferedAmount > BUFFERED_MAX_BYTES && message.t !== "action") {
+      this.dropped += 1;
+      return false;
+    }
+    socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  end() {
+    this.ended = true;
+    this.socket?.close();
+  }
+}

@@ -1,0 +1,269 @@
+/** The live picture: WebRTC in, identity strip read, and a report only of what was presented. */
+
+import { guarded, onFault } from "/ui/fault.js";
+import { StripReader, cellPx } from "/ui/strip.js";
+
+const WATCH_MS = 100;
+const ANSWER_PATIENCE_MS = 1000;
+const CONNECT_PATIENCE_MS = 3000;
+const SILENCE_MS = 1000;
+const RESTART_GAP_MS = 700;
+const GATHER_MS = 300;
+const STAMPS_KEPT = 256;
+/** Silence after which a picture is drawn as frozen; the watch adds at most 50 ms. */
+export const FROZEN_MS = 250;
+
+/**
+ * @typedef {object} Presented
+ * @property {number} frame
+ * @property {number} captureUs
+ * @property {number} fps
+ */
+
+export class LiveVideo {
+  /**
+   * @param {HTMLVideoElement} video
+   * @param {number} camera
+   * @param {(message: {t: string, [key: string]: any}) => void} send
+   * @param {(presented: Presented) => void} onPresented
+   */
+  constructor(video, camera, send, onPresented) {
+    this.video = video;
+    this.camera = camera;
+    this.send = send;
+    this.onPresented = onPresented;
+    this.strip = new StripReader();
+    /** @type {RTCPeerConnection | null} */
+    this.peer = null;
+    this.id = "";
+    /** @type {Map<number, number>} frame counter → capture stamp, µs of the vehicle */
+    this.stamps = new Map();
+    this.captureUs = 0;
+    /** @type {number | null} */
+    this.frame = null;
+    this.advancedMs = -Infinity;
+    this.presentedMs = -Infinity;
+    this.startedMs = -Infinity;
+    this.answeredMs = -Infinity;
+    /** @type {number[]} */
+    this.times = [];
+    this.unreadable = 0;
+    this.allowed = false;
+    this.codec = "";
+    /** @type {number | null} */
+    this.croppedFor = null;
+    this.watch = setInterval(guarded(() => this.supervise(performance.now())), WATCH_MS);
+    onFault(() => this.end());
+    this.arm();
+  }
+
+  /** Whether the console can carry an offer now.
+   * @param {boolean} allowed
+   */
+  allow(allowed) {
+    this.allowed = allowed;
+    if (allowed) this.startedMs = -Infinity;
+  }
+
+  end() {
+    clearInterval(this.watch);
+    this.peer?.close();
+    this.peer = null;
+  }
+
+  /** Time since the picture last showed something new, ms.
+   * @param {number} nowMs
+   */
+  silenceMs(nowMs) {
+    return nowMs - this.advancedMs;
+  }
+
+  /** Pictures presented in the last second.
+   * @param {number} nowMs
+   */
+  fps(nowMs) {
+    while (this.times.length && this.times[0] < nowMs - 1000) this.times.shift();
+    return this.times.length;
+  }
+
+  /** @param {number} nowMs */
+  supervise(nowMs) {
+    if (!this.allowed || document.visibilityState !== "visible") return;
+    if (nowMs - this.startedMs < RESTART_GAP_MS) return;
+    if (this.dead(nowMs)) void this.start(nowMs);
+  }
+
+  /** @param {number} nowMs */
+  dead(nowMs) {
+    const peer = this.peer;
+    if (!peer || ["failed", "closed"].includes(peer.connectionState)) return true;
+    const sinceStart = nowMs - this.startedMs;
+    if (this.answeredMs < this.startedMs) return sinceStart > ANSWER_PATIENCE_MS;
+    if (this.presentedMs > this.startedMs) return nowMs - this.presentedMs > SILENCE_MS;
+    return sinceStart > CONNECT_PATIENCE_MS;
+  }
+
+  /** Begin a new peer connection; the last picture stays, hatched, until the new one comes.
+   * @param {number} nowMs
+   */
+  async start(nowMs) {
+    this.startedMs = nowMs;
+    if (this.peer) {
+      this.peer.close();
+      this.send({ t: "bye", id: this.id });
+    }
+    const peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
+    const id = crypto.randomUUID();
+    this.peer = peer;
+    this.id = id;
+    this.stamps.clear();
+    this.captureUs = 0;
+    const transceiver = peer.addTransceiver("video", { direction: "recvonly" });
+    preferH264(transceiver);
+    leastDelay(transceiver.receiver);
+    const channel = peer.createDataChannel("frames", { ordered: false, maxRetransmits: 0 });
+    channel.addEventListener(
+      "message",
+      guarded((/** @type {MessageEvent} */ event) => this.noteStamp(event.data)),
+    );
+    peer.addEventListener(
+      "track",
+      guarded((/** @type {RTCTrackEvent} */ event) => this.show(peer, event)),
+    );
+    try {
+      await peer.setLocalDescription(await peer.createOffer());
+      await gathered(peer);
+    } catch (error) {
+      if (this.peer !== peer) return;
+      throw error;
+    }
+    if (this.peer !== peer || peer.signalingState === "closed") return;
+    const sdp = peer.localDescription?.sdp;
+    if (sdp) this.send({ t: "offer", id, sdp, cameras: [this.camera] });
+  }
+
+  /** Take in the vehicle's answer, already proven by the console.
+   * @param {string} id
+   * @param {string} sdp
+   */
+  async answer(id, sdp) {
+    const peer = this.peer;
+    if (!peer || id !== this.id || peer.signalingState !== "have-local-offer") return;
+    this.answeredMs = performance.now();
+    try {
+      await peer.setRemoteDescription({ type: "answer", sdp });
+    } catch {
+      // An answer that does not fit costs this attempt; the watch begins the next.
+      peer.close();
+    }
+  }
+
+  /**
+   * @param {RTCPeerConnection} peer
+   * @param {RTCTrackEvent} event
+   */
+  show(peer, event) {
+    if (this.peer !== peer) return;
+    this.video.srcObject = event.streams[0] ?? new MediaStream([event.track]);
+    void this.video.play().catch(() => undefined);
+  }
+
+  /** @param {unknown} text */
+  noteStamp(text) {
+    const note = typeof text === "string" ? parsed(text) : null;
+    if (!note || note.c !== this.camera) return;
+    if (!Number.isSafeInteger(note.f) || !Number.isSafeInteger(note.t)) return;
+    this.stamps.set(note.f, note.t);
+    if (this.stamps.size > STAMPS_KEPT) {
+      const oldest = this.stamps.keys().next().value;
+      if (oldest !== undefined) this.stamps.delete(oldest);
+    }
+  }
+
+  arm() {
+    this.video.requestVideoFrameCallback(guarded((nowMs) => this.presented(nowMs)));
+  }
+
+  /** The browser has put a picture on the screen.
+   * @param {number} nowMs
+   */
+  presented(nowMs) {
+    this.arm();
+    this.crop();
+    this.presentedMs = nowMs;
+    const frame = this.strip.read(this.video);
+    if (frame === null) {
+      this.unreadable += 1;
+      return;
+    }
+    if (frame !== this.frame) {
+      this.frame = frame;
+      this.advancedMs = nowMs;
+      this.times.push(nowMs);
+      // A stamp that has not come yet leaves the older one: the picture is said older, not newer.
+      this.captureUs = this.stamps.get(frame) ?? this.captureUs;
+    }
+    this.onPresented({ frame, captureUs: this.captureUs, fps: this.fps(nowMs) });
+  }
+
+  /** Keep the strip out of sight: the picture is grown and shifted by the strip's height. */
+  crop() {
+    const height = this.video.videoHeight;
+    if (!height || this.croppedFor === height) return;
+    this.croppedFor = height;
+    const share = cellPx(this.video.videoWidth) / height;
+    this.video.style.height = `${100 / (1 - share)}%`;
+    this.video.style.top = `${(-100 * share) / (1 - share)}%`;
+    const box = this.video.parentElement;
+    const shown = height - cellPx(this.video.videoWidth);
+    box?.style.setProperty("--ratio", String(this.video.videoWidth / shown));
+  }
+}
+
+/** @param {string} text */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** @param {RTCRtpTransceiver} transceiver */
+function preferH264(transceiver) {
+  const codecs = RTCRtpReceiver.getCapabilities("video")?.codecs ?? [];
+  const isH264 = (/** @type {{mimeType: string}} */ codec) => codec.mimeType === "video/H264";
+  if (codecs.some(isH264)) {
+    transceiver.setCodecPreferences([
+      ...codecs.filter(isH264),
+      ...codecs.filter((codec) => !isH264(codec)),
+    ]);
+  }
+}
+
+/** Ask for no jitter buffer; browsers that do not know the wish show the picture all the same.
+ * @param {RTCRtpReceiver} receiver
+ */
+function leastDelay(receiver) {
+  try {
+    receiver.jitterBufferTarget = 0;
+  } catch (error) {
+    console.warn("jitterBufferTarget not taken", error);
+  }
+}
+
+/** Host candidates only: gathering takes milliseconds, and what is late is left out.
+ * @param {RTCPeerConnection} peer
+ * @returns {Promise<void>}
+ */
+function gathered(peer) {
+  if (peer.iceGatheringState === "complete") return Promise.resolve();
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, GATHER_MS);
+    peer.addEventListener("icegatheringstatechange", () => {
+      if (peer.iceGatheringState !== "complete") return;
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,121 @@
+"""The two ends of HF-DBW: a sender that counts, and a receiver that judges and decodes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from protocol.dbw import matrix
+from protocol.dbw.codec import Message, decode, decode_checked, encode, spec_of
+from protocol.dbw.e2e import E2EReceiver, E2EStatus
+from protocol.dbw.errors import DbwError
+from protocol.dbw.matrix import COUNTER_STATES, Direction, FrameSpec
+
+
+class DbwSender:
+    """Encodes messages; the counter of a frame moves by one for each frame given out."""
+
+    def __init__(self) -> None:
+        self._counters = dict.fromkeys(matrix.BY_ID, 0)
+
+    def encode(self, message: Message) -> tuple[int, bytes]:
+        """Return CAN id and bytes of the next frame with ``message``.
+
+        Raises:
+            ValueRangeError: nothing is given out and the counter stays.
+        """
+        can_id = spec_of(type(message)).can_id
+        counter = self._counters[can_id]
+        frame = encode(message, counter)
+        self._counters[can_id] = (counter + 1) % COUNTER_STATES
+        return frame
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What the receiver makes of one frame.
+
+    Attributes:
+        spec: its row; None when the id belongs to nobody this end listens to.
+        status: the E2E verdict; None when no such verdict applies (ECHO, foreign ids).
+        message: the content; None unless every check passed.
+        error: why a frame with a good CRC and sequence was still refused.
+        conflict: a second sender was heard.
+    """
+
+    spec: FrameSpec | None
+    status: E2EStatus | None = None
+    message: Message | None = None
+    error: DbwError | None = None
+    conflict: bool = False
+
+
+_FOREIGN = Received(spec=None)
+
+
+class DbwReceiver:
+    """Receives one direction of the matrix; pure, the time is passed in.
+
+    A refused frame, whatever the reason, does not make its row younger: :meth:`age_ns` counts
+    from the last frame whose content was good.
+
+    Attributes:
+        refused: frames refused, by reason.
+    """
+
+    def __init__(self, direction: Direction) -> None:
+        rows = [spec for spec in matrix.FRAMES if spec.direction is direction]
+        self.channels: dict[int, E2EReceiver] = {
+            spec.can_id: E2EReceiver(spec) for spec in rows if spec.data_ids is not None
+        }
+        self.refused: Counter[str] = Counter()
+        self._by_pgn = {spec.pgn: spec for spec in rows}
+        self._good_ns: dict[int, int] = {}
+
+    def receive(self, now_ns: int, can_id: int, data: bytes) -> Received:
+        """Judge and decode one frame read at ``now_ns``; never raises on what came."""
+        spec = self._by_pgn.get(matrix.pgn_of(can_id))
+        if spec is None:
+            return _FOREIGN
+        if can_id != spec.can_id:
+            self.refused["second_source"] += 1
+            return Received(spec, conflict=True)
+        channel = self.channels.get(can_id)
+        if channel is None:
+            return self._unprotected(now_ns, spec, data)
+        status = channel.check(now_ns, data)
+        if not status.usable:
+            self.refused[status.value] += 1
+            return Received(spec, status, conflict=status is E2EStatus.CONFLICT)
+        try:
+            message = decode_checked(spec, data)
+        except DbwError as error:
+            self.refused[error.refusal.value] += 1
+            return Received(spec, status, error=error)
+        self._good_ns[can_id] = now_ns
+        return Received(spec, status, message)
+
+    def _unprotected(self, now_ns: int, spec: FrameSpec, data: bytes) -> Received:
+        try:
+            message = decode(spec.can_id, data)
+        except DbwError as error:
+            self.refused[error.refusal.value] += 1
+            return Received(spec, error=error)
+        self._good_ns[spec.can_id] = now_ns
+        return Received(spec, message=message)
+
+    def age_ns(self, spec: FrameSpec, now_ns: int) -> int | None:
+        """Return the time since the row's last good frame; None before the first."""
+        good_ns = self._good_ns.get(spec.can_id)
+        return None if good_ns is None else now_ns - good_ns
+
+    def timed_out(self, spec: FrameSpec, now_ns: int) -> bool:
+        """True when the row's last good frame is older than its time-out, or none came.
+
+        Raises:
+            ValueError: the row has no time-out.
+        """
+        if spec.rx_timeout_ms is None:
+            raise ValueError(f"{spec.name} has no receive time-out")
+        age_ns = self.age_ns(spec, now_ns)
+        return age_ns is None or age_ns > spec.rx_timeout_ms * 1_000_000

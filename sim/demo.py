@@ -1,0 +1,380 @@
+"""``headframe demo``: one machine, one mine and one cockpit on this computer, as real processes.
+
+broker, machine (ECU and plant), camera, agent and console each run as a process of their own,
+as they would on three computers; this program starts them, watches them and ends them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import webbrowser
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.messages import Role, generate_identity
+from protocol.profiles import parse_profile
+from protocol.topics import Topics
+from sim.children import Child, ChildError, Children, ChildSpec, Interrupted, last_words
+from sim.run_folder import run_folder
+from sim.world.site import load_site
+from vehicle_agent.core.record import FIRST
+from vehicle_agent.shell.store import create_record
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+DEFAULT_MACHINE = "ug_truck_60t"
+DEFAULT_SITE = "mine_drift"
+DEFAULT_PORT = 8700
+HOST = "127.0.0.1"
+SITE_ID = "demo"
+VEHICLE_ID = "truck-1"
+OPERATORS = ("console-1", "console-2")
+SCRIPTED_SECONDS = 60.0
+DRIVER_GRACE_S = 5.0
+CAMERA_WIDTH_PX, CAMERA_HEIGHT_PX, CAMERA_FPS = 1280, 720, 30
+CAMERA_BIT_RATE_BPS = 4_000_000
+
+Settings = Mapping[str, object]
+
+
+class DemoError(RuntimeError):
+    """Raised when the demo cannot start or go on; its text is one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the command line asks.
+
+    Attributes:
+        machine, site: a name in configs/, or a file.
+        scripted: a program drives instead of a person.
+        seconds: end after this long; a scripted drive counts from the moment it is ACTIVE.
+            None goes on until Ctrl-C (a scripted drive ends after 60 s).
+        port: of the console's page; 0 takes a free one.
+        browser: open the page when there is a desktop.
+        as_json: print one JSON object on stdout instead of text.
+    """
+
+    machine: str = DEFAULT_MACHINE
+    site: str = DEFAULT_SITE
+    scripted: bool = False
+    seconds: float | None = None
+    port: int = DEFAULT_PORT
+    browser: bool = True
+    as_json: bool = False
+
+
+def find_config(kind: str, name: str) -> Path:
+    """Return the settings file that ``name`` means: a file's path, or a name in configs/.
+
+    Raises:
+        DemoError: there is none; the text names those that there are.
+    """
+    folder = CONFIGS / kind
+    shipped = folder / f"{name}.toml"
+    if Path(name).name == name and shipped.is_file():
+        return shipped
+    if name.endswith(".toml") and Path(name).is_file():
+        return Path(name).resolve()
+    known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
+    raise DemoError(f"no {kind.removesuffix('s')} {name!r}; there are: {known}")
+
+
+def toml_text(tables: Mapping[str, Settings | Sequence[Settings]]) -> str:
+    """Return TOML of tables and arrays of tables with strings, numbers, booleans and lists."""
+    lines: list[str] = []
+    for name, content in tables.items():
+        tables_here: Sequence[Settings] = [content] if isinstance(content, Mapping) else content
+        heading = f"[{name}]" if isinstance(content, Mapping) else f"[[{name}]]"
+        for table in tables_here:
+            lines.append(heading)
+            lines += [
+                f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()
+            ]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def free_port(wanted: int, option: str) -> int:
+    """Return ``wanted`` when it can be listened on; a free port for 0."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, wanted))
+        except OSError as error:
+            raise DemoError(
+                f"port {wanted} on {HOST} is in use; choose another with {option}, "
+                f"or {option} 0 for any free one ({error.strerror})"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is known before the first process starts."""
+
+    run: Path
+    machine: Path
+    site: Path
+    port: int
+    mqtt_port: int
+
+    @property
+    def agent_config(self) -> Path:
+        """Settings of the machine's computer."""
+        return self.run / "agent.toml"
+
+    @property
+    def console_config(self) -> Path:
+        """Settings of the cockpit."""
+        return self.run / "console.toml"
+
+    @property
+    def relay_port(self) -> Path:
+        """The watchdog relay's serial line."""
+        return self.run / "relay"
+
+    @property
+    def address_file(self) -> Path:
+        """Where the console writes the address of its page, this run's token included."""
+        return self.run / "address"
+
+
+def write_keys(run: Path) -> None:
+    """Write throw-away keys: NAME.jwk for the vehicle and both operators, and trust.json."""
+    trusted = []
+    roles = {VEHICLE_ID: Role.VEHICLE} | dict.fromkeys(OPERATORS, Role.DRIVER)
+    for name, role in roles.items():
+        private, public = generate_identity()
+        _write_private(run / f"{name}.jwk", json.dumps(private))
+        trusted.append({"id": name, "role": role.value, "public": public})
+    _write_private(run / "trust.json", json.dumps({"identities": trusted}))
+
+
+def write_settings(plan: Plan) -> None:
+    """Write agent.toml and console.toml, and make the folders that they name."""
+    run = plan.run
+    for name in ("agent", "can", "truth", "wires", "camera0"):
+        (run / name).mkdir(mode=0o700)
+    mqtt = {"host": HOST, "port": plan.mqtt_port}
+    agent: dict[str, Settings | Sequence[Settings]] = {
+        "vehicle": {
+            "site": SITE_ID,
+            "name": VEHICLE_ID,
+            "machine": str(plan.machine),
+            "simulated": True,
+        },
+        "runtime": {"dir": str(run / "agent"), "record": str(run / "guardian.record")},
+        "keys": {"device": f"{VEHICLE_ID}.jwk", "trust": "trust.json"},
+        "mqtt": mqtt,
+        "can": {"interface": "headframe_local", "channel": str(run / "can")},
+        "relay": {"port": str(plan.relay_port)},
+        "cameras": [
+            {
+                "id": 0,
+                "name": "front",
+                "source": f"sim:{run / 'camera0'}",
+                "width": CAMERA_WIDTH_PX,
+                "height": CAMERA_HEIGHT_PX,
+                "fps": CAMERA_FPS,
+                "bit_rate_bps": CAMERA_BIT_RATE_BPS,
+            }
+        ],
+        "media": {"ice_addresses": [HOST]},
+    }
+    console: dict[str, Settings | Sequence[Settings]] = {
+        "console": {
+            "operator": OPERATORS[0],
+            "site": SITE_ID,
+            "vehicle": VEHICLE_ID,
+            "port": plan.port,
+            "token_file": str(plan.address_file),
+            "simulated": True,
+        },
+        "mqtt": mqtt,
+        "keys": {"device": f"{OPERATORS[0]}.jwk", "trust": "trust.json"},
+    }
+    create_record(run / "guardian.record", FIRST)
+    _write_private(plan.agent_config, toml_text(agent))
+    _write_private(plan.console_config, toml_text(console))
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *arguments)
+
+
+def stages(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
+    """The processes in the order of their start; those of one stage start together."""
+    truth = str(plan.run / "truth")
+    world = ("--site", str(plan.site), "--machine", str(plan.machine), "--truth", truth)
+    return (
+        (
+            ChildSpec(
+                "broker", _module("vehicle_agent.shell.broker", "--port", f"{plan.mqtt_port}")
+            ),
+            ChildSpec(
+                "machine",
+                _module(
+                    "sim.machine_process",
+                    *world,
+                    *("--can", str(plan.run / "can"), "--wires", str(plan.run / "wires")),
+                ),
+            ),
+            ChildSpec(
+                "relay",
+                _module(
+                    "sim.relay_process",
+                    *("--link", str(plan.relay_port), "--wires", str(plan.run / "wires")),
+                ),
+            ),
+            ChildSpec(
+                "camera",
+                _module(
+                    "sim.camera_process",
+                    *world,
+                    *("--buffer", str(plan.run / "camera0")),
+                    *("--width", f"{CAMERA_WIDTH_PX}", "--height", f"{CAMERA_HEIGHT_PX}"),
+                    *("--fps", f"{CAMERA_FPS}", "--lamps"),
+                ),
+                ready_within_s=60.0,
+            ),
+        ),
+        (
+            ChildSpec(
+                "agent", _module("vehicle_agent.shell.agent", "--config", f"{plan.agent_config}")
+            ),
+            ChildSpec(
+                "console",
+                _module("operator_console.shell.web", "--config", f"{plan.console_config}"),
+            ),
+        ),
+    )
+
+
+def driver_spec(plan: Plan, url: str, seconds: float) -> ChildSpec:
+    """The scripted driver's process."""
+    return ChildSpec(
+        "driver",
+        _module(
+            "sim.driver",
+            *("--url", url, "--site", str(plan.site), "--machine", str(plan.machine)),
+            *("--truth", str(plan.run / "truth"), "--mqtt-port", f"{plan.mqtt_port}"),
+            *("--telemetry", Topics(SITE_ID, VEHICLE_ID).telemetry("control")),
+            *("--seconds", f"{seconds:g}"),
+        ),
+        ready_within_s=60.0,
+    )
+
+
+def page_url(plan: Plan) -> str:
+    """The address of the console's page, as it wrote it when it started."""
+    return plan.address_file.read_text(encoding="utf-8").strip()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"headframe: {text}\n")
+    sys.stderr.flush()
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _open_browser(url: str) -> None:
+    """Open the page where there is a desktop; a text browser would take the terminal."""
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return
+    try:
+        webbrowser.open(url)
+    except webbrowser.Error:
+        _say("no browser could be opened; open the address by hand")
+
+
+def _check_files(options: DemoOptions) -> tuple[Path, Path]:
+    """Find and read both files before anything starts, so that a mistake costs nothing."""
+    machine, site = find_config("machines", options.machine), find_config("sites", options.site)
+    parse_profile(machine.read_text(encoding="utf-8"), str(machine))
+    load_site(site)
+    return machine, site
+
+
+def run(options: DemoOptions) -> int:
+    """Run the demo until it is over.
+
+    Returns:
+        0 after a normal end (also by Ctrl-C), 1 when a scripted drive did not come about.
+
+    Raises:
+        DemoError, ValueError: it cannot start or go on; one line for a person.
+    """
+    machine, site = _check_files(options)
+    port, mqtt_port = free_port(options.port, "--port"), free_port(0, "--port")
+    with run_folder() as folder:
+        plan = Plan(folder, machine, site, port, mqtt_port)
+        write_keys(folder)
+        write_settings(plan)
+        try:
+            with Children(folder, _say) as children:
+                return _drive(options, plan, children)
+        except ChildError as error:
+            raise DemoError(str(error)) from error
+
+
+def _drive(options: DemoOptions, plan: Plan, children: Children) -> int:
+    try:
+        for stage in stages(plan):
+            for spec in stage:
+                children.start(spec)
+            children.wait_ready()
+        url = page_url(plan)
+        if options.scripted:
+            return _drive_scripted(options, plan, children, url)
+        _print(json.dumps({"url": url}) if options.as_json else url)
+        _say("Ctrl-C ends everything")
+        if options.browser:
+            _open_browser(url)
+        children.wait_end(None, options.seconds)
+    except Interrupted:
+        _say("ending")
+    return 0
+
+
+def _drive_scripted(options: DemoOptions, plan: Plan, children: Children, url: str) -> int:
+    seconds = SCRIPTED_SECONDS if options.seconds is None else options.seconds
+    driver = children.start(driver_spec(plan, url, seconds))
+    _say(f"the page, to watch: {url}")
+    try:
+        children.wait_ready()
+        _say(f"driving for {seconds:g} s")
+        children.wait_end(driver)
+    except Interrupted:
+        _say("ending")
+    return _report(options, driver, children.finish(driver, DRIVER_GRACE_S))
+
+
+def _report(options: DemoOptions, driver: Child, code: int) -> int:
+    result = next((line for line in reversed(driver.lines) if line.startswith("{")), None)
+    if result is None:
+        raise DemoError(f"driver ended with code {code} and no result{last_words(driver)}")
+    _print(result if options.as_json else summary(json.loads(result)))
+    return 0 if code == 0 else 1
+
+
+def summary(result: Mapping[str, object]) -> str:
+    """The scripted drive's result as lines for a person."""
+
+    def figure(value: object) -> str:
+        if isinstance(value, Mapping):
+            return "  ".join(f"{name} {item}" for name, item in value.items())
+        return str(value)
+
+    return "\n".join(f"{name:<20} {figure(value)}" for name, value in result.items())

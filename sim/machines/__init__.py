@@ -1,0 +1,1 @@
+"""Machines: the plants, what they exchange with the by-wire ECU, their parameters."""

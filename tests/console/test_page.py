@@ -1,0 +1,531 @@
+"""The page itself in Debian's chromium, against a console played by the test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, Route, WebSocketRoute, sync_playwright
+
+from operator_console.core.screen import snapshot
+from operator_console.shell.web import CONTENT_TYPES, HEADERS, load_assets
+from protocol.state import VehicleMode
+from protocol.strip import cell_px, draw_strip, strip_size_px
+from tests.console.fakes import Rig
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+ASSETS = load_assets()
+BASE = "http://127.0.0.1:8700"
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CONFIG = {
+    "t": "config",
+    "operator": "op-1",
+    "site": "mine",
+    "vehicle": "truck-07",
+    "simulated": True,
+    "cameras": [0],
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+def serve(route: Route) -> None:
+    name = route.request.url.removeprefix(BASE).partition("?")[0].removeprefix("/ui/")
+    name = "index.html" if name == "/" else name
+    kind = CONTENT_TYPES["." + name.rpartition(".")[2]]
+    route.fulfill(body=ASSETS[name], headers=HEADERS | {"Content-Type": kind})
+
+
+NEXT_TASK = """() => new Promise((done) => {
+  const channel = new MessageChannel();
+  channel.port1.onmessage = () => done(0);
+  channel.port2.postMessage(0);
+})"""
+
+
+class PageRig:
+    """The page under a clock that only the test moves, with every message it sent."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.page: Page = browser.new_page(viewport={"width": 1366, "height": 768})
+        self.sent: list[dict[str, Any]] = []
+        self.errors: list[str] = []
+        self.socket: WebSocketRoute | None = None
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda message: self.errors.append(message.text))
+        self.page.clock.install()
+        self.page.route("**/*", serve)
+        self.page.route_web_socket("**/ws?*", self._connected)
+        self.page.goto(f"{BASE}/?token=t")
+        self.page.wait_for_function("document.getElementById('vehicle-name').textContent !== '—'")
+        self.page.clock.pause_at(self.page.evaluate("Date.now()") + 1000)
+        self.marks = 0
+
+    def _connected(self, socket: WebSocketRoute) -> None:
+        self.socket = socket
+        socket.on_message(lambda text: self.sent.append(json.loads(text)))
+        self.tell(CONFIG)
+        self.tell({"t": "role", "drives": True})
+
+    def tell(self, message: dict[str, Any]) -> None:
+        assert self.socket is not None
+        self.socket.send(json.dumps(message))
+
+    def state(self, **changes: Any) -> None:
+        """Let the console tell a state of a leased vehicle."""
+        rig = Rig()
+        rig.lease()
+        rig.step(20, **changes)
+        self.tell(snapshot(rig.session, rig.now_ns))
+        self.taken()
+
+    def taken(self) -> None:
+        """Wait until the page has taken all that it was told: its messages come in order."""
+        self.marks += 1
+        mark = f"S{self.marks}"
+        self.tell({"t": "event", "id": mark, "severity": "info", "en": "mark", "zh": "mark"})
+        self.page.wait_for_selector(f"#events li:first-child b:text-is('{mark}')")
+
+    def drop_line(self) -> None:
+        """Close the page's line; none comes up again."""
+        assert self.socket is not None
+        self.page.route_web_socket("**/ws?*", lambda socket: socket.close())
+        self.socket.close()
+        self.page.wait_for_selector("#stop[data-look=no-line]")
+
+    def pass_ms(self, ms: int) -> None:
+        self.page.clock.run_for(ms)
+
+    def settle(self) -> None:
+        """Let the page run what its last input began, and take what it sent meanwhile."""
+        for _ in range(3):
+            self.page.evaluate(NEXT_TASK)
+
+    def last(self, kind: str) -> dict[str, Any]:
+        self.settle()
+        return [message for message in self.sent if message["t"] == kind][-1]
+
+    def count(self, kind: str) -> int:
+        self.settle()
+        return sum(message["t"] == kind for message in self.sent)
+
+    def text(self, selector: str) -> str:
+        return self.page.text_content(selector) or ""
+
+
+@pytest.fixture(scope="module")
+def still(browser: Browser) -> Iterator[PageRig]:
+    """One page for all tests that only ask its modules."""
+    made = PageRig(browser)
+    yield made
+    made.page.close()
+
+
+@pytest.fixture
+def rig(browser: Browser) -> Iterator[PageRig]:
+    made = PageRig(browser)
+    yield made
+    made.page.close()
+
+
+def run_module(rig: PageRig, name: str, body: str, argument: object = None) -> Any:
+    return rig.page.evaluate(
+        f"async (given) => {{ const m = await import('/ui/{name}'); {body} }}", argument
+    )
+
+
+# ---- the identity strip -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width_px", [480, 640, 1280])
+@pytest.mark.parametrize("counter", [0, 1, 0xABCDEF, 0xFFFFFF])
+def test_strip_drawn_by_the_vehicle__page_reads_the_same_number(
+    still: PageRig, width_px: int, counter: int
+) -> None:
+    luma = np.full((32, width_px), 90, np.uint8)
+    draw_strip(luma, counter)
+
+    assert read_in_page(still, luma, width_px) == counter
+
+
+@pytest.mark.parametrize("cell", [0, 3, 4, 20, 35])
+def test_strip_with_one_cell_wrong__is_not_read(still: PageRig, cell: int) -> None:
+    luma = np.full((32, 1280), 90, np.uint8)
+    draw_strip(luma, 0x123456)
+    luma[:16, cell * 16 : cell * 16 + 16] = 251 - luma[:16, cell * 16 : cell * 16 + 16]
+
+    assert read_in_page(still, luma, 1280) is None
+
+
+def test_picture_without_a_strip__is_not_read(still: PageRig) -> None:
+    assert read_in_page(still, np.full((32, 1280), 90, np.uint8), 1280) is None
+
+
+def read_in_page(still: PageRig, luma: np.ndarray[Any, Any], width_px: int) -> int | None:
+    width, height = strip_size_px(width_px)
+    rgba = np.repeat(luma[:height, :width, None], 4, axis=2).reshape(-1).tolist()
+    body = "return m.readStrip(new Uint8ClampedArray(given.rgba), given.cell);"
+    read = run_module(still, "strip.js", body, {"rgba": rgba, "cell": cell_px(width_px)})
+    assert read is None or isinstance(read, int)
+    return read
+
+
+# ---- hands --------------------------------------------------------------------------------
+
+
+def test_at_rest__inputs_come_at_least_50_times_a_second(rig: PageRig) -> None:
+    before = rig.count("input")
+    rig.pass_ms(1000)
+
+    assert rig.count("input") - before >= 50
+    assert rig.last("input")["enable"] is False
+    assert rig.last("input")["gear"] == 0
+
+
+def test_keys_held__ramps_run_and_enable_is_sent(rig: PageRig) -> None:
+    for key in ("ShiftLeft", "KeyW", "KeyA"):
+        rig.page.keyboard.down(key)
+    rig.pass_ms(1000)
+    sent = rig.last("input")
+
+    assert sent["enable"] is True
+    assert sent["throttle"] == pytest.approx(0.4, abs=0.02)
+    assert sent["steer"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_focus_lost__everything_is_released_and_stays_released(rig: PageRig) -> None:
+    rig.page.keyboard.down("ShiftLeft")
+    rig.page.keyboard.down("KeyW")
+    rig.pass_ms(500)
+    rig.page.evaluate("window.dispatchEvent(new Event('blur'))")
+    at_once = rig.last("input")
+    rig.page.evaluate("window.dispatchEvent(new Event('focus'))")
+    rig.page.keyboard.down("ShiftLeft")
+    rig.pass_ms(200)
+
+    assert (at_once["enable"], at_once["throttle"]) == (False, 0)
+    assert rig.last("input")["enable"] is False
+
+
+def test_page_hidden__is_said_at_once_and_inputs_end(rig: PageRig) -> None:
+    rig.page.keyboard.down("ShiftLeft")
+    rig.page.evaluate(
+        "Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    said, before = rig.count("hidden"), rig.count("input")
+    rig.pass_ms(500)
+
+    assert said == 1
+    assert rig.count("input") == before
+
+
+def test_page_visible_again__enable_stays_off(rig: PageRig) -> None:
+    rig.page.keyboard.down("ShiftLeft")
+    for state in ("hidden", "visible"):
+        rig.page.evaluate(
+            f"Object.defineProperty(document, 'visibilityState', {{value: '{state}',"
+            "configurable: true}); document.dispatchEvent(new Event('visibilitychange'))"
+        )
+    rig.pass_ms(100)
+
+    assert rig.last("input")["enable"] is False
+
+
+@pytest.mark.parametrize("key", ["Space", "Escape"])
+def test_stop_key__stops_also_with_the_help_sheet_open(rig: PageRig, key: str) -> None:
+    rig.page.keyboard.press("Slash")
+    rig.page.keyboard.press(key)
+
+    assert rig.last("action") == {"t": "action", "do": "stop"}
+
+
+def test_stop_button__stops_as_the_pointer_goes_down(rig: PageRig) -> None:
+    rig.page.hover("#stop")
+    rig.page.mouse.down()
+
+    assert rig.last("action") == {"t": "action", "do": "stop"}
+
+
+def test_arm_keys_held_one_and_a_half_seconds__arm_is_asked_once(rig: PageRig) -> None:
+    for key in ("BracketLeft", "BracketRight", "Backslash"):
+        rig.page.keyboard.down(key)
+    rig.pass_ms(1400)
+    early = rig.count("action")
+    rig.pass_ms(2000)
+
+    assert early == 0
+    assert rig.sent.count({"t": "action", "do": "arm"}) == 1
+
+
+def test_gear_key_without_the_brake__gear_stays_and_the_driver_is_told(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=0.0)
+    rig.page.keyboard.press("KeyE")
+    rig.pass_ms(100)
+
+    assert rig.last("input")["gear"] == 0
+    assert "hold the brake" in rig.text("#answer")
+
+
+def test_gear_key_standing_with_the_brake_held__gear_is_asked(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=0.0)
+    rig.page.keyboard.down("KeyS")
+    rig.pass_ms(300)
+    rig.page.keyboard.press("KeyE")
+    rig.pass_ms(30)
+
+    assert rig.last("input")["gear"] == 1
+
+
+def test_speed_unknown__gear_is_not_changed(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=None)
+    rig.page.keyboard.down("KeyS")
+    rig.pass_ms(300)
+    rig.page.keyboard.press("KeyE")
+    rig.pass_ms(30)
+
+    assert rig.last("input")["gear"] == 0
+
+
+def test_viewer__sends_no_input(rig: PageRig) -> None:
+    rig.tell({"t": "role", "drives": False})
+    rig.taken()
+    before = rig.count("input")
+    rig.pass_ms(500)
+
+    assert rig.count("input") == before
+
+
+# ---- screen -------------------------------------------------------------------------------
+
+
+def test_state_comes__is_shown_with_its_cap_and_gear(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=5.0, cap_mps=5.5, gear=1)
+    rig.pass_ms(60)
+
+    assert rig.text("#mode-en") == "REMOTE ACTIVE"
+    assert rig.text("#speed") == "18.0"
+    assert rig.text("#cap") == "20"
+    assert rig.text("#gear") == "D"
+    assert rig.page.get_attribute("#border", "data-look") == "active"
+
+
+def test_state_older_than_500_ms__everything_is_unknown(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=5.0, gear=1, estop="closed")
+    rig.pass_ms(600)
+
+    assert rig.text("#mode-en") == "STATE UNKNOWN"
+    assert rig.text("#speed") == "—"
+    assert rig.text("#gear") == "?"
+    assert rig.text("#chain-estop dd") == "UNKNOWN"
+    assert rig.page.get_attribute("#border", "data-look") == "unknown"
+
+
+def test_event_comes_again__is_counted_in_one_line(rig: PageRig) -> None:
+    for _ in range(3):
+        rig.tell({"t": "event", "id": "V101", "severity": "warning", "en": "late", "zh": "迟"})
+    rig.taken()
+
+    assert rig.page.locator("#events li[data-id=V101]").count() == 1
+    assert rig.text("#events li[data-id=V101] em") == "×3"
+
+
+def test_value_missing__is_a_dash_and_never_a_number(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=None, gear=None, articulation_rad=None)
+    rig.pass_ms(60)
+
+    assert [rig.text(name) for name in ("#speed", "#gear", "#articulation")] == ["—", "?", "—"]
+
+
+def test_no_picture__is_never_shown_as_live(rig: PageRig) -> None:
+    rig.pass_ms(100)
+
+    assert rig.page.get_attribute("#stage", "data-live") == "none"
+    assert rig.page.is_visible("#no-image")
+    assert rig.count("view") == 0
+
+
+def test_no_answer_to_an_offer__next_offer_comes_without_a_click(rig: PageRig) -> None:
+    offers: list[str] = []
+    for _ in range(3):
+        rig.pass_ms(1200)
+        rig.page.wait_for_function("1")
+        offers = [message["id"] for message in rig.sent if message["t"] == "offer"]
+
+    assert len(set(offers)) >= 2
+    assert "H264" in rig.last("offer")["sdp"]
+
+
+def test_exception_in_the_page__screen_says_fault_and_every_sign_of_life_ends(
+    rig: PageRig,
+) -> None:
+    rig.page.evaluate(
+        "dispatchEvent(new ErrorEvent('error', {error: new Error('broken'), message: 'broken'}))"
+    )
+    before = len(rig.sent)
+    rig.pass_ms(1000)
+
+    assert rig.page.is_visible("#fault")
+    assert "broken" in rig.text("#fault-text")
+    assert len(rig.sent) == before
+
+
+def test_message_that_the_page_cannot_read__is_a_fault(rig: PageRig) -> None:
+    assert rig.socket is not None
+    rig.socket.send("{")
+    rig.page.wait_for_selector("#fault", state="visible")
+
+
+def test_driving_screen__raises_no_error_and_breaks_no_policy(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=1.0, proximity_m=(None, 2.0, 5.0, 20.0))
+    rig.tell({"t": "event", "id": "S105", "severity": "info", "en": "a", "zh": "b"})
+    rig.page.keyboard.press("Slash")
+    rig.pass_ms(500)
+
+    assert rig.errors == []
+    assert rig.page.is_hidden("#fault")
+
+
+# ---- the line to the console --------------------------------------------------------------
+
+
+def test_line_down__stop_shows_it_and_a_press_is_said_not_to_be_sent(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.LEASED)
+    rig.pass_ms(60)
+    rig.drop_line()
+    before = rig.text("#stop-note")
+    rig.page.keyboard.press("Space")
+
+    assert before == "no line to the console"
+    assert rig.text("#stop-note") == "NOT SENT – use the hard-wired E-stop"
+    assert rig.page.get_attribute("#stop", "data-look") == "unconfirmed"
+    assert rig.text("#message-code") == "C100"
+    assert "hard-wired E-stop" in rig.text("#message-en")
+    assert rig.page.locator("#step-card button:enabled").count() == 0
+
+
+def test_console_silent__stop_is_not_said_to_be_sent(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.LEASED)
+    rig.pass_ms(600)
+    rig.page.keyboard.press("Space")
+
+    assert rig.text("#stop-note") == "NOT SENT – use the hard-wired E-stop"
+
+
+def test_console_has_not_spoken_yet__page_connects_and_then_says_it_is_down(rig: PageRig) -> None:
+    rig.page.reload()  # the clock of the first load jumped when it was paused
+    rig.pass_ms(60)
+    early = (rig.text("#mode-en"), rig.text("#message-code"))
+    rig.pass_ms(3000)
+
+    assert early == ("CONNECTING", "C122")
+    assert rig.text("#message-code") == "C100"
+
+
+# ---- what makes sense now -----------------------------------------------------------------
+
+
+def test_driving__only_stop_can_be_pressed(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=3.0)
+    rig.pass_ms(60)
+
+    assert rig.page.locator("#step-card button:enabled").count() == 0
+    assert rig.page.is_enabled("#stop")
+
+
+def test_viewer__may_press_stop_and_ask_for_the_seat_only(rig: PageRig) -> None:
+    rig.tell({"t": "role", "drives": False})
+    rig.state(mode=VehicleMode.LEASED, speed_mps=0.0)
+    rig.pass_ms(60)
+
+    assert rig.page.locator("#step-card button:enabled").count() == 0
+    assert rig.page.is_enabled("#take-seat")
+    assert rig.page.is_enabled("#stop")
+    assert rig.text("#picture-age").endswith("—")
+
+
+def test_leased_by_another_console__mode_names_the_holder(rig: PageRig) -> None:
+    other = Rig()
+    other.vehicle.holder = "op-2"
+    other.session.hear_authority(other.vehicle.authority())
+    other.step(20, mode=VehicleMode.LEASED)
+    rig.tell(snapshot(other.session, other.now_ns))
+    rig.taken()
+    rig.pass_ms(60)
+
+    assert rig.text("#mode-en") == "HELD BY op-2"
+
+
+def test_machine_falls_from_active_to_armed__lever_falls_to_neutral(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=0.0)
+    rig.page.keyboard.down("KeyS")
+    rig.pass_ms(300)
+    rig.page.keyboard.press("KeyE")
+    rig.pass_ms(30)
+    driven = rig.last("input")["gear"]
+    rig.state(mode=VehicleMode.ARMED, speed_mps=0.0)
+    rig.pass_ms(30)
+
+    assert (driven, rig.last("input")["gear"]) == (1, 0)
+
+
+def test_machine_moves__help_closes_and_does_not_open(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=0.0)
+    rig.page.keyboard.press("Slash")
+    opened = rig.page.is_visible("#help")
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=1.0)
+    closed = rig.page.is_hidden("#help")
+    rig.page.keyboard.press("Slash")
+
+    assert opened
+    assert closed
+    assert rig.page.is_hidden("#help")
+
+
+def test_not_driven__cap_and_lamps_claim_nothing(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.LEASED, cap_mps=0.0)
+    rig.page.keyboard.press("KeyL")
+    rig.pass_ms(60)
+
+    assert rig.text("#cap") == "—"
+    assert rig.text("#lamp-lights em") == "—"
+
+
+def test_focus_lost__is_said_before_the_hands_open(rig: PageRig) -> None:
+    rig.page.keyboard.down("ShiftLeft")
+    rig.page.evaluate("window.dispatchEvent(new Event('blur'))")
+    rig.settle()
+    kinds = [message["t"] for message in rig.sent]
+
+    assert kinds.index("blurred") < len(kinds) - 1
+    assert rig.last("input")["enable"] is False
+
+
+def test_events_told_again_on_a_new_line__are_not_counted_twice(rig: PageRig) -> None:
+    event = {"t": "event", "id": "V101", "severity": "warning", "en": "late", "zh": "迟"}
+    rig.tell(event | {"age_ms": 60_000})
+    rig.taken()
+    rig.tell(CONFIG)
+    rig.tell(event)
+    rig.taken()
+
+    assert rig.text("#events li[data-id=V101] em") == ""

@@ -1,0 +1,324 @@
+"""The media process end to end: signed offer in, decoded pictures with capture stamps out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from operator_console.shell.viewer import HeadlessViewer
+from protocol.errors import Refusal
+from protocol.messages import SignalClaims
+from tests.media.rig import (
+    LOOPBACK,
+    OBSERVER,
+    OPERATOR,
+    STOP_ONLY,
+    VEHICLE,
+    WAIT_S,
+    Rig,
+    Viewing,
+    same_capture,
+    signal,
+    viewing,
+)
+from vehicle_agent.shell import ipc
+from vehicle_agent.shell.h264 import MIN_KEY_INTERVAL_US
+from vehicle_agent.shell.media import (
+    MAX_UNITS_WAITING,
+    CameraFeed,
+    FrameAnnouncer,
+    LinkRate,
+    ViewerTrack,
+)
+from vehicle_agent.shell.rtc_compat import AccessUnit
+
+
+async def offer_sdp(cameras: int = 1) -> str:
+    """Return a real offer whose viewer is gone already."""
+    async with HeadlessViewer(lambda _: None, range(cameras), ice_addresses=LOOPBACK) as viewer:
+        return await viewer.offer()
+
+
+async def follow(rig: Rig, view: Viewing, pictures: int) -> None:
+    """See `pictures` pictures, each published after the last was seen."""
+    for _ in range(pictures):
+        stamp_us = await rig.publish()
+        while not same_capture(await view.frame(), stamp_us):
+            pass
+
+
+async def test_viewer_connects__every_picture_comes_with_its_capture_stamp(rig: Rig) -> None:
+    async with rig.running():
+        stamp_us = await rig.publish()
+        async with viewing(rig) as view:
+            for number in range(1, 60):
+                frame = await view.frame()
+                assert (frame.camera, frame.frame) == (0, number)
+                assert same_capture(frame, stamp_us)
+                stamp_us = await rig.publish()
+            assert view.viewer.unread == 0
+
+
+async def test_two_cameras__each_has_its_own_stream_in_the_order_asked_for(rig: Rig) -> None:
+    async with rig.running():
+        for _ in range(3):
+            await rig.publish(1)
+        stamps_us = {0: await rig.publish(0), 1: await rig.publish(1)}
+        async with viewing(rig, cameras=(1, 0)) as view:
+            frames = [await view.frame(), await view.frame()]
+            assert {frame.camera for frame in frames} == {0, 1}
+            assert all(same_capture(frame, stamps_us[frame.camera]) for frame in frames)
+
+
+async def test_two_viewers__one_encoder_serves_both(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as first:
+            await first.frame()
+            async with viewing(rig, operator=OBSERVER) as second:
+                report = await rig.report_where(lambda r: r["cameras"][0]["viewers"] == 2)
+                for _ in range(15):  # longer than the least interval between key frames
+                    stamp_us = await rig.publish()
+                    assert same_capture(await first.frame(), stamp_us)
+                assert (await second.frame()).capture_stamp_us <= stamp_us
+                report = await rig.report_where(lambda r: r["cameras"][0]["sent"] == 16)
+                assert report["cameras"][0]["key_frames"] == 2
+                assert report["peers"] == 2
+
+
+async def test_newer_session_of_an_operator__replaces_the_older_once_connected(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as older:
+            await older.frame()
+            async with viewing(rig) as newer:
+                async with asyncio.timeout(WAIT_S):
+                    await older.viewer.ended.wait()
+                rig.let_time_pass(MIN_KEY_INTERVAL_US)
+                await follow(rig, newer, 15)
+                assert [peer.session for peer in rig.server.peers] == [newer.session]
+
+
+async def test_offer_that_never_connects__the_older_session_goes_on(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            dead = signal(await offer_sdp())
+            rig.send(dead)
+            assert (await rig.signal_for(dead.session)).role == "answer"
+            await follow(rig, view, 5)
+            assert not view.viewer.ended.is_set()
+
+
+async def test_viewer_says_bye__its_peer_ends_and_the_camera_rests(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            rig.send(signal("", role="bye", session=view.session, cameras=()))
+            async with asyncio.timeout(WAIT_S):
+                await view.viewer.ended.wait()
+            report = await rig.report_where(lambda r: r["peers"] == 0)
+            assert report["cameras"][0]["viewers"] == 0
+
+
+async def test_bye_of_somebody_else__changes_nothing(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            rig.send(signal("", issuer=OBSERVER, role="bye", session=view.session, cameras=()))
+            await follow(rig, view, 5)
+            assert not view.viewer.ended.is_set()
+
+
+async def test_process_ends__viewers_are_told(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            rig.stop.set()
+            assert (await rig.signal_for(view.session)).role == "bye"
+            async with asyncio.timeout(WAIT_S):
+                await view.viewer.ended.wait()
+
+
+def refused(reason: Refusal) -> Callable[[dict[str, Any]], bool]:
+    return lambda report: report["refused"] == {reason.value: 1}
+
+
+async def test_session_seen_twice__is_refused_and_counted(rig: Rig) -> None:
+    async with rig.running():
+        claims = signal(await offer_sdp())
+        rig.send(claims)
+        await rig.signal_for(claims.session)
+        rig.send(claims)
+        await rig.report_where(refused(Refusal.REPLAYED))
+
+
+REFUSED_OFFERS: dict[str, tuple[Callable[[str], SignalClaims], Refusal]] = {
+    "other vehicle": (lambda sdp: signal(sdp, audience="truck-2"), Refusal.WRONG_AUDIENCE),
+    "role that may not see": (lambda sdp: signal(sdp, issuer=STOP_ONLY), Refusal.WRONG_ROLE),
+    "vehicle itself": (lambda sdp: signal(sdp, issuer=VEHICLE), Refusal.WRONG_ROLE),
+    "an answer": (lambda sdp: signal(sdp, role="answer"), Refusal.WRONG_ROLE),
+    "control peer": (lambda sdp: signal(sdp, peer="control"), Refusal.UNKNOWN_KIND),
+    "unknown camera": (lambda sdp: signal(sdp, cameras=(9,)), Refusal.OUT_OF_RANGE),
+    "no camera": (lambda sdp: signal(sdp, cameras=()), Refusal.OUT_OF_RANGE),
+    "camera twice": (lambda sdp: signal(sdp, cameras=(0, 0)), Refusal.OUT_OF_RANGE),
+    "more cameras than sections": (lambda sdp: signal(sdp, cameras=(0, 1)), Refusal.MALFORMED),
+    "no description": (lambda _: signal("nonsense"), Refusal.MALFORMED),
+    "broken description": (
+        lambda sdp: signal(sdp.replace("a=ice-pwd", "a=ice-xxx")),
+        Refusal.MALFORMED,
+    ),
+    "no H.264": (lambda sdp: signal(sdp.replace("H264", "H265")), Refusal.MALFORMED),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_OFFERS)
+async def test_offer_that_does_not_count__is_refused_and_counted(rig: Rig, case: str) -> None:
+    make, reason = REFUSED_OFFERS[case]
+    async with rig.running():
+        rig.send(make(await offer_sdp()))
+        await rig.report_where(refused(reason))
+        assert rig.server.peers == []
+
+
+async def test_offer_signed_with_another_key__is_refused_and_counted(rig: Rig) -> None:
+    async with rig.running():
+        rig.send(signal(await offer_sdp()), key=OBSERVER)
+        await rig.report_where(refused(Refusal.BAD_SIGNATURE))
+
+
+async def test_offer_that_came_under_another_name__is_refused_and_counted(rig: Rig) -> None:
+    async with rig.running():
+        rig.send(signal(await offer_sdp()), name=OBSERVER)
+        await rig.report_where(refused(Refusal.MALFORMED))
+
+
+@pytest.mark.parametrize("datagram", [b"", b"N", b"Nno-separator", b"Xop\0token", b"N\xff\0t"])
+async def test_datagram_that_is_no_signal__is_refused_and_counted(
+    rig: Rig, datagram: bytes
+) -> None:
+    async with rig.running():
+        rig.send_raw(datagram)
+        await rig.report_where(refused(Refusal.MALFORMED))
+
+
+async def test_token_of_nobody__is_refused_and_counted(rig: Rig) -> None:
+    async with rig.running():
+        rig.send_raw(ipc.with_name(ipc.TO_MEDIA_SIGNAL, OPERATOR, b"a.b.c"))
+        await rig.report_where(refused(Refusal.MALFORMED))
+
+
+def unit(number: int, *, key: bool = False) -> AccessUnit:
+    return AccessUnit((b"p",), number * 3000, key, number, number * 33_333, b"")
+
+
+class FakeFeed:
+    """Just what a track asks of its feed."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.settings = rig.settings.cameras[0]
+        self.joined: list[ViewerTrack] = []
+        self.key_requests = 0
+
+    def join(self, track: ViewerTrack) -> None:
+        self.joined.append(track)
+
+    def leave(self, track: ViewerTrack) -> None:
+        self.joined.remove(track)
+
+    def request_key_frame(self) -> None:
+        self.key_requests += 1
+
+
+async def test_sender_that_does_not_read__holds_few_pictures_and_goes_on_with_a_key_frame(
+    rig: Rig,
+) -> None:
+    feed = FakeFeed(rig)
+    stand_in: CameraFeed = feed  # type: ignore[assignment]
+    track = ViewerTrack(stand_in, FrameAnnouncer(), leading=True)
+    track.put(unit(0, key=True))
+    for number in range(1, 100):
+        track.put(unit(number))
+    track.put(unit(100, key=True))
+    track.put(unit(101))
+    assert [(await track.next_access_unit()).frame_counter for _ in range(2)] == [100, 101]
+    assert track.skipped == 100
+    assert feed.key_requests == 100 - MAX_UNITS_WAITING
+
+
+async def test_stalled_viewer__the_other_one_gets_every_picture(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            feed = rig.server.feeds[0]
+            stalled = ViewerTrack(feed, FrameAnnouncer(), leading=False)
+            feed.join(stalled)
+            await follow(rig, view, 30)
+            assert stalled.skipped > 0
+            stalled.stop()
+
+
+async def test_source_faster_than_the_camera_rate__is_thinned_out(rig: Rig) -> None:
+    feed = CameraFeed.__new__(CameraFeed)
+    feed.settings = rig.settings.cameras[0]
+    feed._next_due_us = 0
+    taken = [n for n in range(600) if feed._due(1_000_000 + n * 8_333)]
+    assert 145 <= len(taken) <= 155
+
+
+def test_estimate_well_above_what_is_sent__does_not_limit() -> None:
+    rate = LinkRate(3_000_000)
+    for _ in range(20):
+        rate.on_estimate(600_000, 400_000)
+    assert rate.limit_bps == 3_000_000
+
+
+def test_estimate_near_what_is_sent__limits_at_once_and_rises_slowly_again() -> None:
+    rate = LinkRate(3_000_000)
+    rate.on_estimate(1_000_000, 2_500_000)
+    assert rate.limit_bps == 950_000
+    rate.on_estimate(2_000_000, 900_000)
+    assert rate.limit_bps == int(950_000 * 1.08)
+
+
+def test_estimate_of_nothing__keeps_the_least_rate() -> None:
+    rate = LinkRate(3_000_000)
+    rate.on_estimate(0, 2_500_000)
+    assert rate.limit_bps == 100_000
+
+
+class FakeChannel:
+    """A data channel that is full or not as told."""
+
+    def __init__(self) -> None:
+        self.readyState = "open"
+        self.bufferedAmount = 0
+        self.sent: list[str] = []
+        self.flush: Callable[[], None] = lambda: None
+
+    def on(self, event: str, callback: Callable[[], None]) -> None:
+        assert event == "bufferedamountlow"
+        self.flush = callback
+
+    def send(self, text: str) -> None:
+        self.sent.append(text)
+
+
+def test_channel_that_is_full__the_newest_announcement_wins() -> None:
+    channel, announcer = FakeChannel(), FrameAnnouncer()
+    announcer.attach(channel)  # type: ignore[arg-type]
+    channel.bufferedAmount = 1
+    for number in range(5):
+        announcer.announce(2, unit(number), 7 + number)
+    channel.bufferedAmount = 0
+    channel.flush()
+    assert channel.sent == ['{"c":2,"f":4,"t":133332,"r":11}']
+    assert announcer.dropped == 4

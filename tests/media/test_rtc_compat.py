@@ -1,0 +1,142 @@
+"""The machine's changes to aiortc: they fail loudly when it changed, and do what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from types import ModuleType
+
+import aioice.ice
+import aiortc.rtcrtpsender
+import pytest
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpSendParameters
+from aiortc.rtp import HeaderExtensions, RtpPacket, unpack_header_extensions
+
+from operator_console.shell import rtc_receive
+from tests.media.rig import LOOPBACK
+from vehicle_agent.shell import rtc_compat
+from vehicle_agent.shell.rtc_compat import PLAYOUT_DELAY_URI, PlayoutDelayExtensionsMap
+
+BOTH = pytest.mark.parametrize("compat", [rtc_compat, rtc_receive], ids=["agent", "console"])
+
+
+def configured(playout_delay_id: int | None) -> PlayoutDelayExtensionsMap:
+    extensions = [
+        RTCRtpHeaderExtensionParameters(id=1, uri="urn:ietf:params:rtp-hdrext:sdes:mid"),
+        RTCRtpHeaderExtensionParameters(
+            id=3, uri="http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+        ),
+    ]
+    if playout_delay_id is not None:
+        extensions.append(
+            RTCRtpHeaderExtensionParameters(id=playout_delay_id, uri=PLAYOUT_DELAY_URI)
+        )
+    made = PlayoutDelayExtensionsMap()
+    made.configure(RTCRtpSendParameters(headerExtensions=extensions))
+    return made
+
+
+@BOTH
+def test_installed_aiortc__has_every_seam(compat: ModuleType) -> None:
+    """In a process of its own: here the changes may have been made already."""
+    command = [sys.executable, "-c", f"import {compat.__name__}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+@BOTH
+@pytest.mark.parametrize("package", ["aiortc", "aioice"])
+def test_another_release_series__fails_and_names_both(compat: ModuleType, package: str) -> None:
+    def versions(name: str) -> str:
+        return "9.9.9" if name == package else {"aiortc": "1.16.0", "aioice": "0.13.0"}[name]
+
+    with pytest.raises(compat.AiortcChanged, match=rf"{package} .* is needed, 9\.9\.9"):
+        compat.check_seams(versions=versions)
+
+
+@BOTH
+def test_each_name_taken_away__fails_and_names_it(compat: ModuleType) -> None:
+    for seam in compat.SEAMS:
+        missing = compat.Seam(seam.owner, f"{seam.name}_renamed", seam.lines)
+        with pytest.raises(compat.AiortcChanged, match=f"{seam.name}_renamed is gone"):
+            compat.check_seams([missing])
+
+
+@BOTH
+def test_each_line_changed__fails_and_shows_it(compat: ModuleType) -> None:
+    for seam in compat.SEAMS:
+        for line in seam.lines:
+            changed = compat.Seam(seam.owner, seam.name, (line + " # changed",))
+            with pytest.raises(compat.AiortcChanged, match="no longer has the line"):
+                compat.check_seams([changed])
+
+
+def test_playout_delay_agreed__these_bytes_are_on_the_wire() -> None:
+    profile, block = configured(4).set(HeaderExtensions(mid="0", abs_send_time=0x123456))
+    assert profile == 0xBEDE
+    assert block.hex() == "1030" + "32123456" + "42000000" + "0000"
+
+
+def test_playout_delay_agreed__the_whole_packet_carries_it() -> None:
+    packet = RtpPacket(payload_type=99, sequence_number=1, timestamp=2, marker=1)
+    packet.ssrc = 3
+    packet.payload = b"\x41\x9a"
+    packet.extensions = HeaderExtensions(mid="0", abs_send_time=0x123456)
+    assert packet.serialize(configured(5)).hex() == (
+        "90e30001" + "00000002" + "00000003" + "bede0003" + "1030321234565200" + "00000000" + "419a"
+    )
+
+
+def test_playout_delay_not_agreed__nothing_is_added() -> None:
+    profile, block = configured(None).set(HeaderExtensions(mid="0", abs_send_time=0x123456))
+    assert profile == 0xBEDE
+    assert block.hex() == "1030" + "32123456" + "0000"
+
+
+def test_playout_delay_with_a_large_id__the_two_byte_form_is_used() -> None:
+    profile, block = configured(20).set(HeaderExtensions(mid="0"))
+    assert profile == 0x1000
+    assert (20, bytes(3)) in unpack_header_extensions(profile, block)
+
+
+def test_installed_twice__the_changes_are_made_once() -> None:
+    rtc_compat.install()
+    first = vars(aiortc.rtcrtpsender)["get_encoder"]
+    rtc_compat.install()
+    assert vars(aiortc.rtcrtpsender)["get_encoder"] is first
+    assert vars(aiortc.rtcrtpsender)["RTP_HISTORY_SIZE"] == rtc_compat.RTP_HISTORY_PACKETS
+    assert aioice.ice.CONSENT_INTERVAL == rtc_compat.CONSENT_INTERVAL_S
+    offered = [extension.uri for extension in aiortc.codecs.HEADER_EXTENSIONS["video"]]
+    assert offered.count(PLAYOUT_DELAY_URI) == 1
+
+
+@BOTH
+async def test_ice_addresses_given__only_these_are_offered(compat: ModuleType) -> None:
+    compat.install()
+    connection = compat.new_peer_connection()
+    connection.addTransceiver("video", direction="recvonly")
+    async with asyncio.timeout(10):
+        with compat.ice_addresses(LOOPBACK):
+            await connection.setLocalDescription(await connection.createOffer())
+        sdp = connection.localDescription.sdp
+        await connection.close()
+    candidates = [line.split() for line in sdp.splitlines() if line.startswith("a=candidate:")]
+    assert {(fields[4], fields[7]) for fields in candidates} == {("127.0.0.1", "host")}
+
+
+def test_mdns_candidates__are_dropped_and_the_rest_kept() -> None:
+    kept = ["v=0", "a=candidate:1 1 udp 2113937151 192.0.2.1 5000 typ host", "a=mid:0"]
+    hidden = "a=candidate:2 1 udp 2113937151 fe52576d-19f2-4aa0-ae68-e38a0293465c.local 6 typ host"
+    sdp = "\r\n".join([kept[0], hidden, *kept[1:]]) + "\r\n"
+    assert rtc_compat.without_mdns_candidates(sdp) == "\r\n".join(kept) + "\r\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["m=video", "v=0\r\nm=video 9 X x\r\n", "v=0\r\nm=video 9 X 96\r\na=rtpmap:96\r\n"],
+)
+def test_text_that_is_no_description__is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not a session|invalid literal|not enough"):
+        rtc_compat.section_kinds(text)

@@ -1,0 +1,197 @@
+"""What the demo settles before its first process starts, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol.messages import Role, load_private_key, load_trust
+from sim import demo
+from sim.children import ChildSpec
+from sim.demo import (
+    DemoError,
+    DemoOptions,
+    Plan,
+    find_config,
+    toml_text,
+    write_keys,
+    write_settings,
+)
+from vehicle_agent.shell.config import load_agent_config
+
+ROOT = Path(__file__).parents[2]
+STAYS = "import signal; print('ready', flush=True); signal.pause()"
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return Plan(
+        tmp_path,
+        find_config("machines", "ug_truck_60t"),
+        find_config("sites", "mine_drift"),
+        8700,
+        18830,
+    )
+
+
+def test_agent_settings__load_in_the_agent(plan: Plan) -> None:
+    write_keys(plan.run)
+    write_settings(plan)
+    settings = load_agent_config(plan.agent_config)
+    assert settings.vehicle.simulated
+    assert settings.mqtt.port == plan.mqtt_port
+    assert settings.cameras[0].source == f"sim:{plan.run}/camera0"
+    assert load_private_key(settings.keys.device.read_text(encoding="utf-8"))
+
+
+def test_keys__are_private_files_and_trusted_in_their_roles(plan: Plan) -> None:
+    write_keys(plan.run)
+    trust = load_trust((plan.run / "trust.json").read_text(encoding="utf-8"))
+    assert {name: entry.role for name, entry in trust.items()} == {
+        "truck-1": Role.VEHICLE,
+        "console-1": Role.DRIVER,
+        "console-2": Role.DRIVER,
+    }
+    assert all(path.stat().st_mode & 0o077 == 0 for path in plan.run.glob("*.jwk"))
+
+
+def test_toml_text__reads_back_as_it_was() -> None:
+    tables: dict[str, Any] = {
+        "a": {"text": 'q"\\é', "yes": True, "n": 3},
+        "b": [{"x": 1.5}, {"list": ["u"]}],
+    }
+    assert tomllib.loads(toml_text(tables)) == tables
+
+
+def test_every_process__is_a_module_that_is_there(plan: Plan) -> None:
+    modules = [
+        spec.command[2]
+        for stage in (*demo.stages(plan), (demo.driver_spec(plan, "http://x", 1.0),))
+        for spec in stage
+    ]
+    missing = [name for name in modules if not (ROOT / f"{name.replace('.', '/')}.py").is_file()]
+    assert missing == []
+
+
+def test_unknown_machine__error_names_the_known_ones() -> None:
+    with pytest.raises(DemoError, match=r"no machine 'submarine'; there are: .*ug_truck_60t"):
+        find_config("machines", "submarine")
+
+
+def test_config_name_with_a_path_that_is_not_toml__is_refused() -> None:
+    with pytest.raises(DemoError, match="no site"):
+        find_config("sites", "../machines/ug_truck_60t")
+
+
+def test_own_machine_file__is_taken(tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    own.touch()
+    assert find_config("machines", str(own)) == own
+
+
+def test_port_in_use__error_names_port_and_remedy_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo, "run_folder", lambda: pytest.fail("half-started"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(DemoError, match=rf"port {port} .* in use; choose another with --port"):
+            demo.run(DemoOptions(port=port, browser=False))
+
+
+def test_broken_machine_file__error_names_file_key_and_reason(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    text = find_config("machines", "ug_truck_60t").read_text(encoding="utf-8")
+    broken.write_text(text.replace("[limits]", "[limits]\nwings = 2"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"broken\.toml: limits\.wings"):
+        demo.run(DemoOptions(machine=str(broken), port=0, browser=False))
+
+
+@pytest.fixture
+def stubbed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Two processes that only stay; the page's token as the console would write it."""
+    temporary = Path(tempfile.mkdtemp(prefix="t-"))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+
+    def stages(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
+        plan.address_file.write_text("http://127.0.0.1:1/?token=T0KEN\n", encoding="ascii")
+        command = (sys.executable, "-c", STAYS)
+        return ((ChildSpec("one", command),), (ChildSpec("two", command),))
+
+    monkeypatch.setattr(demo, "stages", stages)
+    yield temporary
+    shutil.rmtree(temporary)
+
+
+def test_human_drive__prints_one_address_and_leaves_nothing(
+    stubbed: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert demo.run(DemoOptions(port=0, browser=False, seconds=0.1)) == 0
+    printed = capfd.readouterr().out.splitlines()
+    assert len(printed) == 1
+    assert printed[0].startswith("http://127.0.0.1:")
+    assert printed[0].endswith("/?token=T0KEN")
+    assert list(stubbed.iterdir()) == []
+
+
+def test_human_drive_as_json__prints_one_object(
+    stubbed: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    demo.run(DemoOptions(port=0, browser=False, seconds=0.1, as_json=True))
+    assert set(json.loads(capfd.readouterr().out)) == {"url"}
+
+
+def test_driver_result__is_printed_and_its_code_returned(
+    stubbed: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = "print('ready'); print('{\"stops\": 0}'); raise SystemExit(1)"
+    monkeypatch.setattr(
+        demo, "driver_spec", lambda *_: ChildSpec("driver", (sys.executable, "-c", code))
+    )
+    assert demo.run(DemoOptions(port=0, scripted=True, as_json=True)) == 1
+    assert json.loads(capfd.readouterr().out) == {"stops": 0}
+
+
+def test_driver_without_result__error_carries_its_last_words(
+    stubbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import sys; print('ready'); sys.exit('headframe: never ACTIVE')"
+    monkeypatch.setattr(
+        demo, "driver_spec", lambda *_: ChildSpec("driver", (sys.executable, "-c", code))
+    )
+    with pytest.raises(DemoError, match=r"driver ended with code 1.*: never ACTIVE"):
+        demo.run(DemoOptions(port=0, scripted=True))
+
+
+def test_ctrl_c__ends_the_demo_as_asked() -> None:
+    code = (
+        "import sys\n"
+        "from sim import demo\n"
+        "from sim.children import ChildSpec\n"
+        "def stages(plan):\n"
+        "    plan.address_file.write_text('http://x')\n"
+        f"    return ((ChildSpec('one', (sys.executable, '-c', {STAYS!r})),),)\n"
+        "demo.stages = stages\n"
+        "sys.exit(demo.run(demo.DemoOptions(port=0, browser=False)))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        assert process.stdout.readline() == "http://x\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert "Traceback" not in process.stderr.read()

@@ -1,0 +1,120 @@
+"""Faults in the running demo: real processes, killed and paused, seen from outside only."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from protocol.state import VehicleMode
+from sim.rehearsal import Rehearsal, rehearsal
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+
+AT_SPEED_MPS = 2.0
+STILL_S = 4.0
+
+
+@pytest.fixture
+def driving() -> Iterator[Rehearsal]:
+    """The truck under way; its driver will press no button again, but goes on asking for motion."""
+    with rehearsal() as running:
+        running.start_driver("--starts-once")
+        running.until(lambda: running.speed_mps > AT_SPEED_MPS, 60.0, "under way")
+        yield running
+
+
+def stands(running: Rehearsal, cause: str) -> bool:
+    state = running.seen.state
+    return (
+        running.parked
+        and state is not None
+        and state.mode is VehicleMode.STOPPED
+        and state.cause == cause
+    )
+
+
+def stays(running: Rehearsal, cause: str) -> None:
+    """It stands with its cause named, and goes on standing with everything healthy again."""
+    running.until(lambda: stands(running, cause), 30.0, f"standing, cause {cause}")
+    travelled_m = running.seen.truth["distance_m"]
+    running.wait(STILL_S)
+    assert stands(running, cause), running.describe()
+    assert running.seen.truth["distance_m"] == pytest.approx(travelled_m, abs=0.01)
+    assert running.seen.truth["contacts"] == 0
+
+
+@pytest.mark.requirement("HF-CMD-09")
+def test_console_killed__truck_stops_and_stays(driving: Rehearsal) -> None:
+    driving.kill("console")
+    driving.until(lambda: driving.parked, 20.0, "parked")
+
+    driving.kill("driver")
+    driving.start_again("console")
+
+    stays(driving, "L102")
+
+
+def test_broker_killed__truck_stops_and_stays_when_it_is_back(driving: Rehearsal) -> None:
+    driving.kill("broker")
+    driving.until(lambda: driving.parked, 20.0, "parked")
+
+    driving.start_again("broker")
+    driving.watch_broker()
+
+    stays(driving, "L102")
+
+
+def test_link_paused__truck_stops_and_stays_when_it_goes_on(driving: Rehearsal) -> None:
+    driving.signal("link", signal.SIGSTOP)
+    driving.until(lambda: driving.parked, 20.0, "parked")
+
+    driving.signal("link", signal.SIGCONT)
+
+    stays(driving, "L102")
+
+
+def test_link_killed__agent_starts_it_again_and_the_truck_stays_stopped(
+    driving: Rehearsal,
+) -> None:
+    driving.signal("link", signal.SIGKILL)
+    driving.until(lambda: driving.parked, 20.0, "parked")
+
+    stays(driving, "L102")
+
+
+@pytest.mark.requirement("HF-GUARD-01")
+def test_guardian_paused__ecu_stops_the_truck_and_it_stays_when_it_goes_on(
+    driving: Rehearsal,
+) -> None:
+    driving.signal("guardian", signal.SIGSTOP)
+    driving.until(lambda: driving.parked, 20.0, "parked by its ECU")
+
+    driving.signal("guardian", signal.SIGCONT)
+
+    stays(driving, "G101")
+
+
+@pytest.mark.requirement("HF-ECU-03")
+def test_guardian_killed__ecu_stops_the_truck_and_nothing_starts_it_again(
+    driving: Rehearsal,
+) -> None:
+    driving.signal("guardian", signal.SIGKILL)
+    driving.until(lambda: driving.parked, 20.0, "parked by its ECU")
+    travelled_m = driving.seen.truth["distance_m"]
+
+    driving.wait(STILL_S)
+
+    assert driving.parked
+    assert driving.seen.truth["distance_m"] == travelled_m
+
+
+@pytest.mark.requirement("HF-VIEW-02")
+def test_picture_frozen__truck_stops_and_stays_when_it_is_live_again(driving: Rehearsal) -> None:
+    driving.signal("camera", signal.SIGSTOP)
+    driving.until(lambda: driving.parked, 20.0, "parked")
+
+    driving.signal("camera", signal.SIGCONT)
+
+    stays(driving, "V102")

@@ -1,0 +1,197 @@
+"""The driver as the machine knows him: his newest command, his link, and what he last saw."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from protocol.frames import FULL_SCALE, CommandFrame, CommandKind
+from protocol.freshness import Accepted
+from protocol.signals import Timing
+
+LOOP_WINDOW_NS = 1_000_000_000
+"""The loop time is the worst of this window: jitter must lower the cap, not hide in a mean."""
+OWN_SHARE_MS = 25
+"""Of the reaction time: two ticks and the way to the bus."""
+CONFLICT_NS = 1_000_000_000
+CONFLICT_THROTTLE = FULL_SCALE // 20
+CONFLICT_BRAKE = FULL_SCALE // 5
+NEUTRAL_STEPS = FULL_SCALE // 50
+_MS = 1_000_000
+
+
+class WorstOf:
+    """The largest of the values of a window of time."""
+
+    def __init__(self, window_ns: int) -> None:
+        self._window_ns = window_ns
+        self._values: deque[tuple[int, int]] = deque()
+
+    def add(self, now_ns: int, value: int) -> None:
+        """Add a value at its time."""
+        self._values.append((now_ns, value))
+
+    def worst(self, now_ns: int) -> int | None:
+        """Return the largest value in the window, None when it is empty."""
+        while self._values and now_ns - self._values[0][0] > self._window_ns:
+            self._values.popleft()
+        return max((value for _, value in self._values), default=None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._values.clear()
+
+
+def is_neutral(command: CommandFrame) -> bool:
+    """Return True when throttle, implement and gear are at rest and the console agrees."""
+    return (
+        command.neutral
+        and command.throttle <= NEUTRAL_STEPS
+        and abs(command.implement) <= NEUTRAL_STEPS
+        and command.gear == 0
+    )
+
+
+class Driver:
+    """What acceptance let through, and how long ago."""
+
+    _healthy_since_ns: int
+
+    def __init__(self, timing: Timing, main_camera: int = 0) -> None:
+        self._timing = timing
+        self._main_camera = main_camera
+        self._loop = WorstOf(LOOP_WINDOW_NS)
+        self.forget()
+
+    def forget(self) -> None:
+        """Start again for another lease."""
+        self._newest: Accepted | None = None
+        self._changed_ns: int | None = None
+        self._conflict_since_ns: int | None = None
+        self._released = False
+        self._view_us = 0
+        self._loop.clear()
+
+    def await_release(self) -> None:
+        """From now on enable must be seen open before it counts (arming)."""
+        self._released = False
+
+    def take(self, accepted: Accepted) -> None:
+        """Let an accepted command become the newest."""
+        frame, now_ns = accepted.frame, accepted.at_ns
+        before = self._newest
+        late_ns = self._timing.command_degraded_ms * _MS
+        if before is None or now_ns - before.at_ns > late_ns:
+            self._healthy_since_ns = now_ns
+        if before is None or _controls(before.frame) != _controls(frame):
+            self._changed_ns = now_ns
+        conflict = frame.throttle > CONFLICT_THROTTLE and frame.brake > CONFLICT_BRAKE
+        if not conflict:
+            self._conflict_since_ns = None
+        elif self._conflict_since_ns is None:
+            self._conflict_since_ns = now_ns
+        self._released = self._released or not frame.enable
+        self._view_us = frame.view_stamp_us if frame.camera == self._main_camera else 0
+        self._newest = accepted
+        worst_us = accepted.loop_age_us
+        age_us = self.view_age_us(now_ns)
+        if age_us is not None:
+            worst_us = max(worst_us, min(age_us, self._timing.view_stop_ms * 1000))
+        self._loop.add(now_ns, worst_us)
+
+    @property
+    def newest(self) -> Accepted | None:
+        """The newest accepted command, whatever its age."""
+        return self._newest
+
+    def age_ns(self, now_ns: int) -> int | None:
+        """Return the time since the newest command was accepted."""
+        return None if self._newest is None else now_ns - self._newest.at_ns
+
+    def late(self, now_ns: int) -> bool:
+        """Return True when no command was accepted for the degraded time."""
+        age_ns = self.age_ns(now_ns)
+        return age_ns is None or age_ns > self._timing.command_degraded_ms * _MS
+
+    def stale(self, now_ns: int) -> bool:
+        """Return True when the newest command may no longer act."""
+        left_ns = self.command_left_ns(now_ns)
+        return left_ns is None or left_ns <= 0
+
+    def command_left_ns(self, now_ns: int) -> int | None:
+        """Return the time until the newest command stops acting, None without one.
+
+        It may act for its own life and for the table's stop time, and never so long that the
+        brake would come later than the reaction time after it left the console: its age when
+        it was accepted (the uplink bound, by this machine's clock) is taken off.
+        """
+        if self._newest is None:
+            return None
+        timing, newest = self._timing, self._newest
+        longest_ms = min(newest.frame.ttl_ms, timing.command_ttl_max_ms, timing.command_stop_ms)
+        longest_ns = longest_ms * _MS
+        reaction_ns = (timing.reaction_ms - OWN_SHARE_MS) * _MS - newest.uplink_us * 1000
+        return newest.at_ns + min(longest_ns, reaction_ns) - now_ns
+
+    def acting(self, now_ns: int) -> CommandFrame | None:
+        """Return the command that may act now, None when it is late."""
+        if self.late(now_ns) or self.stale(now_ns):
+            return None
+        assert self._newest is not None  # nothing at all is late
+        return self._newest.frame
+
+    def neutral(self, now_ns: int) -> bool:
+        """Return True when a current command has all controls at rest."""
+        command = self.acting(now_ns)
+        return command is not None and is_neutral(command)
+
+    def enabled(self, now_ns: int) -> bool:
+        """Return True when a current command holds enable and asks to drive."""
+        command = self.acting(now_ns)
+        return command is not None and command.enable and command.kind is CommandKind.DRIVE
+
+    @property
+    def seen_released(self) -> bool:
+        """Enable was seen open since arming."""
+        return self._released
+
+    def healthy_ns(self, now_ns: int) -> int:
+        """Return for how long commands have come without a gap."""
+        return 0 if self.late(now_ns) else now_ns - self._healthy_since_ns
+
+    def view_age_us(self, now_ns: int) -> int | None:
+        """Return the age of the picture that the driver last saw, None when there is none.
+
+        A stamp from the future is no stamp: it cannot be a picture of this machine.
+        """
+        age_us = now_ns // 1000 - self._view_us
+        return None if self._view_us == 0 or age_us < 0 else age_us
+
+    def loop_us(self, now_ns: int) -> int | None:
+        """Return T_loop: the worst of state echo and view over the last second."""
+        return self._loop.worst(now_ns)
+
+    def display_ok(self) -> bool:
+        """Return what the newest command says of the driver's screen."""
+        return self._newest is not None and self._newest.frame.display_ok
+
+    def still_ns(self, now_ns: int) -> int:
+        """Return for how long no input has changed."""
+        return 0 if self._changed_ns is None else now_ns - self._changed_ns
+
+    def in_conflict(self, now_ns: int) -> bool:
+        """Return True when throttle and brake have been pressed together for a second."""
+        since = self._conflict_since_ns
+        return since is not None and now_ns - since >= CONFLICT_NS
+
+
+def _controls(frame: CommandFrame) -> tuple[int, int, int, int, int, bool, bool, bool]:
+    return (
+        frame.steer,
+        frame.throttle,
+        frame.brake,
+        frame.gear,
+        frame.implement,
+        frame.park_brake,
+        frame.horn,
+        frame.lights,
+    )

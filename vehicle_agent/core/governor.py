@@ -1,0 +1,98 @@
+"""The speed governor: the highest speed that is safe this tick, and the term that holds it.
+
+The loop term is the German remote-driving rule (StVFernLV, 2025): full speed up to 200 ms of
+loop time, above that slower in proportion. The clearance term stops short of what stands ahead
+with the reaction T = T_loop + detection + brake build-up and the deceleration a′ = a − g·grade.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from protocol.profiles import MachineLimits
+from protocol.signals import Timing
+from protocol.state import CapReason
+
+GRAVITY_MPS2 = 9.80665
+ONE_PATH_SHARE = 0.5
+"""Share of the zone speed on a single command path where two are fitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class GovernorInput:
+    """What the governor looks at.
+
+    Attributes:
+        loop_ms: T_loop, None before the first command.
+        view_ms: age of the main picture, None without one.
+        grade: rise over run in the direction of travel, + uphill.
+        clear_m: free distance ahead, None where no sensor is fitted.
+        detect_s: reaction of detection that adds to T.
+        one_path: a fitted command path is silent.
+        reverse: driving backwards.
+        degraded: traction is off.
+    """
+
+    loop_ms: float | None
+    view_ms: float | None
+    grade: float = 0.0
+    clear_m: float | None = None
+    detect_s: float = 0.0
+    one_path: bool = False
+    reverse: bool = False
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedCap:
+    """The cap and the term that holds it."""
+
+    speed_mps: float
+    reason: CapReason
+
+
+def speed_cap(limits: MachineLimits, timing: Timing, given: GovernorInput) -> SpeedCap:
+    """Return the lowest of all terms (design 4.6); 0 m/s where loop or view is unknown."""
+    zone = limits.zone_speed_mps
+    terms = [
+        SpeedCap(limits.speed_max_mps, CapReason.MACHINE),
+        SpeedCap(zone, CapReason.ZONE),
+        SpeedCap(_loop_term(zone, timing, given.loop_ms), CapReason.LOOP),
+        SpeedCap(_view_term(zone, timing, given.view_ms), CapReason.VIEW),
+    ]
+    if given.reverse:
+        terms.append(SpeedCap(limits.reverse_speed_max_mps, CapReason.REVERSE))
+    if given.one_path:
+        terms.append(SpeedCap(zone * ONE_PATH_SHARE, CapReason.ONE_PATH))
+    if given.clear_m is not None and given.loop_ms is not None:
+        reaction_s = given.loop_ms / 1000 + given.detect_s + limits.brake_delay_worst_s
+        decel_mps2 = limits.stop_decel_mps2 + GRAVITY_MPS2 * given.grade
+        clear_mps = _clearance_term(given.clear_m, reaction_s, decel_mps2)
+        terms.append(SpeedCap(clear_mps, CapReason.CLEARANCE))
+    if given.degraded:
+        terms.append(SpeedCap(0.0, CapReason.DEGRADED))
+    return min(terms, key=lambda cap: cap.speed_mps)
+
+
+def _loop_term(zone_mps: float, timing: Timing, loop_ms: float | None) -> float:
+    if loop_ms is None:
+        return 0.0
+    return zone_mps * timing.loop_cap_ms / max(loop_ms, timing.loop_cap_ms)
+
+
+def _view_term(zone_mps: float, timing: Timing, view_ms: float | None) -> float:
+    if view_ms is None:
+        return 0.0
+    # A site may have tightened the stop time down to the degraded time. A fresh picture gives
+    # more than the zone's speed, and the zone's own term holds.
+    span_ms = max(timing.view_stop_ms - timing.view_degraded_ms, 1)
+    share = (timing.view_stop_ms - view_ms) / span_ms
+    return zone_mps * max(share, 0.0)
+
+
+def _clearance_term(clear_m: float, reaction_s: float, decel_mps2: float) -> float:
+    if decel_mps2 <= 0.0:
+        return 0.0
+    path_m = max(clear_m, 0.0)
+    return decel_mps2 * (-reaction_s + math.sqrt(reaction_s**2 + 2 * path_m / decel_mps2))

@@ -1,0 +1,1 @@
+"""The machine's processes and everything of them that touches the outside."""

@@ -1,0 +1,28 @@
+"""The one place of this program where a clock is read."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+
+def monotonic_ns() -> int:
+    """Monotonic time in nanoseconds; the only time that decisions may use."""
+    return time.monotonic_ns()
+
+
+def monotonic_us() -> int:
+    """Monotonic time in whole microseconds, as it travels in frames."""
+    return time.monotonic_ns() // 1000
+
+
+def wall_label() -> str:
+    """UTC wall-clock time as ISO 8601 text, for labels in logs only."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def sleep_until_ns(deadline_ns: int) -> None:
+    """Sleep until the monotonic ``deadline_ns``; return at once when it has passed."""
+    left_ns = deadline_ns - time.monotonic_ns()
+    if left_ns > 0:
+        time.sleep(left_ns / 1e9)

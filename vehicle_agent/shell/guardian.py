@@ -1,0 +1,256 @@
+"""The guardian: a synchronous process at 100 Hz that owns by-wire bus and watchdog relay.
+
+It runs no event loop, loads no media and waits for nobody: what it hears comes by bounded
+datagram sockets, what it decides is in the pure supervisor, and when it dies the ECU and the
+relay stop the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from protocol.freshness import Histogram
+from protocol.messages import load_private_key, load_trust
+from protocol.profiles import MachineProfile, parse_profile
+from protocol.signals import Timing, tightened
+from vehicle_agent.core.record import Record
+from vehicle_agent.core.supervisor import Setup, Supervisor, TickInputs, TickOutputs
+from vehicle_agent.shell import clock, ipc
+from vehicle_agent.shell.bus import BusReader, BusSender, open_bus
+from vehicle_agent.shell.config import AgentSettings, load_agent_config
+from vehicle_agent.shell.realtime import ask_realtime
+from vehicle_agent.shell.relay import RelayPort
+from vehicle_agent.shell.store import RecordStore
+
+_MS = 1_000_000
+DATAGRAMS_PER_TICK = 64
+BUS_FRAMES_PER_TICK = 256
+REPORT_PERIOD_NS = 1_000 * _MS
+PATHS = frozenset({int(ipc.CommandPath.MQTT)})
+"""Command paths fitted."""
+
+
+@dataclass(slots=True)
+class Beat:
+    """The fixed grid of ticks: no drift, late ticks skipped and counted."""
+
+    period_ns: int
+    next_ns: int
+    ticks: int = 0
+    skipped: int = 0
+    lateness_us: Histogram = field(default_factory=Histogram)
+    work_us: Histogram = field(default_factory=Histogram)
+
+    def arrived(self, now_ns: int) -> None:
+        """Count a tick that begins at ``now_ns`` and plan the next one on the grid."""
+        late_ns = max(0, now_ns - self.next_ns)
+        self.ticks += 1
+        self.lateness_us.add(late_ns // 1000)
+        missed = late_ns // self.period_ns
+        self.skipped += missed
+        self.next_ns += (1 + missed) * self.period_ns
+
+
+class Guardian:
+    """Reads, steps, writes; once a tick."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        profile: MachineProfile,
+        timing: Timing,
+        store: RecordStore,
+        *,
+        got: dict[str, str],
+    ) -> None:
+        self._mailbox = ipc.Mailbox(settings.runtime.dir, ipc.GUARDIAN)
+        self._bus = open_bus(settings.can)
+        self._reader = BusReader()
+        self._sender = BusSender(self._bus)
+        self._store = store
+        self._durable_told: Record | None = None
+        self._got = got
+        self._report_ns = 0
+        self._malformed = 0
+        self.boot_tag = int.from_bytes(os.urandom(4), "little") or 1
+        self._relay = (
+            None
+            if settings.relay is None
+            else RelayPort(settings.relay.port, timing, self.boot_tag & 0xFFFF)
+        )
+        self._late_ns = timing.guardian_late_stop_ms * _MS
+        self.supervisor = Supervisor(
+            Setup(
+                vehicle=settings.vehicle.name,
+                key=load_private_key(settings.keys.device.read_text(encoding="utf-8")),
+                trust=load_trust(settings.keys.trust.read_text(encoding="utf-8")),
+                limits=profile.limits,
+                timing=timing,
+                boot_tag=self.boot_tag,
+                seed=os.urandom(32),
+                record=store.durable,
+                paths=PATHS,
+                relay_fitted=self._relay is not None,
+                main_camera=min((camera.id for camera in settings.cameras), default=0),
+            )
+        )
+        self.beat = Beat(timing.guardian_tick_ms * _MS, clock.monotonic_ns())
+
+    def tick(self) -> None:
+        """Do one tick: drain everything, decide, send."""
+        now_ns = clock.monotonic_ns()
+        self.beat.arrived(now_ns)
+        given = self._drain()
+        outputs = self.supervisor.step(clock.monotonic_ns(), given)
+        for can_id, data in outputs.bus:
+            self._sender.send_frame(can_id, data)
+        self._say(outputs)
+        if outputs.persist is not None:
+            self._store.ask(outputs.persist)
+        self._report(now_ns)
+        done_ns = clock.monotonic_ns()
+        if self._relay is not None:
+            whole = done_ns - now_ns < self._late_ns and not self._sender.not_draining
+            self._relay.stroke(done_ns, outputs.relay, healthy=outputs.healthy and whole)
+        self.beat.work_us.add((clock.monotonic_ns() - now_ns) // 1000)
+
+    def close(self) -> None:
+        """Leave bus, relay and sockets; ECU and relay notice the silence."""
+        if self._relay is not None:
+            self._relay.close()
+        self._bus.shutdown()
+        self._mailbox.close()
+
+    def _drain(self) -> TickInputs:
+        commands: list[tuple[int, bytes]] = []
+        requests: list[tuple[str, bytes]] = []
+        stops: list[tuple[str, bytes]] = []
+        retained: list[int] = []
+        for _ in range(DATAGRAMS_PER_TICK):
+            datagram = self._mailbox.receive()
+            if datagram is None:
+                break
+            kind, body = datagram[:1], datagram[1:]
+            if kind == ipc.TO_GUARDIAN_COMMAND and body[:1] in (b"\0", b"\1"):
+                commands.append((body[0], body[1:]))
+            elif kind == ipc.TO_GUARDIAN_RETAINED and body[:1] in (b"\0", b"\1"):
+                retained.append(body[0])
+            elif kind in (ipc.TO_GUARDIAN_REQUEST, ipc.TO_GUARDIAN_STOP):
+                addressed = ipc.split_name(body)
+                if addressed is None:
+                    self._malformed += 1
+                    continue
+                where = requests if kind == ipc.TO_GUARDIAN_REQUEST else stops
+                where.append((addressed.name, addressed.content))
+            else:
+                self._malformed += 1
+        frames = self._reader.drain(self._bus, BUS_FRAMES_PER_TICK)
+        return TickInputs(
+            commands=tuple(commands),
+            requests=tuple(requests),
+            stops=tuple(stops),
+            retained=tuple(retained),
+            bus=tuple((frame.arbitration_id, bytes(frame.data)) for frame in frames),
+            durable=self._news_of_store(),
+            relay=self._relay.receive(clock.monotonic_ns()) if self._relay else None,
+        )
+
+    def _news_of_store(self) -> Record | None:
+        durable = self._store.durable
+        if durable == self._durable_told:
+            return None
+        self._durable_told = durable
+        return durable
+
+    def _say(self, outputs: TickOutputs) -> None:
+        send = self._mailbox.send
+        if outputs.state is not None:
+            send(ipc.LINK, ipc.TO_LINK_STATE + outputs.state)
+        if outputs.authority is not None:
+            send(ipc.LINK, ipc.TO_LINK_AUTHORITY + outputs.authority)
+        for operator, token in outputs.acks:
+            send(ipc.LINK, ipc.with_name(ipc.TO_LINK_ACK, operator, token))
+        for event in outputs.events:
+            text = json.dumps({"id": event, "stamp_us": clock.monotonic_us()})
+            send(ipc.LINK, ipc.TO_LINK_EVENT + text.encode())
+        for group, content in outputs.telemetry:
+            send(ipc.LINK, ipc.with_name(ipc.TO_LINK_TELEMETRY, group, content))
+
+    def _report(self, now_ns: int) -> None:
+        if now_ns < self._report_ns:
+            return
+        self._report_ns = now_ns + REPORT_PERIOD_NS
+        content = json.dumps(
+            {
+                "ticks": self.beat.ticks,
+                "skipped": self.beat.skipped,
+                "lateness_ms": self.beat.lateness_us.summary(),
+                "work_ms": self.beat.work_us.summary(),
+                "malformed": self._malformed,
+                "not_taken": self._mailbox.dropped,
+                "bus_sent": self._sender.sent,
+                "bus_failed": dict(self._sender.failed),
+                "got": self._got,
+                "record_error": self._store.failed,
+                "relay": self._relay.summary() if self._relay else None,
+            }
+        )
+        self._mailbox.send(
+            ipc.LINK, ipc.with_name(ipc.TO_LINK_TELEMETRY, "guardian", content.encode())
+        )
+
+
+def run(config: Path) -> None:
+    """Run the guardian until SIGTERM or SIGINT.
+
+    Raises:
+        ValueError, OSError, can.CanError: settings, keys, record or bus cannot be used.
+    """
+    settings = load_agent_config(config)
+    machine = settings.vehicle.machine
+    profile = parse_profile(machine.read_text(encoding="utf-8"), str(machine))
+    timing = tightened(settings.vehicle.timing)
+    settings.runtime.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = RecordStore(settings.runtime.record)
+    ended = False
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal ended
+        ended = True
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    guardian = Guardian(settings, profile, timing, store, got=ask_realtime())
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    try:
+        while not ended:
+            clock.sleep_until_ns(guardian.beat.next_ns)
+            guardian.tick()
+    finally:
+        guardian.close()
+        store.close()
+
+
+def main() -> int:
+    """Run ``python -m vehicle_agent.shell.guardian --config FILE``."""
+    parser = argparse.ArgumentParser(prog="guardian")
+    parser.add_argument("--config", type=Path, required=True)
+    arguments = parser.parse_args()
+    try:
+        run(arguments.config)
+    except Exception as error:
+        sys.stderr.write(f"guardian: {str(error) or type(error).__name__}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,675 @@
+"""The media process: cameras in, one H.264 encoder for each, WebRTC out to every viewer.
+
+    python -m vehicle_agent.shell.media --config agent.toml
+
+Signed offers come as datagrams at RUN/media.sock, signed answers go to RUN/link.sock. A camera is
+read and encoded only while somebody watches it. Nothing here waits for a viewer: the newest
+picture goes out, and a viewer that cannot follow misses pictures up to the next key frame.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import signal
+import sys
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
+from joserfc.jwk import OKPKey
+
+from protocol.errors import ProtocolError, Refusal
+from protocol.messages import (
+    Role,
+    SignalClaims,
+    Trust,
+    load_private_key,
+    load_trust,
+    sign_claims,
+    verify_signed,
+)
+from protocol.strip import COUNTER_MODULUS, draw_strip_i420
+from vehicle_agent.shell import clock, ipc, rtc_compat
+from vehicle_agent.shell.cameras import Camera, CameraPicture, fit_i420, open_camera
+from vehicle_agent.shell.config import AgentSettings, CameraSettings, load_agent_config
+from vehicle_agent.shell.h264 import MIN_BIT_RATE_BPS, H264Encoder
+from vehicle_agent.shell.rtc_compat import AccessUnit, SharedStreamTrack, packetise
+
+CONNECT_WITHIN_S = 10.0
+CLOSE_WITHIN_S = 2.0
+TELEMETRY_PERIOD_S = 1.0
+CAMERA_RETRY_S = 1.0
+MAX_PEERS = 8
+MAX_WAITING_OFFERS = 16
+MAX_SESSIONS_REMEMBERED = 4096
+MAX_UNITS_WAITING = 3
+"""Pictures that may wait for one viewer's sender: a tenth of a second at 30 Hz."""
+FRAMES_CHANNEL = "frames"
+VIEWING_ROLES = frozenset({Role.DRIVER, Role.SUPERVISOR, Role.OBSERVER})
+LEADING_ROLES = frozenset({Role.DRIVER, Role.SUPERVISOR})
+"""Whose links set the bit rate; an observer's bad link must not spoil the driver's picture."""
+
+logger = logging.getLogger("headframe.media")
+
+
+class LinkRate:
+    """What one viewer's link carries, from its estimates and from what is really sent.
+
+    A receiver's estimate (REMB) cannot rise much above what it is sent, so a high estimate says
+    nothing while the picture is quiet. It counts as a limit when it comes near the sent rate;
+    otherwise the limit rises by 8 % an estimate, as the receiver's own control does
+    (draft-ietf-rmcat-gcc-02, 5.5).
+    """
+
+    CONGESTED_BELOW = 1.2
+    SHARE_OF_ESTIMATE = 0.95
+    RISE = 1.08
+
+    def __init__(self, max_bps: int) -> None:
+        self._max_bps = max_bps
+        self.limit_bps = max_bps
+
+    def on_estimate(self, estimate_bps: int, sent_bps: int) -> None:
+        """Take an estimate, with the rate sent over the last second."""
+        if estimate_bps < sent_bps * self.CONGESTED_BELOW:
+            limit = min(self.limit_bps, int(estimate_bps * self.SHARE_OF_ESTIMATE))
+        else:
+            limit = int(self.limit_bps * self.RISE)
+        self.limit_bps = max(MIN_BIT_RATE_BPS, min(self._max_bps, limit))
+
+
+class FrameAnnouncer:
+    """Tells a viewer which picture was captured when; newest wins when the channel is slow.
+
+    Attributes:
+        dropped: announcements replaced by newer ones of the same camera.
+    """
+
+    def __init__(self) -> None:
+        self._channel: RTCDataChannel | None = None
+        self._pending: dict[int, str] = {}
+        self.dropped = 0
+
+    def attach(self, channel: RTCDataChannel) -> None:
+        """Use `channel` from now on."""
+        self._channel = channel
+        channel.on("bufferedamountlow", self._flush)
+        self._flush()
+
+    def announce(self, camera: int, unit: AccessUnit, rtp_timestamp: int) -> None:
+        """Send number, capture stamp and RTP timestamp of a picture about to be sent."""
+        if camera in self._pending:
+            self.dropped += 1
+        self._pending[camera] = json.dumps(
+            {
+                "c": camera,
+                "f": unit.frame_counter,
+                "t": unit.capture_stamp_us,
+                "r": rtp_timestamp,
+            },
+            separators=(",", ":"),
+        )
+        self._flush()
+
+    def _flush(self) -> None:
+        channel = self._channel
+        if channel is None or channel.readyState != "open":
+            return
+        while self._pending and channel.bufferedAmount == 0:
+            camera = next(iter(self._pending))
+            channel.send(self._pending.pop(camera))
+
+
+class ViewerTrack(SharedStreamTrack):
+    """One camera's stream to one viewer: joins the feed when its sender starts to read.
+
+    Attributes:
+        leading: this viewer's link sets the bit rate.
+        skipped: pictures that this viewer did not get because it was behind.
+    """
+
+    def __init__(self, feed: CameraFeed, announcer: FrameAnnouncer, *, leading: bool) -> None:
+        super().__init__()
+        self._feed = feed
+        self._announcer = announcer
+        self._units: deque[AccessUnit] = deque()
+        self._ready = asyncio.Event()
+        self._sending: AccessUnit | None = None
+        self._needs_key = True
+        self._joined = False
+        self.leading = leading
+        self.link_rate = LinkRate(feed.settings.bit_rate_bps)
+        self.skipped = 0
+
+    def put(self, unit: AccessUnit) -> None:
+        """Take a picture of the feed; without waiting, whatever the viewer does."""
+        if len(self._units) >= MAX_UNITS_WAITING:
+            self.skipped += len(self._units)
+            self._units.clear()
+            self._needs_key = True
+        if self._needs_key and not unit.key:
+            self.skipped += 1
+            self._feed.request_key_frame()
+            return
+        self._needs_key = False
+        self._units.append(unit)
+        self._ready.set()
+
+    async def next_access_unit(self) -> AccessUnit:
+        """Return the next picture for this viewer."""
+        if not self._joined:
+            self._joined = True
+            self._feed.join(self)
+        while not self._units:
+            if self.readyState != "live":
+                raise MediaStreamError
+            self._ready.clear()
+            await self._ready.wait()
+        self._sending = self._units.popleft()
+        return self._sending
+
+    def on_rtp_timestamp(self, rtp_timestamp: int) -> None:
+        """Announce the picture that leaves now."""
+        if self._sending is not None:
+            self._announcer.announce(self._feed.settings.id, self._sending, rtp_timestamp)
+
+    def on_key_frame_request(self) -> None:
+        """Pass the request on; the encoder keeps the least interval."""
+        self._feed.request_key_frame()
+
+    def on_rate_estimate(self, bit_rate_bps: int) -> None:
+        """Take what the viewer thinks its link carries."""
+        self.link_rate.on_estimate(bit_rate_bps, self._feed.sent_bps(clock.monotonic_us()))
+        self._feed.update_bit_rate()
+
+    def stop(self) -> None:
+        """Leave the feed and end the track."""
+        super().stop()
+        self._feed.leave(self)
+        self._ready.set()
+
+
+@dataclass(slots=True)
+class FeedCounters:
+    """One camera's numbers since the last telemetry, and totals.
+
+    Attributes:
+        sent, too_fast, failed: totals: pictures encoded, left out to keep the rate, not encoded.
+        encode_us: time of each encoding since the last telemetry.
+    """
+
+    sent: int = 0
+    too_fast: int = 0
+    failed: int = 0
+    encode_us: list[int] = field(default_factory=list)
+
+
+class CameraFeed:
+    """One camera, its encoder and its viewers."""
+
+    def __init__(self, camera: Camera) -> None:
+        self.settings: CameraSettings = camera.settings
+        self.counters = FeedCounters()
+        self._camera = camera
+        self._encoder = self._new_encoder()
+        self._thread = ThreadPoolExecutor(1, f"encode-{camera.settings.id}")
+        self._tracks: set[ViewerTrack] = set()
+        self._watched = asyncio.Event()
+        self._frame_counter = 0
+        self._next_due_us = 0
+        self._sent: deque[tuple[int, int]] = deque()
+
+    async def run(self) -> None:
+        """Encode and hand out pictures while there are viewers; never returns by itself."""
+        while True:
+            try:
+                await self._serve()
+            except Exception:  # one camera's trouble stays its own
+                logger.exception("camera %d: feed failed", self.settings.id)
+                self.counters.failed += 1
+                self._encoder = self._new_encoder()
+                self.update_bit_rate()
+                await asyncio.sleep(CAMERA_RETRY_S)
+
+    def close(self) -> None:
+        """Free camera and thread."""
+        self._camera.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def join(self, track: ViewerTrack) -> None:
+        """Add a viewer; it begins with a key frame."""
+        self._tracks.add(track)
+        self.update_bit_rate()
+        self.request_key_frame()
+        self._watched.set()
+
+    def leave(self, track: ViewerTrack) -> None:
+        """Remove a viewer; without any, the camera rests."""
+        self._tracks.discard(track)
+        if self._tracks:
+            self.update_bit_rate()
+        else:
+            self._watched.clear()
+
+    def request_key_frame(self) -> None:
+        """Ask for a key frame; the encoder keeps the least interval."""
+        self._encoder.request_key_frame()
+
+    def update_bit_rate(self) -> None:
+        """Follow the narrowest link among the leading viewers, or among all without one."""
+        leading = [track for track in self._tracks if track.leading] or list(self._tracks)
+        if leading:
+            self._encoder.bit_rate_bps = min(track.link_rate.limit_bps for track in leading)
+
+    def sent_bps(self, now_us: int) -> int:
+        """Return the rate encoded over the last second."""
+        while self._sent and now_us - self._sent[0][0] > 1_000_000:
+            self._sent.popleft()
+        return 8 * sum(size for _, size in self._sent)
+
+    def take_report(self, now_us: int) -> dict[str, object]:
+        """Return the figures for telemetry and begin the next period."""
+        encode_us, self.counters.encode_us = sorted(self.counters.encode_us), []
+        camera = self._camera.counters
+        return {
+            "id": self.settings.id,
+            "name": self.settings.name,
+            "viewers": len(self._tracks),
+            "fps": len(encode_us),
+            "sent": self.counters.sent,
+            "captured": camera.captured,
+            "dropped": camera.dropped,
+            "too_fast": self.counters.too_fast,
+            "failed": self.counters.failed,
+            "opened": camera.opened,
+            "key_frames": self._encoder.key_frames,
+            "encode_ms": round(encode_us[len(encode_us) // 2] / 1000, 2) if encode_us else None,
+            "encode_max_ms": round(encode_us[-1] / 1000, 2) if encode_us else None,
+            "target_bps": self._encoder.bit_rate_bps,
+            "sent_bps": self.sent_bps(now_us),
+            "skipped": sum(track.skipped for track in self._tracks),
+            "error": camera.error,
+        }
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._watched.wait()
+            picture = await self._camera.newest()
+            if not self._tracks:
+                continue
+            if not self._due(picture.capture_stamp_us):
+                self.counters.too_fast += 1
+                continue
+            self._frame_counter = (self._frame_counter + 1) % COUNTER_MODULUS
+            started_us = clock.monotonic_us()
+            unit = await loop.run_in_executor(
+                self._thread, self._encode, picture, self._frame_counter
+            )
+            now_us = clock.monotonic_us()
+            self.counters.encode_us.append(now_us - started_us)
+            self.counters.sent += 1
+            self._sent.append((now_us, len(unit.data)))
+            for track in tuple(self._tracks):
+                track.put(unit)
+
+    def _due(self, stamp_us: int) -> bool:
+        """Keep the configured rate under a faster source, with a quarter period of tolerance."""
+        period_us = 1_000_000 // self.settings.fps
+        if stamp_us < self._next_due_us - period_us // 4:
+            return False
+        self._next_due_us = max(self._next_due_us + period_us, stamp_us)
+        return True
+
+    def _encode(self, picture: CameraPicture, frame_counter: int) -> AccessUnit:
+        """Run in this camera's own thread."""
+        i420 = fit_i420(picture.i420, self.settings.width, self.settings.height)
+        draw_strip_i420(i420, frame_counter)
+        encoded = self._encoder.encode(i420, picture.capture_stamp_us)
+        return AccessUnit(
+            payloads=packetise(encoded.data),
+            pts_90khz=encoded.pts_90khz,
+            key=encoded.key,
+            frame_counter=frame_counter,
+            capture_stamp_us=picture.capture_stamp_us,
+            data=encoded.data,
+        )
+
+    def _new_encoder(self) -> H264Encoder:
+        settings = self.settings
+        return H264Encoder(settings.width, settings.height, settings.fps, settings.bit_rate_bps)
+
+
+class ViewerPeer:
+    """One viewer's peer connection, from its offer to its end.
+
+    Attributes:
+        operator, session: whose it is.
+        connected, ended: set once; `ended` also when it never connected.
+    """
+
+    def __init__(self, operator: str, session: str, connection: RTCPeerConnection) -> None:
+        self.operator = operator
+        self.session = session
+        self.connected = asyncio.Event()
+        self.ended = asyncio.Event()
+        self._settled = asyncio.Event()
+        self.announcer = FrameAnnouncer()
+        self._connection = connection
+        connection.on("connectionstatechange", self._on_state)
+        connection.on("datachannel", self._on_channel)
+
+    async def answer(
+        self, offer_sdp: str, tracks: list[ViewerTrack], ice_addresses: list[str]
+    ) -> str:
+        """Return the answer's description.
+
+        Raises:
+            Exception: of many kinds, from aiortc, for a description that it cannot serve.
+        """
+        for track in tracks:
+            transceiver = self._connection.addTransceiver(track, direction="sendonly")
+            transceiver.setCodecPreferences(rtc_compat.h264_only())
+        with rtc_compat.ice_addresses(ice_addresses):
+            offer = RTCSessionDescription(rtc_compat.without_mdns_candidates(offer_sdp), "offer")
+            await self._connection.setRemoteDescription(offer)
+            await self._connection.setLocalDescription(await self._connection.createAnswer())
+        return str(self._connection.localDescription.sdp)
+
+    async def settle(self) -> None:
+        """Wait until the peer is connected or over; one that takes too long is over."""
+        try:
+            async with asyncio.timeout(CONNECT_WITHIN_S):
+                await self._settled.wait()
+        except TimeoutError:
+            self.end()
+
+    def end(self) -> None:
+        """Let the peer's task close it."""
+        self.ended.set()
+        self._settled.set()
+
+    async def close(self) -> None:
+        """End the connection; gives up waiting after a short time."""
+        self.end()
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN_S):
+                await self._connection.close()
+        except TimeoutError:
+            logger.warning("peer %s of %s did not close in time", self.session[:8], self.operator)
+
+    def _on_state(self) -> None:
+        state = self._connection.connectionState
+        if state == "connected":
+            self.connected.set()
+            self._settled.set()
+        elif state in ("failed", "closed"):
+            self.end()
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        if channel.label == FRAMES_CHANNEL:
+            self.announcer.attach(channel)
+
+
+class OwnWords(Exception):
+    """Raised when a signal is this vehicle's own: the topic carries both directions."""
+
+
+class MediaServer:
+    """Cameras, viewers and the two sockets. Made and closed outside the event loop.
+
+    Attributes:
+        feeds: by camera id, once running.
+        refused: offers refused, by reason.
+        peers: living peers, oldest first.
+    """
+
+    def __init__(self, settings: AgentSettings, trust: Trust, key: OKPKey) -> None:
+        rtc_compat.install()
+        self._settings = settings
+        self._trust = trust
+        self._key = key
+        self._mailbox = ipc.Mailbox(settings.runtime.dir, ipc.MEDIA)
+        self._offers: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING_OFFERS)
+        self._sessions: OrderedDict[str, None] = OrderedDict()
+        self.feeds: dict[int, CameraFeed] = {}
+        self.refused: Counter[str] = Counter()
+        self.peers: list[ViewerPeer] = []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set.
+
+        Raises:
+            ValueError: a camera's source is of no known kind.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            for settings in self._settings.cameras:
+                self.feeds[settings.id] = CameraFeed(open_camera(settings))
+            loop.add_reader(self._mailbox.fileno(), self._on_datagram)
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(feed.run(), name=f"camera {camera}")
+                    for camera, feed in self.feeds.items()
+                ]
+                tasks.append(group.create_task(self._report(), name="telemetry"))
+                tasks.append(group.create_task(self._serve_offers(group), name="offers"))
+                await stop.wait()
+                self._say_goodbye()
+                for task in tasks:
+                    task.cancel()
+                for peer in self.peers:
+                    peer.end()
+        finally:
+            loop.remove_reader(self._mailbox.fileno())
+            for feed in self.feeds.values():
+                feed.close()
+
+    def close(self) -> None:
+        """Remove the socket; outside the event loop."""
+        self._mailbox.close()
+
+    def _on_datagram(self) -> None:
+        while (datagram := self._mailbox.receive()) is not None:
+            try:
+                self._offers.put_nowait(datagram)
+            except asyncio.QueueFull:
+                self.refused[Refusal.RATE_LIMITED] += 1
+
+    async def _serve_offers(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            datagram = await self._offers.get()
+            try:
+                claims, role = self._accepted(datagram)
+            except OwnWords:
+                continue
+            except ProtocolError as error:
+                self.refused[error.reason] += 1
+                logger.warning("signal refused (%s): %s", error.reason, error)
+                continue
+            if claims.role == "bye":
+                self._end_session(claims)
+                continue
+            group.create_task(
+                self._serve_viewer(claims, role), name=f"viewer {claims.iss} {claims.session[:8]}"
+            )
+
+    def _accepted(self, datagram: bytes) -> tuple[SignalClaims, Role]:
+        """Return the claims of a signal that counts, and its author's role.
+
+        Raises:
+            ProtocolError: with the reason why it does not count.
+            OwnWords: this vehicle's own answer, heard back on the shared topic.
+        """
+        addressed = ipc.split_name(datagram[1:])
+        if datagram[:1] != ipc.TO_MEDIA_SIGNAL or addressed is None:
+            raise ProtocolError("not a signal datagram", Refusal.MALFORMED)
+        claims = verify_signed(addressed.content, self._trust)
+        own = claims.iss == self._settings.vehicle.name
+        if own and isinstance(claims, SignalClaims) and claims.role != "offer":
+            raise OwnWords
+        if not isinstance(claims, SignalClaims) or claims.peer != "media":
+            raise ProtocolError("not a signal for the media peer", Refusal.UNKNOWN_KIND)
+        if claims.iss != addressed.name:
+            raise ProtocolError(f"signed by {claims.iss}, came as {addressed.name}")
+        if claims.aud != self._settings.vehicle.name:
+            raise ProtocolError(f"meant for {claims.aud}", Refusal.WRONG_AUDIENCE)
+        role = self._trust[claims.iss].role
+        if role not in VIEWING_ROLES or claims.role == "answer":
+            raise ProtocolError(f"a {role} may not send this {claims.role}", Refusal.WRONG_ROLE)
+        if claims.role == "offer":
+            self._check_offer(claims)
+        return claims, role
+
+    def _check_offer(self, claims: SignalClaims) -> None:
+        if claims.session in self._sessions:
+            raise ProtocolError(f"session {claims.session} seen before", Refusal.REPLAYED)
+        self._sessions[claims.session] = None
+        if len(self._sessions) > MAX_SESSIONS_REMEMBERED:
+            self._sessions.popitem(last=False)
+        wanted = claims.cameras
+        if not wanted or len(set(wanted)) != len(wanted) or not set(wanted) <= set(self.feeds):
+            raise ProtocolError(f"cameras {wanted} are not offered", Refusal.OUT_OF_RANGE)
+        try:
+            kinds = rtc_compat.section_kinds(claims.sdp)
+        except ValueError as error:
+            raise ProtocolError(str(error), Refusal.MALFORMED) from error
+        # The video first: aiortc closes the shared transport when the data channel leads.
+        if kinds not in (["video"] * len(wanted), ["video"] * len(wanted) + ["application"]):
+            raise ProtocolError(f"sections {kinds} for cameras {wanted}", Refusal.MALFORMED)
+        if len(self.peers) >= MAX_PEERS:
+            raise ProtocolError("too many viewers", Refusal.RATE_LIMITED)
+
+    def _end_session(self, claims: SignalClaims) -> None:
+        for peer in self.peers:
+            if (peer.operator, peer.session) == (claims.iss, claims.session):
+                peer.end()
+
+    async def _serve_viewer(self, claims: SignalClaims, role: Role) -> None:
+        peer = ViewerPeer(claims.iss, claims.session, rtc_compat.new_peer_connection())
+        for older in self.peers:
+            if older.operator == peer.operator and not older.connected.is_set():
+                older.end()
+        self.peers.append(peer)
+        tracks = [
+            ViewerTrack(self.feeds[camera], peer.announcer, leading=role in LEADING_ROLES)
+            for camera in claims.cameras
+        ]
+        try:
+            sdp = await peer.answer(claims.sdp, tracks, self._settings.media.ice_addresses)
+            self._send_signal(claims.iss, claims.session, "answer", sdp)
+            await peer.settle()
+            if peer.connected.is_set():
+                self._retire_older(peer)
+                await peer.ended.wait()
+        except Exception:  # a description made to break aiortc must not end the process
+            self.refused[Refusal.MALFORMED] += 1
+            logger.exception("viewer %s: session failed", claims.iss)
+        finally:
+            self.peers.remove(peer)
+            for track in tracks:
+                track.stop()
+            await peer.close()
+
+    def _retire_older(self, newest: ViewerPeer) -> None:
+        """End the operator's older peers now that the newer one has proven its keys.
+
+        Not at the offer: an old offer sent again after a restart must not cost the picture.
+        """
+        for peer in self.peers[: self.peers.index(newest)]:
+            if peer.operator == newest.operator:
+                peer.end()
+
+    def _say_goodbye(self) -> None:
+        for peer in self.peers:
+            self._send_signal(peer.operator, peer.session, "bye", "")
+
+    def _send_signal(self, operator: str, session: str, role: str, sdp: str) -> None:
+        claims = SignalClaims.model_validate(
+            {
+                "iss": self._settings.vehicle.name,
+                "aud": operator,
+                "role": role,
+                "peer": "media",
+                "session": session,
+                "sdp": sdp,
+            }
+        )
+        token = sign_claims(claims, self._key)
+        self._mailbox.send(ipc.LINK, ipc.with_name(ipc.TO_LINK_SIGNAL, operator, token))
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(TELEMETRY_PERIOD_S)
+            now_us = clock.monotonic_us()
+            report = {
+                "cameras": [feed.take_report(now_us) for feed in self.feeds.values()],
+                "peers": len(self.peers),
+                "announcements_dropped": sum(peer.announcer.dropped for peer in self.peers),
+                "refused": dict(self.refused),
+            }
+            content = json.dumps(report, separators=(",", ":")).encode()
+            self._mailbox.send(ipc.LINK, ipc.with_name(ipc.TO_LINK_TELEMETRY, "media", content))
+
+
+def _read(path: Path, use: Callable[[str], object]) -> object:
+    try:
+        return use(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from error
+
+
+def make_server(config: Path) -> MediaServer:
+    """Return the server of a settings file.
+
+    Raises:
+        ValueError: naming the file and the reason.
+    """
+    settings = load_agent_config(config)
+    trust = _read(settings.keys.trust, load_trust)
+    key = _read(settings.keys.device, load_private_key)
+    assert isinstance(trust, dict)
+    assert isinstance(key, OKPKey)
+    return MediaServer(settings, trust, key)
+
+
+async def _serve(server: MediaServer) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    gc.collect()
+    gc.freeze()  # what lives as long as the process need not be walked through again
+    await server.run(stop)
+
+
+def main() -> int:
+    """Run the process; one line on stderr and 1 when the settings do not fit."""
+    parser = argparse.ArgumentParser(description="Headframe media process")
+    parser.add_argument("--config", type=Path, required=True)
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        level=logging.WARNING, format="media: %(levelname)s %(message)s", stream=sys.stderr
+    )
+    try:
+        server = make_server(arguments.config)
+        try:
+            asyncio.run(_serve(server))
+        finally:
+            server.close()
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"media: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,363 @@
+"""Every change that the machine makes to aiortc and aioice, each checked when this is imported.
+
+aiortc has no public place for these, so they sit on its insides. An upgrade that moves one of
+those insides must fail here, loudly and before a machine drives, not by a worse picture later.
+
+1. Encoder seam: a track may hand out access units that are encoded and packetised already
+   (`SharedStreamTrack`), so that one encoder serves every viewer. Key-frame and rate requests of a
+   viewer reach the track. aiortc's own path stays as it is for other tracks.
+2. The RTP timestamp of each access unit is told to its track before the packets leave.
+3. `playout-delay` header extension, 0/0: the browser draws a picture as soon as it is decoded.
+4. RTP history of 1024 packets (stock 128: 0.4 s at 3 Mbit/s).
+5. ICE consent lost in some 4 s (stock 33 s).
+6. ICE offers the addresses of `ice_addresses()` only, also 127.0.0.1, which aioice leaves out.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any
+
+import aioice.ice
+import aiortc.codecs
+import aiortc.codecs.h264
+import aiortc.rtcrtpsender
+import aiortc.rtp
+import aiortc.sdp
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender
+from aiortc.codecs.base import Encoder
+from aiortc.rtcconfiguration import RTCBundlePolicy
+from aiortc.rtcrtpparameters import (
+    RTCRtpCodecCapability,
+    RTCRtpCodecParameters,
+    RTCRtpHeaderExtensionParameters,
+    RTCRtpParameters,
+)
+
+AIORTC_SERIES = "1.16."
+AIOICE_SERIES = "0.13."
+
+PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+PLAYOUT_DELAY_ID = 4
+PLAYOUT_DELAY_ZERO = bytes(3)
+"""Least and greatest delay, 12 bits each in units of 10 ms: both zero."""
+RTP_HISTORY_PACKETS = 1024
+CONSENT_INTERVAL_S = 0.5
+CONSENT_FAILURES = 4
+"""Each miss takes the interval and aioice's 0.5 s of waiting: 4 × 1 s."""
+
+
+class AiortcChanged(ImportError):
+    """Raised at import when aiortc or aioice is not the one that these changes were made for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """One inside that a change relies on: a name, and the lines its source must still have."""
+
+    owner: ModuleType | type
+    name: str
+    lines: tuple[str, ...] = ()
+
+
+SEAMS: tuple[Seam, ...] = (
+    Seam(aiortc.rtcrtpsender, "get_encoder"),
+    Seam(aiortc.rtcrtpsender, "RTP_HISTORY_SIZE"),
+    Seam(aiortc.rtcrtpsender, "uint32_add"),
+    Seam(
+        RTCRtpSender,
+        "_next_encoded_frame",
+        (
+            "data = await self.__track.recv()",
+            "self.__encoder = get_encoder(codec)",
+            "payloads, timestamp = self.__encoder.pack(data)",
+        ),
+    ),
+    Seam(
+        RTCRtpSender,
+        "_run_rtp",
+        (
+            "timestamp = uint32_add(timestamp_origin, enc_frame.timestamp)",
+            "self.__rtp_history[packet.sequence_number % RTP_HISTORY_SIZE] = (",
+        ),
+    ),
+    Seam(RTCRtpSender, "_retransmit", ("sequence_number % RTP_HISTORY_SIZE",)),
+    Seam(RTCRtpSender, "_send_keyframe", ("self.__force_keyframe = True",)),
+    Seam(
+        RTCRtpSender,
+        "_handle_rtcp_packet",
+        ("self._send_keyframe()", "self.__encoder.target_bitrate = bitrate"),
+    ),
+    Seam(RTCRtpSender, "__init__", ("rtp.HeaderExtensionsMap()",)),
+    Seam(aiortc.codecs, "HEADER_EXTENSIONS"),
+    Seam(aiortc.rtp.HeaderExtensionsMap, "configure", ("for ext in parameters.headerExtensions",)),
+    Seam(aiortc.rtp.HeaderExtensionsMap, "set", ("return pack_header_extensions(extensions)",)),
+    Seam(aiortc.rtp, "pack_header_extensions"),
+    Seam(aiortc.rtp, "unpack_header_extensions"),
+    Seam(aiortc.codecs.h264.H264Encoder, "_split_bitstream"),
+    Seam(aiortc.codecs.h264.H264Encoder, "_packetize"),
+    Seam(aioice.ice, "get_host_addresses"),
+    Seam(aioice.ice.Connection, "gather_candidates", ("addresses = get_host_addresses(",)),
+    Seam(
+        aioice.ice.Connection,
+        "query_consent",
+        ("asyncio.sleep(CONSENT_INTERVAL", "failures >= CONSENT_FAILURES"),
+    ),
+)
+
+
+def check_seams(
+    seams: Sequence[Seam] = SEAMS,
+    versions: Callable[[str], str] = version,
+) -> None:
+    """Check that aiortc and aioice are the ones that these changes were made for.
+
+    Raises:
+        AiortcChanged: naming what is missing or different.
+    """
+    for package, series in (("aiortc", AIORTC_SERIES), ("aioice", AIOICE_SERIES)):
+        found = versions(package)
+        if not found.startswith(series):
+            raise AiortcChanged(f"{package} {series}x is needed, {found} is installed")
+    for seam in seams:
+        where = f"{seam.owner.__name__}.{seam.name}"
+        target = getattr(seam.owner, seam.name, None)
+        if target is None:
+            raise AiortcChanged(f"{where} is gone")
+        if not seam.lines:
+            continue
+        source = inspect.getsource(target)
+        for line in seam.lines:
+            if line not in source:
+                raise AiortcChanged(f"{where} no longer has the line: {line}")
+
+
+check_seams()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessUnit:
+    """One encoded picture, ready to send.
+
+    Attributes:
+        payloads: RTP payloads of RFC 6184, in order.
+        pts_90khz: RTP time without the stream's random offset.
+        key: it can be decoded without an earlier one.
+        frame_counter: as drawn in the identity strip.
+        capture_stamp_us: monotonic.
+        data: the same as Annex-B bytes.
+    """
+
+    payloads: tuple[bytes, ...]
+    pts_90khz: int
+    key: bool
+    frame_counter: int
+    capture_stamp_us: int
+    data: bytes
+
+
+def packetise(annex_b: bytes) -> tuple[bytes, ...]:
+    """Return the RTP payloads (RFC 6184, packetisation mode 1) of an Annex-B access unit."""
+    encoder = aiortc.codecs.h264.H264Encoder
+    return tuple(encoder._packetize(encoder._split_bitstream(annex_b)))
+
+
+class SharedStreamTrack(MediaStreamTrack):
+    """A video track whose pictures are encoded elsewhere. Subclasses fill in the four methods."""
+
+    kind = "video"
+
+    async def recv(self) -> Any:
+        """Return the next access unit to aiortc's sender."""
+        _current_track.set(self)
+        return await self.next_access_unit()
+
+    @abstractmethod
+    async def next_access_unit(self) -> AccessUnit:
+        """Return the next access unit; raise MediaStreamError when the stream has ended."""
+
+    @abstractmethod
+    def on_rtp_timestamp(self, rtp_timestamp: int) -> None:
+        """Take the 32-bit RTP timestamp of the unit just handed out; its packets leave next."""
+
+    @abstractmethod
+    def on_key_frame_request(self) -> None:
+        """Handle a picture loss or full intra request of this viewer."""
+
+    @abstractmethod
+    def on_rate_estimate(self, bit_rate_bps: int) -> None:
+        """Take this viewer's estimate of what its link carries (REMB)."""
+
+
+_current_track: ContextVar[SharedStreamTrack | None] = ContextVar("headframe_track", default=None)
+"""The track whose sender task is running: each sender reads its track in a task of its own."""
+
+_ice_addresses: ContextVar[tuple[str, ...] | None] = ContextVar(
+    "headframe_agent_ice_addresses", default=None
+)
+
+
+class _PassThroughEncoder(Encoder):
+    """Stands where aiortc expects the sender's encoder; the access units are encoded already."""
+
+    def __init__(self, track: SharedStreamTrack) -> None:
+        self._track = track
+
+    def encode(
+        self,
+        frame: Any,  # noqa: ARG002
+        force_keyframe: bool = False,  # noqa: ARG002
+    ) -> tuple[list[bytes], int]:
+        raise TypeError("a shared stream hands out access units, not pictures")
+
+    def pack(self, packet: Any) -> tuple[list[bytes], int]:
+        assert isinstance(packet, AccessUnit)
+        return list(packet.payloads), packet.pts_90khz
+
+    @property
+    def target_bitrate(self) -> int:
+        """Write-only in effect: aiortc sets it from REMB and never reads it."""
+        return 0
+
+    @target_bitrate.setter
+    def target_bitrate(self, bit_rate_bps: int) -> None:
+        self._track.on_rate_estimate(bit_rate_bps)
+
+
+class PlayoutDelayExtensionsMap(aiortc.rtp.HeaderExtensionsMap):
+    """Header extensions with playout-delay 0/0 on every packet, once the viewer agreed to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._playout_delay_id: int | None = None
+
+    def configure(self, parameters: RTCRtpParameters) -> None:
+        """Take the agreed ids."""
+        super().configure(parameters)
+        for extension in parameters.headerExtensions:
+            if extension.uri == PLAYOUT_DELAY_URI:
+                self._playout_delay_id = extension.id
+
+    def set(self, values: aiortc.rtp.HeaderExtensions) -> tuple[int, bytes]:
+        """Return profile and bytes of the extension block (RFC 8285)."""
+        profile, block = super().set(values)
+        if self._playout_delay_id is None:
+            return profile, block
+        extensions = aiortc.rtp.unpack_header_extensions(profile, block)
+        extensions.append((self._playout_delay_id, PLAYOUT_DELAY_ZERO))
+        return aiortc.rtp.pack_header_extensions(extensions)
+
+
+@dataclass(slots=True)
+class _Installed:
+    done: bool = False
+
+
+_installed = _Installed()
+
+
+def install() -> None:
+    """Make the changes in this process, once. Before the first peer connection is made."""
+    if _installed.done:
+        return
+    _installed.done = True
+    stock_get_encoder: Callable[[RTCRtpCodecParameters], Encoder] = vars(aiortc.rtcrtpsender)[
+        "get_encoder"
+    ]
+    stock_uint32_add: Callable[[int, int], int] = vars(aiortc.rtcrtpsender)["uint32_add"]
+    stock_send_keyframe = RTCRtpSender._send_keyframe
+    stock_get_host_addresses = aioice.ice.get_host_addresses
+
+    def get_encoder(codec: RTCRtpCodecParameters) -> Encoder:
+        track = _current_track.get()
+        return stock_get_encoder(codec) if track is None else _PassThroughEncoder(track)
+
+    def uint32_add(origin: int, timestamp: int) -> int:
+        rtp_timestamp = stock_uint32_add(origin, timestamp)
+        track = _current_track.get()
+        if track is not None:
+            track.on_rtp_timestamp(rtp_timestamp)
+        return rtp_timestamp
+
+    def send_keyframe(sender: RTCRtpSender) -> None:
+        if isinstance(sender.track, SharedStreamTrack):
+            sender.track.on_key_frame_request()
+        else:
+            stock_send_keyframe(sender)
+
+    def get_host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        chosen = _ice_addresses.get()
+        return stock_get_host_addresses(use_ipv4, use_ipv6) if chosen is None else list(chosen)
+
+    replacements: tuple[tuple[Any, str, Any], ...] = (
+        (aiortc.rtcrtpsender, "get_encoder", get_encoder),
+        (aiortc.rtcrtpsender, "uint32_add", uint32_add),
+        (aiortc.rtcrtpsender, "RTP_HISTORY_SIZE", RTP_HISTORY_PACKETS),
+        (RTCRtpSender, "_send_keyframe", send_keyframe),
+        (aiortc.rtp, "HeaderExtensionsMap", PlayoutDelayExtensionsMap),
+        (aioice.ice, "get_host_addresses", get_host_addresses),
+        (aioice.ice, "CONSENT_INTERVAL", CONSENT_INTERVAL_S),
+        (aioice.ice, "CONSENT_FAILURES", CONSENT_FAILURES),
+    )
+    for owner, name, value in replacements:
+        setattr(owner, name, value)
+    offered = aiortc.codecs.HEADER_EXTENSIONS["video"]
+    if all(extension.uri != PLAYOUT_DELAY_URI for extension in offered):
+        offered.append(RTCRtpHeaderExtensionParameters(id=PLAYOUT_DELAY_ID, uri=PLAYOUT_DELAY_URI))
+
+
+@contextmanager
+def ice_addresses(addresses: Sequence[str]) -> Iterator[None]:
+    """Offer only `addresses` as ICE hosts in what is awaited inside; none given: every address."""
+    token = _ice_addresses.set(tuple(addresses) or None)
+    try:
+        yield
+    finally:
+        _ice_addresses.reset(token)
+
+
+def new_peer_connection() -> RTCPeerConnection:
+    """Return a peer connection on one transport, without any STUN or TURN server."""
+    return RTCPeerConnection(
+        RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+    )
+
+
+def h264_only() -> list[RTCRtpCodecCapability]:
+    """Return the codec preferences that leave H.264 and its retransmission."""
+    codecs = RTCRtpSender.getCapabilities("video").codecs
+    return [codec for codec in codecs if codec.name.lower() in ("h264", "rtx")]
+
+
+def without_mdns_candidates(sdp: str) -> str:
+    """Drop candidates that hide their address behind a `.local` name.
+
+    Resolving them needs multicast DNS. The browser sends the first check anyway, and its address
+    is learnt from that.
+    """
+    kept = [line for line in sdp.splitlines() if not _is_mdns_candidate(line)]
+    return "\r\n".join(kept) + "\r\n"
+
+
+def _is_mdns_candidate(line: str) -> bool:
+    fields = line.split()
+    return line.startswith("a=candidate:") and len(fields) > 4 and fields[4].endswith(".local")
+
+
+def section_kinds(sdp: str) -> list[str]:
+    """Return the kinds of a description's sections in order: video, audio, application.
+
+    Raises:
+        ValueError: it is not a description.
+    """
+    try:
+        return [media.kind for media in aiortc.sdp.SessionDescription.parse(sdp).media]
+    except (AssertionError, AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(f"not a session description: {error}") from error
