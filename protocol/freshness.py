@@ -63,6 +63,7 @@ class PathCounters:
         refused: by reason.
         last_valid_ns: when the path last gave a valid command or a valid copy.
         lead_us: by how much this path was ahead of the copy on the other one.
+        loop_us, uplink_us: loop age and age bound of its valid commands, copies included.
     """
 
     accepted: int = 0
@@ -71,6 +72,13 @@ class PathCounters:
     last_sequence: int | None = None
     last_valid_ns: int | None = None
     lead_us: Histogram = field(default_factory=Histogram)
+    loop_us: Histogram = field(default_factory=Histogram)
+    uplink_us: Histogram = field(default_factory=Histogram)
+
+    def add_ages(self, loop_age_us: int, uplink_us: int) -> None:
+        """Count the ages of a valid command."""
+        self.loop_us.add(loop_age_us)
+        self.uplink_us.add(uplink_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +135,15 @@ class _Open:
 
 
 class Acceptance:
-    """Judges commands of one boot; holds nothing but counters and the newest stamps."""
+    """Judges commands of one boot; holds nothing but counters and the newest stamps.
+
+    Attributes:
+        paths: counters of each path. loop_us, uplink_us: ages of the commands that counted.
+    """
 
     _open: _Open | None
-    """Set by the first lease: before it no key is held, and no frame comes as far as this."""
+    """Set by the first lease, like the keys: before it no frame comes as far as this."""
+    _newest_epoch: int = 0
 
     def __init__(self, timing: Timing, vehicle: int, boot_tag: int, paths: int = 2) -> None:
         self._timing = timing
@@ -144,6 +157,7 @@ class Acceptance:
     def open_lease(self, lease: Lease) -> None:
         """Accept commands of ``lease`` from now on, and of no other."""
         self._open = _Open(lease)
+        self._newest_epoch = max(self._newest_epoch, lease.epoch)
         self._keys[lease.key_id] = lease.key
         self._keys.move_to_end(lease.key_id)
         if len(self._keys) > 1 + RETIRED_KEYS:
@@ -168,6 +182,7 @@ class Acceptance:
         counters.accepted += 1
         counters.last_sequence = accepted.frame.sequence
         counters.last_valid_ns = now_ns
+        counters.add_ages(accepted.loop_age_us, accepted.uplink_us)
         self.loop_us.add(accepted.loop_age_us)
         self.uplink_us.add(accepted.uplink_us)
         return accepted
@@ -219,11 +234,13 @@ class Acceptance:
 
     def _lease_of(self, frame: CommandFrame) -> _Open:
         current = self._open
-        if current is not None and frame.key_id == current.lease.key_id:
-            if frame.epoch > current.lease.epoch:
-                raise ProtocolError("epoch ahead of the lease", Refusal.EPOCH_AHEAD)
-            if frame.epoch == current.lease.epoch:
-                return current
+        if frame.epoch > self._newest_epoch:
+            raise ProtocolError("epoch ahead of every lease", Refusal.EPOCH_AHEAD)
+        if current is not None and (frame.key_id, frame.epoch) == (
+            current.lease.key_id,
+            current.lease.epoch,
+        ):
+            return current
         raise ProtocolError("epoch of an ended lease", Refusal.EPOCH_FENCED)
 
     def _check_sequence(
@@ -239,5 +256,7 @@ class Acceptance:
         if path in seen.heard_on:
             raise ProtocolError("the same command again", Refusal.REPLAYED)
         self.paths[seen.path].lead_us.add((now_ns - seen.at_ns) // 1000)
+        loop_age_us = now_ns // 1000 - frame.echo_stamp_us
+        self.paths[path].add_ages(loop_age_us, loop_age_us - frame.echo_hold_us)
         current.recent[frame.sequence] = replace(seen, heard_on=seen.heard_on | {path})
         raise ProtocolError("copy on the other path", Refusal.DUPLICATE)

@@ -40,6 +40,7 @@ class MachineLimits(BaseModel):
     reverse_speed_max_mps: _Positive
     curvature_max_per_m: _Positive
     curvature_rate_per_m_s: _Positive
+    curvature_jerk_per_m_s2: _Positive
     accel_max_mps2: _Positive
     traction_jerk_mps3: _Positive
     service_brake_max_mps2: _Positive

@@ -88,6 +88,7 @@ class FakeEcu:
     pitch_rad: float = 0.0
     curvature_per_m: float | None = None
     brake_mps2: float | None = None
+    session_shift: int = 0
     received: DbwReceiver = field(default_factory=lambda: DbwReceiver(Direction.TO_ECU))
     sender: DbwSender = field(default_factory=DbwSender)
     sup: codec.SupCommand | None = None
@@ -98,6 +99,11 @@ class FakeEcu:
     @property
     def braking(self) -> bool:
         return self.brake is not None and self.brake.decel_mps2 > 0.1
+
+    @property
+    def session(self) -> int:
+        active = self.sup is not None and self.mode is EcuMode.ACTIVE
+        return (self.sup.session + self.session_shift) & 0xFFFF if self.sup and active else 0
 
     def take(self, now_ns: int, frames: tuple[tuple[int, bytes], ...]) -> None:
         for can_id, data in frames:
@@ -129,7 +135,7 @@ class FakeEcu:
                 ParkState.APPLIED if self.brake is None or self.brake.park else ParkState.RELEASED
             )
             frames += [
-                encode(codec.EcuState(self.mode, 0, ExitReason(0), 0, 0, 0)),
+                encode(codec.EcuState(self.mode, 0, ExitReason(0), 0, 0, self.session)),
                 encode(
                     codec.SafetyIo(
                         self.estop_a,

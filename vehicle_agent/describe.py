@@ -34,9 +34,11 @@ SHORT = {
 MEANING = {
     Action.WARN: "The driver is told; the machine goes on.",
     Action.CAP: "The speed cap falls; the state names the term that holds it.",
-    Action.DEGRADE: "Traction is off and the steering is held. It ends by itself, without a jerk.",
+    Action.DEGRADE: "Traction is off. Brake and steering obey a command that comes in time, and are"
+    " held without one. It ends by itself, without a jerk.",
     Action.STOP: "The machine brakes on the steering it has, parks at standstill, and stays.",
-    Action.ESTOP: "The same with the strongest brake, and the ECU is asked for its own stop.",
+    Action.ESTOP: "The same with the strongest brake; the ECU is asked for its own stop, and the"
+    " watchdog relay is opened.",
 }
 
 

@@ -16,6 +16,7 @@ LIMITS = MachineLimits(
     reverse_speed_max_mps=3.0,
     curvature_max_per_m=0.125,
     curvature_rate_per_m_s=0.5,
+    curvature_jerk_per_m_s2=100.0,
     accel_max_mps2=1.25,
     traction_jerk_mps3=1.5,
     service_brake_max_mps2=4.0,

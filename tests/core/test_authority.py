@@ -181,7 +181,7 @@ def test_request_of_one_who_may_drive__proven_and_its_nonce_used_up(
         (request("gate"), "gate", Refusal.WRONG_ROLE, "role may not drive"),
         (request("watcher"), "watcher", Refusal.WRONG_ROLE, "role may not drive"),
         (request("other-truck"), "other-truck", Refusal.WRONG_ROLE, "role may not drive"),
-        (request(nonce="11" * 16), "anna", Refusal.WRONG_NONCE, "nonce is not the current one"),
+        (request(nonce="11" * 16), "anna", Refusal.WRONG_NONCE, "nonce is not a current one"),
     ],
 )
 def test_request_wrong_in_one_thing__refused_counted_and_the_nonce_stays(
@@ -466,14 +466,16 @@ def test_no_command__the_lease_expires_after_its_time(authority: Authority) -> N
 # --- the end ------------------------------------------------------------------------------------
 
 
-def test_end_of_a_lease__burns_its_epoch_and_nobody_waits(authority: Authority) -> None:
+def test_end_of_a_lease__burns_its_epoch_and_who_waits_goes_on_waiting(
+    authority: Authority,
+) -> None:
     granted(authority)
     authority.ask_lease(T_NS, request("ben"))
 
     authority.end()
 
     assert authority.holder is None
-    assert authority.waiting is None
+    assert authority.waiting == Waiting(request("ben"), T_NS + 10 * S, preempts=False)
     assert authority.epoch == 0x2_0000
     assert not authority.expired(T_NS + 10 * S)
 
@@ -492,10 +494,85 @@ def test_grant_withdrawn__refused_with_the_reason_and_not_granted_any_more(
 ) -> None:
     authority.ask_lease(T_NS, request())
 
-    assert authority.withdraw("B108") == answer(request(), Outcome.REFUSED, "B108", 0x1_FFFF)
+    assert authority.withdraw("B108") == (answer(request(), Outcome.REFUSED, "B108", 0x1_FFFF),)
     assert not authority.granting
     assert authority.finish_grant(T_NS, 0xFFFF_FFFF) is None
-    assert authority.withdraw("B108") is None
+    assert authority.withdraw("B108") == ()
+
+
+def test_wait_withdrawn__refused_with_the_reason_and_waits_no_more(authority: Authority) -> None:
+    granted(authority)
+    authority.ask_lease(T_NS, request("ben"))
+
+    refused = authority.withdraw("M111")
+
+    assert refused == (answer(request("ben"), Outcome.REFUSED, "M111", 0x1_FFFF),)
+    assert not still_waiting(authority)
+
+
+def test_lease_asked_while_another_waits_for_the_ended_one__refused(authority: Authority) -> None:
+    granted(authority)
+    authority.ask_lease(T_NS, request("ben"))
+    authority.end()
+
+    answered = authority.ask_lease(T_NS, request("anna"))
+
+    assert answered == answer(request("anna"), Outcome.REFUSED, "B106", 0x2_0000)
+    assert authority.waiting == Waiting(request("ben"), T_NS + 10 * S, preempts=False)
+
+
+# --- the nonce's age ----------------------------------------------------------------------------
+
+
+def test_nonce__drawn_again_each_two_seconds_and_the_one_before_still_counts(
+    authority: Authority,
+) -> None:
+    authority.age_nonce(T_NS)
+    first = authority.nonce
+    authority.age_nonce(T_NS + 2 * S - 1)
+    assert authority.nonce == first
+    authority.age_nonce(T_NS + 2 * S)
+    assert authority.nonce != first
+
+    assert authority.read_request(signed(request(nonce=first)), "anna").nonce == first
+
+
+def test_newest_nonce__counts_after_its_turn_began_and_after_the_one_before_was_used(
+    authority: Authority,
+) -> None:
+    authority.age_nonce(T_NS)
+    authority.age_nonce(T_NS + 2 * S)
+
+    for _ in range(2):
+        newest = authority.nonce
+        assert authority.read_request(signed(request(nonce=newest)), "anna").nonce == newest
+
+
+def test_nonce_two_periods_old__refused(authority: Authority) -> None:
+    authority.age_nonce(T_NS)
+    first = authority.nonce
+    authority.age_nonce(T_NS + 2 * S)
+    second = authority.nonce
+    authority.age_nonce(T_NS + 4 * S - 1)
+    assert authority.nonce == second
+    authority.age_nonce(T_NS + 4 * S)
+
+    with pytest.raises(ProtocolError):
+        authority.read_request(signed(request(nonce=first)), "anna")
+    assert authority.refused == {Refusal.WRONG_NONCE: 1}
+
+
+def test_request_with_the_nonce_before__uses_up_both(authority: Authority) -> None:
+    authority.age_nonce(T_NS)
+    first = authority.nonce
+    authority.age_nonce(T_NS + 2 * S)
+    second = authority.nonce
+    authority.read_request(signed(request(nonce=first)), "anna")
+
+    for used in (first, second):
+        with pytest.raises(ProtocolError):
+            authority.read_request(signed(request(nonce=used)), "anna")
+    assert authority.refused == {Refusal.WRONG_NONCE: 2}
 
 
 # --- other answers ------------------------------------------------------------------------------

@@ -295,16 +295,17 @@ def test_loop_time__is_the_worst_of_a_second(driver: Driver) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"steer": 1},
-        {"throttle": 1},
-        {"brake": 1},
+        {"steer": 101},
+        {"steer": -101},
+        {"throttle": 101},
+        {"brake": 101},
         {"gear": 1},
-        {"implement": 1},
+        {"implement": -101},
         {"park_brake": True},
         {"horn": True},
         {"lights": True},
     ],
-    ids=lambda change: next(iter(change)),
+    ids=str,
 )
 def test_any_control_changed__not_still_any_more(change: dict[str, Any]) -> None:
     driver = with_command()
@@ -313,6 +314,24 @@ def test_any_control_changed__not_still_any_more(change: dict[str, Any]) -> None
 
     driver.take(accepted(T_NS + 2 * S, **change))
     assert driver.still_ns(T_NS + 2 * S + 5) == 5
+
+
+@pytest.mark.parametrize("axis", ["steer", "throttle", "brake", "implement"])
+def test_axis_trembles_about_where_it_was__still(axis: str) -> None:
+    driver = with_command(**{axis: 500})
+    for number, tremble in enumerate((600, 450, 400, 550, 600), 1):
+        driver.take(accepted(T_NS + number * S, **{axis: tremble}))
+
+    assert driver.still_ns(T_NS + 5 * S) == 5 * S
+
+
+def test_axis_creeps_away__not_still_once_it_is_far_enough() -> None:
+    driver = with_command(steer=0)
+    driver.take(accepted(T_NS + S, steer=60))
+    driver.take(accepted(T_NS + 2 * S, steer=120))
+    driver.take(accepted(T_NS + 3 * S, steer=180))
+
+    assert driver.still_ns(T_NS + 3 * S) == S
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ def changed(**changes: Any) -> tuple[Row, ...]:
             "clock_trouble: stops latch, and nothing else does",
         ),
         (changed(clear=Clear.SELF), "clock_trouble: stops latch, and nothing else does"),
+        (changed(event="V101"), "clock_trouble: a stop is told as an alarm, not as V101"),
     ],
 )
 def test_wrong_table__refused_with_the_row_and_the_reason(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from protocol.frames import CommandFrame, CommandKind
-from tests.core.parts import LIMITS, MS, S, command
+from protocol.profiles import MachineLimits
+from tests.core.parts import LIMITS, MS, S, command, limits
 from vehicle_agent.core.gate import Demand, Gate, Measured, Permit
 
 START_NS = 7_000 * S
@@ -20,8 +21,8 @@ CAP_MPS = 5.0
 class Bench:
     """A gate and the clock that it is stepped by."""
 
-    def __init__(self) -> None:
-        self.gate = Gate(LIMITS)
+    def __init__(self, limits: MachineLimits = LIMITS) -> None:
+        self.gate = Gate(limits)
         self.now_ns = START_NS
 
     def step(
@@ -173,12 +174,98 @@ def test_late_tick_or_clock_going_back__opens_the_rate_limits_no_further(
 ) -> None:
     bench.drive()
 
-    demand = bench.drive(steer=10_000, after_ns=after_ns)
+    demand = bench.drive(steer=10_000, throttle=10_000, after_ns=after_ns)
 
     assert demand.curvature_per_m == exactly(0.5 * step_s)
+    assert demand.accel_mps2 == exactly(1.5 * step_s)
+
+
+SOFT = limits(curvature_jerk_per_m_s2=5.0)
+"""The full steering rate of 0.5 1/(m·s) after ten ticks."""
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_steer__starts_and_ends_at_its_jerk_limit_without_overshoot(sign: int) -> None:
+    bench = Bench(SOFT)
+    bench.drive()
+
+    way = [0.0] + [bench.drive(steer=sign * 8000).curvature_per_m for _ in range(60)]
+
+    assert way[1:4] == [exactly(sign * 0.0005), exactly(sign * 0.0015), exactly(sign * 0.003)]
+    steps = [sign * (after - before) for before, after in itertools.pairwise(way)]
+    assert max(steps) == exactly(0.005)
+    assert way[-1] == exactly(sign * 0.1)
+    assert min(steps) >= 0.0
+    assert max(abs(b - a) for a, b in itertools.pairwise(steps)) <= 2 * 0.0005 + 1e-12
+    assert steps.index(0.0) > 25
+
+
+def test_steer_turned_round__slows_before_it_turns() -> None:
+    bench = Bench(SOFT)
+    bench.drive()
+    turning = bench.settle(steer=8000, ticks=10).curvature_per_m
+
+    first = bench.drive(steer=-8000).curvature_per_m
+    second = bench.drive(steer=-8000).curvature_per_m
+
+    assert (first - turning, second - first) == (exactly(0.0045), exactly(0.004))
+
+
+@pytest.mark.parametrize("permit", [Permit.COAST, Permit.STOP, Permit.PARKED])
+@pytest.mark.parametrize("frame", [None, command(gear=1, steer=8000, enable=False)])
+def test_steer_after_it_was_held__starts_from_rest(
+    permit: Permit, frame: CommandFrame | None
+) -> None:
+    bench = Bench(SOFT)
+    bench.drive()
+    bench.settle(steer=8000, ticks=10)
+    held = bench.step(permit, frame).curvature_per_m
+
+    assert bench.drive(steer=8000).curvature_per_m - held == exactly(0.0005)
+
+
+def test_steer_to_a_near_target__slows_down_just_in_time() -> None:
+    bench = Bench(SOFT)
+    bench.drive()
+
+    way = [bench.drive(steer=320).curvature_per_m for _ in range(10)]
+
+    in_time = [0.0005, 0.0015, 0.00265831, 0.00341993, 0.00383101, 0.00397831, 0.00399955]
+    assert way[:7] == pytest.approx(in_time, abs=1e-8)
+    assert way[-1] == exactly(0.004)
 
 
 # --- traction -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize(
+    ("speed_mps", "accel_mps2"),
+    [(4.9, 1.0), (5.0, 1.0), (5.05, 0.75), (5.1, 0.5), (5.2, 0.0), (7.0, 0.0)],
+)
+def test_above_the_cap__traction_fades_to_nothing(
+    bench: Bench, sign: int, speed_mps: float, accel_mps2: float
+) -> None:
+    bench.settle(0.0, throttle=8000)
+
+    demand = bench.settle(sign * speed_mps, throttle=8000)
+
+    assert demand.accel_mps2 == pytest.approx(accel_mps2, abs=1e-9)
+
+
+def test_lowest_cap__is_a_cap_and_not_nothing(bench: Bench) -> None:
+    bench.settle(0.0, throttle=8000)
+
+    assert bench.settle(0.0, throttle=8000, cap_mps=0.5).accel_mps2 == exactly(1.0)
+
+
+@pytest.mark.parametrize(("speed_mps", "cap_mps"), [(None, 5.0), (0.0, 0.0)])
+def test_speed_unknown_or_a_cap_of_nothing__no_traction(
+    bench: Bench, speed_mps: float | None, cap_mps: float
+) -> None:
+    bench.settle(0.0, throttle=8000)
+
+    assert bench.settle(speed_mps, throttle=8000, cap_mps=cap_mps).accel_mps2 == 0.0
 
 
 def test_throttle__rises_at_the_jerk_limit_to_its_share_and_falls_at_once(bench: Bench) -> None:
@@ -260,15 +347,16 @@ def test_neutral_when_slow__brakes_without_traction(bench: Bench) -> None:
 # --- brakes -------------------------------------------------------------------------------------
 
 
-def test_brake__rises_at_its_jerk_limit_to_its_share_and_falls_at_once(bench: Bench) -> None:
+def test_brake__rises_and_falls_at_its_jerk_limit_to_its_share(bench: Bench) -> None:
     bench.under_way(throttle=0)
 
     rises = [bench.drive(brake=5000).brake_mps2 for _ in range(3)]
 
     assert rises == [exactly(0.12), exactly(0.24), exactly(0.36)]
     assert bench.settle(brake=5000).brake_mps2 == exactly(2.0)
-    assert bench.drive(brake=1000).brake_mps2 == exactly(0.4)
-    assert bench.drive(brake=0).brake_mps2 == 0.0
+    assert bench.drive(brake=1000).brake_mps2 == exactly(1.88)
+    assert bench.settle(brake=1000).brake_mps2 == exactly(0.4)
+    assert bench.settle(brake=0).brake_mps2 == 0.0
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -316,7 +404,8 @@ def test_throttle_at_standstill__releases_the_park_brake(bench: Bench) -> None:
 
     released = bench.drive(0.0, throttle=1)
     assert not released.park
-    assert released.brake_mps2 == 0.0
+    assert released.brake_mps2 == exactly(2.38)
+    assert bench.settle(0.0, throttle=1).brake_mps2 == 0.0
 
 
 @pytest.mark.parametrize("wish", [{"gear": 0}, {"park_brake": True}, {"brake": 501}])
@@ -398,7 +487,8 @@ def test_implement__moves_at_standstill_only(bench: Bench, sign: int) -> None:
 @pytest.mark.parametrize(
     ("permit", "frame"),
     [
-        (Permit.COAST, command(gear=-1, throttle=9000)),
+        (Permit.COAST, None),
+        (Permit.COAST, command(gear=-1, throttle=9000, enable=False)),
         (Permit.DRIVE, None),
         (Permit.DRIVE, command(gear=-1, throttle=9000, enable=False)),
         (Permit.DRIVE, command(gear=-1, throttle=9000, kind=CommandKind.PARKED)),
@@ -423,6 +513,46 @@ def test_coast_or_no_driving_command__everything_as_it_was_without_traction(
     )
     assert before.curvature_per_m == exactly(0.05)
     assert before.brake_mps2 == exactly(0.4)
+
+
+def test_coast_with_a_command__steering_and_brake_obey_and_nothing_drives(bench: Bench) -> None:
+    before = bench.under_way(steer=4000, brake=400)
+    frame = command(gear=1, throttle=9000, steer=-4000, brake=8000, horn=True, implement=5000)
+
+    first = bench.step(Permit.COAST, frame, 6.0)
+    for _ in range(100):
+        last = bench.step(Permit.COAST, frame, 6.0)
+
+    assert before.accel_mps2 > 0.0
+    assert (first.accel_mps2, first.speed_limit_mps, first.retarder) == (0.0, 0.0, 1.0)
+    assert first.brake_mps2 == exactly(0.16 + 0.12)
+    assert first.curvature_per_m == exactly(0.05 - 0.005)
+    assert last.brake_mps2 == exactly(3.2)
+    assert last.curvature_per_m == exactly(-0.05)
+    assert (last.direction, last.park, last.horn, last.implement) == (1, False, True, 0.0)
+
+
+def test_coast_with_a_command_above_the_cap__the_driver_alone_brakes(bench: Bench) -> None:
+    bench.under_way()
+    frame = command(gear=1, brake=1000)
+
+    for _ in range(50):
+        demand = bench.step(Permit.COAST, frame, 6.0, cap_mps=0.0)
+
+    assert demand.brake_mps2 == exactly(0.4)
+
+
+def test_coast_with_a_command_below_the_cap__full_retarder(bench: Bench) -> None:
+    bench.under_way()
+
+    assert bench.step(Permit.COAST, command(gear=1), 2.0).retarder == 1.0
+
+
+def test_coast_with_a_command_at_standstill__the_implement_rests(bench: Bench) -> None:
+    bench.settle(0.0, implement=5000)
+    frame = command(gear=1, implement=5000)
+
+    assert bench.step(Permit.COAST, frame, 0.0).implement == 0.0
 
 
 def test_coast_before_driving__stays_parked(bench: Bench) -> None:
@@ -515,7 +645,8 @@ def test_any_permit_but_drive_with_a_command__gives_no_traction(
 
     demand = bench.step(permit, frame, speed_mps)
 
-    assert (demand.accel_mps2 > 0.0) == (permit is Permit.DRIVE and commanded)
+    drives = permit is Permit.DRIVE and commanded and speed_mps in (0.0, 0.2)
+    assert (demand.accel_mps2 > 0.0) == drives
     assert (demand.speed_limit_mps > 0.0) == (permit is Permit.DRIVE and commanded)
     assert demand.implement == 0.0
     assert demand.estop == (permit is Permit.ESTOP)

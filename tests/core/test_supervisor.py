@@ -13,12 +13,13 @@ from protocol.dbw.codec import ContactState, EcuMode
 from protocol.errors import Refusal
 from protocol.frames import CommandKind
 from protocol.messages import Outcome, RequestKind
+from protocol.relay import RelayWish
 from protocol.signals import DEFAULT_TIMING
 from protocol.state import CapReason, VehicleMode
 from tests.rig import MS, TICK_NS, VEHICLE, FakeConsole, Rig
 from vehicle_agent.core.gate import Demand
 from vehicle_agent.core.record import Record
-from vehicle_agent.core.supervisor import Supervisor
+from vehicle_agent.core.supervisor import Supervisor, TickInputs
 
 M = VehicleMode
 MOVING = (M.ACTIVE, M.DEGRADED)
@@ -158,7 +159,7 @@ def second_console_arms(rig: Rig) -> None:
         (second_ecu, "M114", M.STOPPING),
         (estop_pressed, "M105", M.ESTOP),
         (one_estop_channel, "M106", M.ESTOP),
-        (key_to_local, "M111", M.STOPPING),
+        (key_to_local, "M120", M.STOPPING),
         (supply_sags, "M110", M.STOPPING),
         (tilts, "M109", M.STOPPING),
         (runs_away, "M108", M.STOPPING),
@@ -585,6 +586,72 @@ def test_supervisor_takes_over_a_moving_machine__it_stops_first_then_he_holds_it
     assert rig.state.cause == "D106"
 
 
+@pytest.mark.requirement("HF-AUTH-08")
+def test_holder_dies_while_a_take_over_stops_the_machine__the_supervisor_has_it_at_standstill() -> (
+    None
+):
+    rig = Rig()
+    rig.drive()
+    chief = another(rig, "chief")
+    rig.ask(RequestKind.TAKE_OVER, chief)
+    silence(rig)
+    rig.run(2.5)
+    assert rig.authority == {**rig.authority, "holder": None}
+    rig.ecu.speed_mps = 0.0
+    rig.run(1.0)
+
+    assert rig.authority["holder"] == "chief"
+    assert rig.is_in(M.STOPPED)
+
+
+def test_holder_releases_while_another_waits__he_has_it_at_once() -> None:
+    rig = Rig()
+    rig.lease()
+    other = another(rig)
+    rig.ask(RequestKind.LEASE, other)
+    rig.run(0.2)
+    rig.ask(RequestKind.RELEASE)
+    rig.run(0.2)
+
+    assert rig.authority["holder"] == "console-2"
+    assert rig.acks[-1].outcome is Outcome.GRANTED
+
+
+@pytest.mark.parametrize("kind", [RequestKind.LEASE, RequestKind.TAKE_OVER])
+@pytest.mark.requirement("HF-AUTH-11")
+def test_key_turned_to_local__holder_and_waiting_lose_it_and_are_told(kind: RequestKind) -> None:
+    rig = Rig()
+    rig.drive()
+    chief = another(rig, "chief")
+    key_to_local(rig)
+    rig.run(0.2)
+    rig.ask(kind, chief)
+    rig.run(0.2)
+    rig.halt()
+    rig.run(1.0)
+
+    assert rig.is_in(M.LOCAL)
+    assert rig.authority["holder"] is None
+    assert rig.acks[-1].reason == "M111"
+    rig.ask(kind, chief)
+    rig.run(0.2)
+    assert (rig.acks[-1].outcome, rig.acks[-1].reason) == (Outcome.REFUSED, "M111")
+
+
+@pytest.mark.requirement("HF-AUTH-13")
+def test_request_held_back_for_long__refused_by_its_nonce() -> None:
+    rig = Rig()
+    rig.lease()
+    rig.run(2.5)
+    held_back = rig.console.request(RequestKind.ARM)
+    rig.run(4.1)
+    rig._requests.append((rig.console.name, held_back))
+    rig.run(0.1)
+
+    assert rig.is_in(M.LEASED)
+    assert rig.telemetry["control"]["requests_refused"] == {"wrong_nonce": 1}
+
+
 @pytest.mark.requirement("HF-AUTH-09")
 def test_driver_may_not_take_over__refused_by_role() -> None:
     rig = Rig()
@@ -815,6 +882,90 @@ def test_throttle_and_brake_together__brake_wins_at_once_and_degrades_after_a_se
 
 
 @pytest.mark.requirement("HF-STOP-18")
+@pytest.mark.requirement("HF-STOP-21")
+def test_traction_off_for_a_conflict__brake_and_steering_still_obey() -> None:
+    rig = Rig()
+    rig.drive()
+    rig.hold_enable(neutral=False, throttle=600, brake=2100, gear=1)
+    rig.run(1.2)
+    assert rig.is_in(M.DEGRADED)
+
+    rig.hold_enable(neutral=False, throttle=600, brake=10_000, steer=-8000, gear=1)
+    rig.run(1.0)
+
+    assert rig.is_in(M.DEGRADED)
+    assert rig.supervisor.demand.brake_mps2 == rig.profile.limits.service_brake_max_mps2
+    assert rig.supervisor.demand.curvature_per_m < -0.03
+
+
+def no_brake(rig: Rig) -> None:
+    rig.ecu.brake_mps2 = 0.0
+
+
+def no_speed(rig: Rig) -> None:
+    rig.ecu.silent = True
+
+
+def runs_on(rig: Rig) -> None:
+    rig.ecu.brake_mps2 = None
+
+
+@pytest.mark.parametrize(("fault", "within_s"), [(no_brake, 2.0), (no_speed, 1.0), (runs_on, 4.0)])
+@pytest.mark.requirement("HF-STOP-20")
+def test_stop_does_not_work__hardest_stop_asked_and_the_cause_stays(
+    fault: Callable[[Rig], None], within_s: float
+) -> None:
+    rig = Rig()
+    rig.drive()
+    stop_message(rig)
+    rig.run(0.2)
+    assert rig.is_in(M.STOPPING)
+    fault(rig)
+
+    rig.run(within_s)
+
+    assert rig.is_in(M.ESTOP)
+    assert "M118" in rig.events
+    assert rig.supervisor.demand.estop
+    assert rig.outputs[-1].relay is RelayWish.OPEN
+    assert rig.state is not None
+    assert rig.state.cause == "D105"
+
+
+@pytest.mark.requirement("HF-GUARD-09")
+def test_settings_not_the_approved_ones__leased_machine_stops_and_cannot_be_armed() -> None:
+    rig = Rig()
+    rig.supervisor = Supervisor(replace(rig.setup, settings_mismatch=True))
+    rig.lease()
+    rig.run(2.5)
+    rig.ask(RequestKind.RESET)
+    rig.run(0.2)
+
+    assert rig.is_in(M.STOPPED)
+    assert rig.acks[-1].reason == "G103"
+
+
+def test_locator_says_outside_the_zone__stops() -> None:
+    rig = Rig()
+    rig.drive()
+
+    rig.supervisor.step(rig.now_ns + TICK_NS, TickInputs(outside_zone=False))
+    assert rig.is_in(M.ACTIVE)
+    rig.supervisor.step(rig.now_ns + 2 * TICK_NS, TickInputs(outside_zone=True))
+
+    assert rig.is_in(M.STOPPING)
+
+
+def test_ecu_active_in_another_session__no_motion() -> None:
+    rig = Rig()
+    rig.arm()
+    rig.ecu.session_shift = 1
+    rig.hold_enable()
+    rig.run(6.0)
+
+    assert rig.is_in(M.ARMED)
+
+
 def test_inputs_held_still_for_a_minute__stop() -> None:
     rig = Rig()
     rig.drive()

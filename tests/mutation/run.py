@@ -70,6 +70,7 @@ class Target:
 
 TARGETS = (
     Target("vehicle_agent.core.gate", ("tests/core/test_gate.py",)),
+    Target("vehicle_agent.core.watch", ("tests/core/test_watch.py",)),
     Target("vehicle_agent.core.failsafe", ("tests/core/test_failsafe.py",)),
     Target("vehicle_agent.core.authority", ("tests/core/test_authority.py",)),
     Target("vehicle_agent.core.governor", ("tests/core/test_governor.py",)),

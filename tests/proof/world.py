@@ -295,6 +295,7 @@ class Judge:
 
     def _fresh_boot(self) -> None:
         self.clock_ns = 0
+        self.before_ns = 0
         self.latched: str | None = None
         self.holder: str | None = None
         self.epoch = 0
@@ -315,12 +316,15 @@ class Judge:
         self, world: World, given: TickInputs, outputs: TickOutputs, acks: list[AckClaims]
     ) -> None:
         """Judge one tick."""
-        self.clock_ns = max(self.clock_ns, world.now_ns)
+        self.before_ns, self.clock_ns = self.clock_ns, max(self.clock_ns, world.now_ns)
         self._note_speed(world)
         fresh = self._note_commands(world, given)
         self._commands_count_once(world, fresh)
         self._stop_keeps_its_latch(world, acks)
         self._stop_holds_the_curve(world)
+        self._stop_brakes(world)
+        self._silence_stops(world)
+        self._driver_brakes(world)
         self._traction_needs_a_fresh_command(world)
         self._one_holder(world, acks)
         self._bus_says_the_same(world, outputs)
@@ -412,6 +416,31 @@ class Judge:
             newly = demand.park and not self.demand.park
             assert not newly or abs(self.reported[-1][1]) <= STANDSTILL_MPS
 
+    def _stop_brakes(self, world: World) -> None:
+        """While a stop stands the brake demand is full, or still rising at the jerk limit."""
+        if self.latched is None:
+            return
+        limits, before = world.setup.limits, self.demand.brake_mps2
+        rising = before + limits.brake_jerk_mps3 * TICK_NS / 1e9 - 1e-9
+        assert world.supervisor.demand.brake_mps2 >= min(limits.stop_decel_mps2, rising)
+
+    def _silence_stops(self, world: World) -> None:
+        """Nobody drives on without a command that counted within the table's time."""
+        longest_ns = world.setup.timing.command_stop_ms * MS
+        heard = self.accepted_ns and self.clock_ns - self.accepted_ns[-1] <= longest_ns
+        assert heard or world.mode not in DRIVING
+
+    def _driver_brakes(self, world: World) -> None:
+        """What the driver's foot asks of the brake, he gets, as fast as the jerk limit allows."""
+        command = world.supervisor._driver.acting(self.clock_ns)
+        if world.mode not in DRIVING or command is None or not command.enable:
+            return
+        limits = world.setup.limits
+        asked = command.brake / FULL_SCALE * limits.service_brake_max_mps2
+        step_s = min(max(0, self.clock_ns - self.before_ns), 50 * MS) / 1e9
+        reachable = self.demand.brake_mps2 + limits.brake_jerk_mps3 * step_s
+        assert world.supervisor.demand.brake_mps2 >= min(asked, reachable) - 1e-9
+
     def _traction_needs_a_fresh_command(self, world: World) -> None:
         demand = world.supervisor.demand
         if demand.accel_mps2 <= 0.0 and demand.implement == 0.0:
@@ -448,7 +477,7 @@ class Judge:
         if holder is not None:
             assert holder.lease.epoch == self.granted_epoch == authority.epoch
         assert holder is not None or world.mode not in NEEDS_HOLDER
-        assert holder is None or world.mode is not M.LOCAL or self.latched is not None
+        assert holder is None or world.mode is not M.LOCAL
 
     def _bus_says_the_same(self, world: World, outputs: TickOutputs) -> None:
         demand = world.supervisor.demand

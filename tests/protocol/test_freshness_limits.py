@@ -120,6 +120,8 @@ def test_new_path__has_counted_nothing() -> None:
         "last_sequence": None,
         "last_valid_ns": None,
         "lead_us": {"bins": [0] * 512, "count": 0, "max_us": 0},
+        "loop_us": {"bins": [0] * 512, "count": 0, "max_us": 0},
+        "uplink_us": {"bins": [0] * 512, "count": 0, "max_us": 0},
     }
 
 
@@ -141,6 +143,21 @@ def test_accepted_commands__counted_on_their_path_and_in_the_histograms(
     assert acceptance.paths[0] == PathCounters()
     assert (acceptance.loop_us.count, acceptance.loop_us.max_us) == (2, 40_000)
     assert (acceptance.uplink_us.count, acceptance.uplink_us.max_us) == (2, 30_000)
+    assert (counters.loop_us.count, counters.loop_us.max_us) == (2, 40_000)
+    assert (counters.uplink_us.count, counters.uplink_us.max_us) == (2, 30_000)
+
+
+def test_copies_on_another_path__their_own_ages_counted_there_and_nowhere_else(
+    acceptance: Acceptance,
+) -> None:
+    judged(acceptance, frame(), path=0)
+    judged(acceptance, frame(), path=1, after_ns=2_000_999)
+
+    copies = acceptance.paths[1]
+    assert (copies.loop_us.count, copies.loop_us.max_us) == (1, 42_000)
+    assert (copies.uplink_us.count, copies.uplink_us.max_us) == (1, 32_000)
+    assert acceptance.paths[0].loop_us.count == acceptance.loop_us.count == 1
+    assert acceptance.paths[0].uplink_us.count == acceptance.uplink_us.count == 1
 
 
 def test_refused_commands__counted_by_path_and_reason_and_in_no_histogram(
@@ -178,7 +195,7 @@ def test_refused_commands__counted_by_path_and_reason_and_in_no_histogram(
         (frame(vehicle_id=1), Refusal.WRONG_VEHICLE, "another vehicle's command"),
         (frame(boot_tag=1), Refusal.WRONG_BOOT, "command for an earlier boot"),
         (frame(epoch=8), Refusal.EPOCH_FENCED, "epoch of an ended lease"),
-        (frame(epoch=10), Refusal.EPOCH_AHEAD, "epoch ahead of the lease"),
+        (frame(epoch=10), Refusal.EPOCH_AHEAD, "epoch ahead of every lease"),
         (frame(-1, 0), Refusal.ECHO_IN_FUTURE, "echoes a state not yet sent"),
         (frame(450_001, 200_000), Refusal.LOOP_TOO_OLD, "loop too old"),
         (frame(300_000, 200_001), Refusal.HOLD_TOO_LONG, "echo held too long"),
@@ -310,13 +327,47 @@ def test_lease_closed__its_frames_are_fenced(acceptance: Acceptance) -> None:
     assert told(judged(acceptance, frame()))[0] is Refusal.EPOCH_FENCED
 
 
-@pytest.mark.parametrize("epoch", [9, 10, 11, 12])
-def test_key_of_an_ended_lease__fenced_under_every_epoch(
+@pytest.mark.parametrize("epoch", [9, 10, 11])
+def test_key_of_an_ended_lease__fenced_up_to_the_newest_epoch(
     acceptance: Acceptance, epoch: int
 ) -> None:
     acceptance.open_lease(Lease(key_id=4, epoch=11, key=OTHER_KEY))
 
     assert told(judged(acceptance, frame(epoch=epoch)))[0] is Refusal.EPOCH_FENCED
+
+
+def test_key_of_an_ended_lease_under_an_epoch_never_granted__epoch_ahead(
+    acceptance: Acceptance,
+) -> None:
+    acceptance.open_lease(Lease(key_id=4, epoch=11, key=OTHER_KEY))
+    acceptance.close_lease()
+
+    assert told(judged(acceptance, frame(epoch=12)))[0] is Refusal.EPOCH_AHEAD
+
+
+def test_key_of_the_lease_under_an_older_lease_epoch__fenced(acceptance: Acceptance) -> None:
+    acceptance.open_lease(Lease(key_id=4, epoch=11, key=OTHER_KEY))
+    made = frame(key_id=4, epoch=10)
+
+    assert told(judged(acceptance, made, key=OTHER_KEY))[0] is Refusal.EPOCH_FENCED
+
+
+def test_first_lease_of_all__an_epoch_above_it_is_ahead() -> None:
+    acceptance = Acceptance(DEFAULT_TIMING, VEHICLE_ID, BOOT)
+    acceptance.open_lease(Lease(key_id=3, epoch=0, key=KEY))
+
+    assert isinstance(judged(acceptance, frame(epoch=0)), Accepted)
+    assert told(judged(acceptance, frame(epoch=1)))[0] is Refusal.EPOCH_AHEAD
+
+
+def test_lease_of_a_lower_epoch_opened_later__the_highest_is_remembered(
+    acceptance: Acceptance,
+) -> None:
+    acceptance.open_lease(Lease(key_id=4, epoch=11, key=OTHER_KEY))
+    acceptance.open_lease(Lease(key_id=3, epoch=9, key=KEY))
+
+    assert told(judged(acceptance, frame(epoch=11)))[0] is Refusal.EPOCH_FENCED
+    assert told(judged(acceptance, frame(epoch=12)))[0] is Refusal.EPOCH_AHEAD
 
 
 def test_next_lease__starts_with_a_clean_sequence_echo_and_memory(acceptance: Acceptance) -> None:

@@ -33,6 +33,8 @@ MAY_DRIVE = frozenset({Role.DRIVER, Role.SUPERVISOR})
 MAY_TAKE_OVER = frozenset({Role.SUPERVISOR})
 WAIT_NS = 10_000_000_000
 """How long a request for a held lease waits for the holder's offer."""
+NONCE_LIFE_NS = 2_000_000_000
+"""Each nonce's turn; the one before still counts, so no request is older than two turns."""
 MAY_STOP = frozenset({Role.DRIVER, Role.SUPERVISOR, Role.STOP_ONLY})
 
 
@@ -97,6 +99,8 @@ class Authority:
         self._displaced: RequestClaims | None = None
         self._holder: Holder | None = None
         self._nonce = dice.take(NONCE_BYTES).hex()
+        self._nonces = {self._nonce}
+        self._nonce_ns: int | None = None
         self.refused: dict[Refusal, int] = {}
 
     @property
@@ -120,7 +124,7 @@ class Authority:
         return self._pending is not None
 
     def read_request(self, token: bytes, sender: str) -> RequestClaims:
-        """Return the proven claims of a request and use up the nonce.
+        """Return the proven claims of a request and use up the nonce, and the one before.
 
         Args:
             token: compact JWS. sender: the operator whose topic it came on.
@@ -135,13 +139,23 @@ class Authority:
             self._check_address(claims.iss, sender, claims.aud, claims.boot)
             if self._trust[claims.iss].role not in MAY_DRIVE:
                 raise ProtocolError("role may not drive", Refusal.WRONG_ROLE)
-            if claims.nonce != self._nonce:
-                raise ProtocolError("nonce is not the current one", Refusal.WRONG_NONCE)
+            if claims.nonce not in self._nonces:
+                raise ProtocolError("nonce is not a current one", Refusal.WRONG_NONCE)
         except ProtocolError as error:
             self.count(error.reason)
             raise
         self._nonce = self._dice.take(NONCE_BYTES).hex()
+        self._nonces = {self._nonce}
         return claims
+
+    def age_nonce(self, now_ns: int) -> None:
+        """Draw the next nonce when it is time: a request held back for long must not count."""
+        if self._nonce_ns is None:
+            self._nonce_ns = now_ns
+        if now_ns - self._nonce_ns >= NONCE_LIFE_NS:
+            self._nonce_ns = now_ns
+            before, self._nonce = self._nonce, self._dice.take(NONCE_BYTES).hex()
+            self._nonces = {before, self._nonce}
 
     def read_stop(self, token: bytes, sender: str) -> StopClaims:
         """Return the proven claims of a stop message.
@@ -177,10 +191,11 @@ class Authority:
         if preempts and self._trust[claims.iss].role not in MAY_TAKE_OVER:
             self.count(Refusal.WRONG_ROLE)
             return self.refuse(claims, "B109")
-        if self._holder is None:
+        if self._holder is None and self._waiting is None:
             self._begin_grant(claims)
             return None
-        if self._holder.operator == claims.iss or (self._waiting is not None and not preempts):
+        holds = self._holder is not None and self._holder.operator == claims.iss
+        if holds or (self._waiting is not None and not preempts):
             return self.refuse(claims, "B106")
         if self._waiting is not None:
             self._displaced = self._waiting.claims
@@ -199,9 +214,9 @@ class Authority:
         return self.refuse(waiting.claims, "B111")
 
     def hand_over(self) -> None:
-        """End the lease and begin the grant to the one who waits.
+        """End the lease, if it still stands, and begin the grant to the one who waits.
 
-        The caller has made sure of standstill and neutral controls.
+        The caller has made sure of standstill, and of neutral controls if somebody drove.
         """
         waiting = self._waiting
         assert waiting is not None
@@ -254,10 +269,12 @@ class Authority:
             ),
         )
 
-    def withdraw(self, reason: str) -> Answer | None:
-        """Refuse the grant that waits for its epoch, with an event id; None without one."""
+    def withdraw(self, reason: str) -> tuple[Answer, ...]:
+        """Refuse whoever waits, for an epoch to be durable or for the holder, with an event id."""
+        waiting, self._waiting = self._waiting, None
         pending, self._pending = self._pending, None
-        return None if pending is None else self.refuse(pending.claims, reason)
+        claims = [each.claims for each in (pending, waiting) if each is not None]
+        return tuple(self.refuse(each, reason) for each in claims)
 
     def renew(self, now_ns: int, *, enable: bool) -> None:
         """Lengthen the lease by an accepted command."""
@@ -275,10 +292,9 @@ class Authority:
         return self._holder is not None and now_ns >= self._holder.until_ns
 
     def end(self) -> None:
-        """End the lease and burn its epoch; nobody waits any more."""
+        """End the lease and burn its epoch; who waits for it goes on waiting."""
         self._holder = None
         self._pending = None
-        self._waiting = None
         self._epoch += 1
 
     def done(self, claims: RequestClaims) -> Answer:

@@ -21,7 +21,7 @@ class Conditions:
         enable_released: the dead-man is open while the machine moves.
         enable_never_released: the dead-man was not seen open since arming.
         input_still: enable held and moving, and no input changed for the set time.
-        input_conflict: throttle and brake together for over one second.
+        input_conflict: throttle together with brake, or against the motion, for over one second.
         input_out_of_range: a signed command carried a value outside its range.
         stop_by_driver: the holder's stop frame or stop message.
         stop_by_other: a stop message of someone else who may stop.
@@ -30,6 +30,8 @@ class Conditions:
         ecu_conflict: a second sender speaks under the ECU's frames.
         output_mismatch: steering or brake does not follow the command.
         moved_while_stopped: speed without permission.
+        stop_ineffective: stopping, and the machine does not slow, or its speed is unknown.
+        park_not_set: standing stopped, and the park brake is not reported as set.
         relay_open: the watchdog relay is fitted and not proven to be closed.
         relay_welded: the watchdog relay's contact stays closed though it should be open.
         safety_unknown: emergency-stop chain, key or supply is not reported.
@@ -37,10 +39,10 @@ class Conditions:
         estop_open: an emergency-stop channel is open.
         estop_discrepancy: the two channels disagree.
         speed_unknown: no valid speed for its time.
-        over_speed: above the machine's own maximum.
+        over_speed: above the machine's own maximum, or not slowing to its speed cap.
         tilt_exceeded: pitch or roll beyond the machine's limit.
         supply_low: supply below the machine's limit.
-        zone_breached: outside the allowed zone.
+        zone_breached: a locator reports it outside the allowed zone.
         local_key_turned: the key at the machine is on local.
         second_authority: a second valid source was heard.
         guardian_late: this tick came too late.
@@ -69,6 +71,8 @@ class Conditions:
     ecu_conflict: bool = False
     output_mismatch: bool = False
     moved_while_stopped: bool = False
+    stop_ineffective: bool = False
+    park_not_set: bool = False
     relay_open: bool = False
     relay_welded: bool = False
     safety_unknown: bool = False

@@ -16,6 +16,8 @@ CONFLICT_NS = 1_000_000_000
 CONFLICT_THROTTLE = FULL_SCALE // 20
 CONFLICT_BRAKE = FULL_SCALE // 5
 NEUTRAL_STEPS = FULL_SCALE // 50
+STILL_STEPS = FULL_SCALE // 100
+"""An axis that stays within this of where it was has not moved: a sensor's noise is no hand."""
 _MS = 1_000_000
 
 
@@ -55,6 +57,7 @@ class Driver:
     """What acceptance let through, and how long ago."""
 
     _healthy_since_ns: int
+    """Set by the first command: before it the link is late, and never healthy."""
 
     def __init__(self, timing: Timing, main_camera: int = 0) -> None:
         self._timing = timing
@@ -66,6 +69,7 @@ class Driver:
         """Start again for another lease."""
         self._newest: Accepted | None = None
         self._changed_ns: int | None = None
+        self._changed_from: CommandFrame | None = None
         self._conflict_since_ns: int | None = None
         self._released = False
         self._view_us = 0
@@ -82,8 +86,8 @@ class Driver:
         late_ns = self._timing.command_degraded_ms * _MS
         if before is None or now_ns - before.at_ns > late_ns:
             self._healthy_since_ns = now_ns
-        if before is None or _controls(before.frame) != _controls(frame):
-            self._changed_ns = now_ns
+        if self._changed_from is None or _has_moved(self._changed_from, frame):
+            self._changed_ns, self._changed_from = now_ns, frame
         conflict = frame.throttle > CONFLICT_THROTTLE and frame.brake > CONFLICT_BRAKE
         if not conflict:
             self._conflict_since_ns = None
@@ -184,14 +188,17 @@ class Driver:
         return since is not None and now_ns - since >= CONFLICT_NS
 
 
-def _controls(frame: CommandFrame) -> tuple[int, int, int, int, int, bool, bool, bool]:
-    return (
-        frame.steer,
-        frame.throttle,
-        frame.brake,
-        frame.gear,
-        frame.implement,
-        frame.park_brake,
-        frame.horn,
-        frame.lights,
+def _has_moved(before: CommandFrame, after: CommandFrame) -> bool:
+    """Return whether a hand or foot has changed anything; enable itself does not count."""
+    axes = zip(_axes(before), _axes(after))  # noqa: B905 - both have the same four
+    return _switches(before) != _switches(after) or any(
+        abs(new - old) > STILL_STEPS for old, new in axes
     )
+
+
+def _axes(frame: CommandFrame) -> tuple[int, ...]:
+    return (frame.steer, frame.throttle, frame.brake, frame.implement)
+
+
+def _switches(frame: CommandFrame) -> tuple[int, bool, bool, bool]:
+    return (frame.gear, frame.park_brake, frame.horn, frame.lights)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from protocol.events import EVENTS
+from protocol.events import EVENTS, Severity
 from protocol.state import VehicleMode
 from vehicle_agent.core.conditions import CONDITION_NAMES
 
@@ -77,10 +77,11 @@ TABLE: tuple[Row, ...] = (
     Row("estop_discrepancy", ANY, Action.ESTOP, R, "M106"),
     Row("relay_welded", ANY, Action.STOP, R, "M117"),
     Row("moved_while_stopped", PARKED, Action.ESTOP, R, "M112"),
+    Row("stop_ineffective", frozenset({M.STOPPING}), Action.ESTOP, R, "M118"),
     Row("stop_by_driver", ANY, Action.STOP, R, "D105"),
     Row("stop_by_other", ANY, Action.STOP, R, "D106"),
     Row("enable_released", DRIVING, Action.STOP, R, "D101"),
-    Row("local_key_turned", POWERED, Action.STOP, R, "M111"),
+    Row("local_key_turned", POWERED, Action.STOP, R, "M120"),
     Row("ecu_conflict", POWERED, Action.STOP, R, "M114"),
     Row("ecu_silent", POWERED, Action.STOP, R, "M101"),
     Row("relay_open", DRIVING, Action.STOP, R, "M104"),
@@ -105,6 +106,7 @@ TABLE: tuple[Row, ...] = (
     Row("tilt_exceeded", POWERED, Action.STOP, R, "M109"),
     Row("supply_low", POWERED, Action.STOP, R, "M110"),
     Row("zone_breached", POWERED, Action.STOP, R, "M113"),
+    Row("park_not_set", frozenset({M.STOPPED, M.ESTOP}), Action.WARN, S, "M119"),
 )
 
 AFTER_RESET = frozenset({"ecu_stopped", "relay_open"})
@@ -128,6 +130,8 @@ def checked(table: tuple[Row, ...]) -> tuple[Row, ...]:
             raise ValueError(f"{row.condition}: counts in no mode")
         if (row.action >= Action.STOP) != (row.clear is Clear.RESET):
             raise ValueError(f"{row.condition}: stops latch, and nothing else does")
+        if row.action >= Action.STOP and EVENTS[row.event].severity < Severity.ALARM:
+            raise ValueError(f"{row.condition}: a stop is told as an alarm, not as {row.event}")
     return table
 
 

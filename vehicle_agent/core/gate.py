@@ -7,6 +7,7 @@ and, once standing, freezes an articulated joint, because moving it still swings
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -31,7 +32,7 @@ class Permit(IntEnum):
 
     DRIVE = 0
     COAST = 1
-    """Traction off, curvature held; clears itself."""
+    """Traction off; brake and steering obey a command that acts, and are held without one."""
     STOP = 2
     ESTOP = 3
     PARKED = 4
@@ -73,6 +74,16 @@ class Demand:
     estop: bool = False
 
 
+def _drives(command: CommandFrame) -> bool:
+    return command.kind is CommandKind.DRIVE and command.enable
+
+
+def _retarder(measured: Measured, cap_mps: float) -> float:
+    """Return the share of the retarder: full at the cap, none a band below it."""
+    speed_mps = cap_mps if measured.speed_mps is None else abs(measured.speed_mps)
+    return min(max((speed_mps - cap_mps) / RETARDER_BAND_MPS + 1.0, 0.0), 1.0)
+
+
 def _towards(current: float, target: float, step: float) -> float:
     return min(max(target, current - step), current + step)
 
@@ -86,6 +97,7 @@ class Gate:
         self._last_ns: int | None = None
         self._still_since_ns: int | None = None
         self._closed_since_ns: int | None = None
+        self._curvature_rate_per_m_s = 0.0
 
     @property
     def last(self) -> Demand:
@@ -109,7 +121,7 @@ class Gate:
 
         Args:
             now_ns: monotonic. permit: what the supervisor allows.
-            command: the newest accepted one. Only a drive command with enable moves anything;
+            command: the newest that acts. Only a drive command with enable moves anything;
                 without one DRIVE becomes COAST.
             measured: from the machine. cap_mps: of the governor.
         """
@@ -117,11 +129,10 @@ class Gate:
         dt_s = min(elapsed_ns, MAX_STEP_NS) / 1e9
         self._last_ns = now_ns
         self.observe(now_ns, measured)
-        if command is not None and not (command.kind is CommandKind.DRIVE and command.enable):
-            command = None
-        if permit is Permit.DRIVE and command is not None:
-            demand = self._drive(now_ns, dt_s, command, measured, cap_mps)
-        elif permit in (Permit.DRIVE, Permit.COAST):
+        if permit <= Permit.COAST and command is not None and _drives(command):
+            coasts = permit is Permit.COAST
+            demand = self._obey(now_ns, dt_s, command, measured, cap_mps, coasts=coasts)
+        elif permit <= Permit.COAST:
             demand = self._coast()
         elif permit in (Permit.STOP, Permit.ESTOP):
             demand = self._stop(now_ns, dt_s, hard=permit is Permit.ESTOP)
@@ -139,6 +150,7 @@ class Gate:
             self._still_since_ns = now_ns
 
     def _parked(self, measured: Measured) -> Demand:
+        self._curvature_rate_per_m_s = 0.0
         return Demand(
             curvature_per_m=self._in_range(measured.curvature_per_m or 0.0),
             brake_mps2=self._limits.stop_decel_mps2,
@@ -149,6 +161,7 @@ class Gate:
         return min(max(curvature_per_m, -limit), limit)
 
     def _stop(self, now_ns: int, dt_s: float, *, hard: bool) -> Demand:
+        self._curvature_rate_per_m_s = 0.0
         last = self._last
         wanted = self._limits.service_brake_max_mps2 if hard else self._limits.stop_decel_mps2
         ramp = last.brake_mps2 + self._limits.brake_jerk_mps3 * max(dt_s, 0.01)
@@ -166,7 +179,8 @@ class Gate:
         )
 
     def _coast(self) -> Demand:
-        """Traction off, everything else as it was; the retarder slows without a jerk."""
+        """No command acts: traction off, all else as it was; the retarder slows without a jerk."""
+        self._curvature_rate_per_m_s = 0.0
         last = self._last
         return Demand(
             curvature_per_m=last.curvature_per_m,
@@ -191,42 +205,65 @@ class Gate:
         moving = speed is None or abs(speed) > DIRECTION_CHANGE_MPS
         return last if moving and last != 0 else command.gear
 
-    def _drive(
-        self, now_ns: int, dt_s: float, command: CommandFrame, measured: Measured, cap_mps: float
+    def _obey(
+        self,
+        now_ns: int,
+        dt_s: float,
+        command: CommandFrame,
+        measured: Measured,
+        cap_mps: float,
+        *,
+        coasts: bool,
     ) -> Demand:
         limits, last = self._limits, self._last
         brake_share = command.brake / FULL_SCALE
-        throttle = 0.0 if brake_share > BRAKE_WINS_SHARE else command.throttle / FULL_SCALE
         direction = self._direction(command, measured)
-        if direction != command.gear or direction == 0 or command.park_brake:
-            throttle = 0.0
+        barred = coasts or command.park_brake or direction == 0 or direction != command.gear
+        pressed = 0.0 if barred or brake_share > BRAKE_WINS_SHARE else command.throttle / FULL_SCALE
+        throttle = pressed * self._share_below_cap(measured, cap_mps)
         park = self._park(now_ns, command, throttle)
-        target = command.steer / FULL_SCALE * limits.curvature_max_per_m
-        curvature = _towards(last.curvature_per_m, target, limits.curvature_rate_per_m_s * dt_s)
-        traction = min(
-            throttle * limits.accel_max_mps2,
-            last.accel_mps2 + limits.traction_jerk_mps3 * dt_s,
-        )
         wanted_brake = max(
             brake_share * limits.service_brake_max_mps2,
-            self._cap_brake(measured, cap_mps),
+            0.0 if coasts else self._cap_brake(measured, cap_mps),
             limits.stop_decel_mps2 if park or direction == 0 or command.park_brake else 0.0,
         )
-        brake = min(wanted_brake, last.brake_mps2 + limits.brake_jerk_mps3 * dt_s)
-        speed = abs(measured.speed_mps) if measured.speed_mps is not None else cap_mps
         return Demand(
-            curvature_per_m=self._in_range(curvature),
+            curvature_per_m=self._steered(command.steer / FULL_SCALE, dt_s),
             steer_valid=True,
-            accel_mps2=traction,
-            speed_limit_mps=cap_mps,
+            accel_mps2=min(
+                throttle * limits.accel_max_mps2, last.accel_mps2 + limits.traction_jerk_mps3 * dt_s
+            ),
+            speed_limit_mps=0.0 if coasts else cap_mps,
             direction=direction,
-            brake_mps2=brake,
-            retarder=min(max((speed - cap_mps) / RETARDER_BAND_MPS + 1.0, 0.0), 1.0),
+            brake_mps2=_towards(last.brake_mps2, wanted_brake, limits.brake_jerk_mps3 * dt_s),
+            retarder=1.0 if coasts else _retarder(measured, cap_mps),
             park=park,
             horn=command.horn,
             lights=command.lights,
-            implement=command.implement / FULL_SCALE if self.standstill(now_ns) else 0.0,
+            implement=command.implement / FULL_SCALE
+            if self.standstill(now_ns) and not coasts
+            else 0.0,
         )
+
+    def _share_below_cap(self, measured: Measured, cap_mps: float) -> float:
+        """Return what share of the traction is left: all up to the cap, none above its margin."""
+        if measured.speed_mps is None or cap_mps <= 0.0:
+            return 0.0
+        over_mps = abs(measured.speed_mps) - cap_mps
+        return min(max(1.0 - over_mps / OVERSPEED_MARGIN_MPS, 0.0), 1.0)
+
+    def _steered(self, share: float, dt_s: float) -> float:
+        """Return the next curvature: limited in size, rate and jerk, and without overshoot."""
+        limits, now_per_m = self._limits, self._last.curvature_per_m
+        jerk = limits.curvature_jerk_per_m_s2
+        error_per_m = share * limits.curvature_max_per_m - now_per_m
+        # The rate from which, after this step, the jerk limit still comes to rest on the target:
+        # r·dt + r²/(2·jerk) = error.
+        slowable = jerk * (math.sqrt(dt_s**2 + 2.0 * abs(error_per_m) / jerk) - dt_s)
+        wanted = math.copysign(min(limits.curvature_rate_per_m_s, slowable), error_per_m)
+        rate = _towards(self._curvature_rate_per_m_s, wanted, jerk * dt_s)
+        self._curvature_rate_per_m_s = rate
+        return self._in_range(now_per_m + rate * dt_s)
 
     def _park(self, now_ns: int, command: CommandFrame, throttle: float) -> bool:
         if not self.standstill(now_ns):

@@ -149,6 +149,8 @@ def control_telemetry(
             "duplicates": path.duplicates,
             "refused": {reason.value: number for reason, number in path.refused.items()},
             "lead_ms": path.lead_us.summary(),
+            "uplink_ms": path.uplink_us.summary(),
+            "loop_ms": path.loop_us.summary(),
         }
         for path in acceptance.paths
     ]

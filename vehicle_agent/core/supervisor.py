@@ -19,7 +19,7 @@ from protocol.messages import Outcome, RequestClaims, RequestKind, Trust, sign_c
 from protocol.profiles import MachineLimits
 from protocol.relay import RelayWish
 from protocol.signals import Timing
-from protocol.state import VehicleMode
+from protocol.state import CapReason, VehicleMode
 from vehicle_agent.core import report
 from vehicle_agent.core.authority import Answer, Authority
 from vehicle_agent.core.bywire import ByWire, Feedback, Supervision
@@ -65,7 +65,7 @@ GONE_BEFORE_ARMING = frozenset({"command_stale", "relay_open"})
 """Conditions of ARMED that arming itself judges (link) or ends (the relay closes later)."""
 STOPPED_MODES = frozenset({M.STOPPED, M.ESTOP, M.FAULT})
 ECU_REMOTE = frozenset({EcuMode.ARMED, EcuMode.ACTIVE, EcuMode.DEGRADED})
-RESTING = frozenset({M.STANDBY, M.LEASED, M.ARMED, M.LOCAL})
+RESTING = frozenset({M.STANDBY, M.LEASED, M.ARMED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class Setup:
         record: the durable record found at start. paths: command paths fitted.
         relay_fitted: a watchdog relay belongs to this machine.
         main_camera: id of the camera whose picture the driver drives by.
+        settings_mismatch: limits, times or trust are not the approved ones.
     """
 
     vehicle: str
@@ -92,6 +93,7 @@ class Setup:
     paths: frozenset[int] = frozenset({0})
     relay_fitted: bool = False
     main_camera: int = 0
+    settings_mismatch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class TickInputs:
         retained: refused retained copies, by path.
         bus: (CAN id, data). durable: the newest record known to be on disk.
         relay: None where no relay is fitted or nothing was heard of it.
+        outside_zone: what a locator says; None where none is fitted.
     """
 
     commands: tuple[tuple[int, bytes], ...] = ()
@@ -112,6 +115,7 @@ class TickInputs:
     bus: tuple[tuple[int, bytes], ...] = ()
     durable: Record | None = None
     relay: RelayStatus | None = None
+    outside_zone: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +208,7 @@ class Supervisor:
         self._relay: RelayView = NOT_FITTED
         self._relay_needed_ns: int | None = None
         self._now_healthy = Health()
+        self._cap = SpeedCap(0.0, CapReason.LOOP)
 
     @property
     def mode(self) -> VehicleMode:
@@ -233,6 +238,7 @@ class Supervisor:
         feedback = self._wire.feedback(now_ns)
         measured = Measured(feedback.speed_mps, feedback.curvature_per_m)
         self._gate.observe(now_ns, measured)
+        self._authority.age_nonce(now_ns)
         news = _News()
         self._read_requests(now_ns, given, feedback, news)
         self._read_stops(now_ns, given, news)
@@ -251,21 +257,23 @@ class Supervisor:
                 news.second_authority,
                 news.out_of_range,
                 news.lease_lost,
+                outside_zone=given.outside_zone is True,
             ),
             health,
             standing=self._gate.standstill(now_ns),
+            cap_mps=self._cap.speed_mps,
         )
         self._present = present = conditions.present()
         verdict = self._failsafe.decide(self._mode, present)
         was = self._mode
         self._move_on(now_ns, verdict, feedback, present, news)
-        cap = self._cap(now_ns, feedback, verdict, health)
+        cap = self._cap = self._speed_cap(now_ns, feedback, verdict, health)
         wish = self._relay_wish(now_ns, verdict, feedback, present)
         permit = self._permit(verdict)
         demand = self._gate.step(
             now_ns,
             permit,
-            self._driver.acting(now_ns) if permit is Permit.DRIVE else None,
+            self._driver.acting(now_ns) if permit in (Permit.DRIVE, Permit.COAST) else None,
             measured,
             cap.speed_mps,
         )
@@ -305,6 +313,7 @@ class Supervisor:
             tick_late=elapsed_ns > self._setup.timing.guardian_late_stop_ms * _MS,
             clock_backwards=elapsed_ns < 0,
             relay=self._relay,
+            settings_mismatch=self._setup.settings_mismatch,
             ended_while_driving=died,
             path_silent=self._path_silent(now_ns),
         )
@@ -421,12 +430,16 @@ class Supervisor:
         return answer
 
     def _watch_handover(self, now_ns: int, news: _News) -> None:
-        """Let a lapsed request go; let a take-over stop the machine, then have the lease."""
+        """Let a lapsed request go; let a take-over stop the machine, then have the lease.
+
+        A lease that ended meanwhile goes to the one who waits for it, once the machine stands.
+        """
         lapsed = self._authority.lapse(now_ns)
         if lapsed is not None:
             news.acks.append(lapsed)
         waiting = self._authority.waiting
-        if waiting is None or not waiting.preempts:
+        free = self._authority.holder is None
+        if waiting is None or not (waiting.preempts or free):
             return
         if self._mode in RESTING | STOPPED_MODES and self._gate.standstill(now_ns):
             self._hand_over(news)
@@ -520,6 +533,7 @@ class Supervisor:
             Heard(),
             self._now_healthy,
             standing=True,
+            cap_mps=self._cap.speed_mps,
         )
         self._present = conditions.present()
         still = self._failsafe.blocking(self._mode, self._present)
@@ -563,16 +577,13 @@ class Supervisor:
     ) -> None:
         """Move to the next mode; the only place besides requests where the mode changes."""
         if verdict.action >= Action.STOP:
-            self._stopping(now_ns, verdict, feedback)
+            self._stopping(now_ns, verdict, feedback, news)
             return
         if self._mode is M.STANDBY and self._authority.holder is not None:
             self._mode = M.LEASED
             news.events.append("S101")
         if self._mode in (M.STANDBY, M.LEASED) and "local_key_turned" in present:
-            self._end_lease(news)
-            withdrawn = self._authority.withdraw("M111")
-            if withdrawn is not None:
-                news.acks.append(withdrawn)
+            self._to_local(news)
             self._rest(M.LOCAL)
         elif self._mode is M.LOCAL and "local_key_turned" not in present:
             self._mode = M.STANDBY
@@ -588,10 +599,16 @@ class Supervisor:
         newest = self._driver.newest
         return newest is not None and newest.frame.enable
 
-    def _stopping(self, now_ns: int, verdict: Verdict, feedback: Feedback) -> None:
+    def _to_local(self, news: _News) -> None:
+        """The person at the machine has it: nobody else holds it or waits for it."""
+        self._end_lease(news)
+        news.acks += self._authority.withdraw("M111")
+
+    def _stopping(self, now_ns: int, verdict: Verdict, feedback: Feedback, news: _News) -> None:
         self._warning = None
         standing = self._gate.standstill(now_ns)
         if feedback.key_remote is False and standing:
+            self._to_local(news)
             self._mode = M.LOCAL
         elif feedback.ecu is EcuMode.FAULT and standing:
             self._mode = M.FAULT
@@ -640,7 +657,8 @@ class Supervisor:
         if now_ns - self._warning.since_ns < warning_ns:
             return
         marked = self._durable == self._asked and self._asked.latch == DIED_DRIVING
-        if feedback.ecu is EcuMode.ACTIVE and marked and not self._relay.not_closed:
+        active = feedback.ecu is EcuMode.ACTIVE and feedback.session_echo == self._session
+        if active and marked and not self._relay.not_closed:
             self._warning = None
             self._mode = M.ACTIVE
             news.events.append("S105")
@@ -688,7 +706,9 @@ class Supervisor:
 
     # -- what is said -----------------------------------------------------------------------
 
-    def _cap(self, now_ns: int, feedback: Feedback, verdict: Verdict, health: Health) -> SpeedCap:
+    def _speed_cap(
+        self, now_ns: int, feedback: Feedback, verdict: Verdict, health: Health
+    ) -> SpeedCap:
         loop_us = self._driver.loop_us(now_ns)
         view_us = self._driver.view_age_us(now_ns)
         reverse = self._gate.last.direction < 0

@@ -24,6 +24,8 @@ class VehicleSettings(BaseModel):
         machine: machine file, see protocol/profiles.py.
         simulated: the machine is a simulated one; a page's keyboard may drive it.
         timing: tightened rows of the timing table, by name.
+        approved_sha256: digest of limits, times and trusted keys that an engineer approved, as
+            the factsheet gives it; any other one refuses motion. None approves whatever is here.
     """
 
     model_config = _STRICT
@@ -32,6 +34,7 @@ class VehicleSettings(BaseModel):
     machine: _Path
     simulated: bool = False
     timing: dict[str, int] = Field(default_factory=dict)
+    approved_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
 
 class RuntimeSettings(BaseModel):

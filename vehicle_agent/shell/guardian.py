@@ -20,6 +20,7 @@ from protocol.freshness import Histogram
 from protocol.messages import load_private_key, load_trust
 from protocol.profiles import MachineProfile, parse_profile
 from protocol.signals import Timing, tightened
+from vehicle_agent.core.approval import settings_sha256
 from vehicle_agent.core.record import Record
 from vehicle_agent.core.supervisor import Setup, Supervisor, TickInputs, TickOutputs
 from vehicle_agent.shell import clock, ipc
@@ -70,6 +71,11 @@ class Guardian:
         *,
         got: dict[str, str],
     ) -> None:
+        trust = load_trust(settings.keys.trust.read_text(encoding="utf-8"))
+        self._settings_sha256 = settings_sha256(
+            settings.vehicle.name, profile.limits, timing, trust
+        )
+        approved = settings.vehicle.approved_sha256
         self._mailbox = ipc.Mailbox(settings.runtime.dir, ipc.GUARDIAN)
         self._bus = open_bus(settings.can)
         self._reader = BusReader()
@@ -90,7 +96,7 @@ class Guardian:
             Setup(
                 vehicle=settings.vehicle.name,
                 key=load_private_key(settings.keys.device.read_text(encoding="utf-8")),
-                trust=load_trust(settings.keys.trust.read_text(encoding="utf-8")),
+                trust=trust,
                 limits=profile.limits,
                 timing=timing,
                 boot_tag=self.boot_tag,
@@ -99,6 +105,7 @@ class Guardian:
                 paths=PATHS,
                 relay_fitted=self._relay is not None,
                 main_camera=min((camera.id for camera in settings.cameras), default=0),
+                settings_mismatch=approved not in (None, self._settings_sha256),
             )
         )
         self.beat = Beat(timing.guardian_tick_ms * _MS, clock.monotonic_ns())
@@ -198,6 +205,7 @@ class Guardian:
                 "bus_sent": self._sender.sent,
                 "bus_failed": dict(self._sender.failed),
                 "got": self._got,
+                "settings_sha256": self._settings_sha256,
                 "record_error": self._store.failed,
                 "relay": self._relay.summary() if self._relay else None,
             }

@@ -24,10 +24,12 @@ from pathlib import Path
 import aiomqtt
 
 from protocol.frames import VERSION
+from protocol.messages import load_trust
 from protocol.profiles import parse_profile
 from protocol.signals import tightened
 from protocol.state import VehicleState
 from protocol.topics import Topics
+from vehicle_agent.core.approval import settings_sha256
 from vehicle_agent.shell import ipc
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
 
@@ -286,18 +288,17 @@ def _facts(settings: AgentSettings) -> dict[str, object]:
     """Return what does not change while this program runs."""
     machine = settings.vehicle.machine
     profile = parse_profile(machine.read_text(encoding="utf-8"), str(machine))
-    timing = asdict(tightened(settings.vehicle.timing))
-    limits = profile.limits.model_dump()
-    safety = json.dumps([limits, timing], sort_keys=True).encode()
+    timing = tightened(settings.vehicle.timing)
+    trust = load_trust(settings.keys.trust.read_text(encoding="utf-8"))
     schema = json.dumps(VehicleState.model_json_schema(), sort_keys=True).encode()
     return {
         "software": version("headframe"),
         "frame_version": VERSION,
         "state_schema_sha256": hashlib.sha256(schema).hexdigest(),
         "machine": profile.machine.model_dump(),
-        "limits": limits,
-        "timing": timing,
-        "safety_sha256": hashlib.sha256(safety).hexdigest(),
+        "limits": profile.limits.model_dump(),
+        "timing": asdict(timing),
+        "settings_sha256": settings_sha256(settings.vehicle.name, profile.limits, timing, trust),
         "cameras": [
             camera.model_dump(include={"id", "name", "width", "height", "fps"})
             for camera in settings.cameras
