@@ -1,6 +1,6 @@
 """The timing table: each supervised signal's period, degraded time and stop time, in one place.
 
-Defaults of design section 4.5. A site may tighten a value and never loosen one.
+A site may tighten a value and never loosen one, but for ``reaction_ms``: up to its ceiling.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ class RecordStore:
     """One record file.
 
     A file that is not there is made with a latched stop: whether this is a first start or a
-    lost record only a person can tell.
+    lost record only a person can tell. After a lost one epochs count from zero again; what was
+    sent under them still counts for nothing, for its boot tag and its key were others.
 
     Raises:
         ValueError: another guardian holds the file; or it holds no valid slot: the epoch is
