@@ -177,16 +177,17 @@ class Guardian:
         return durable
 
     def _say(self, outputs: TickOutputs) -> None:
-        send = self._mailbox.send
+        self._mailbox.flush()
+        send, post = self._mailbox.send, self._mailbox.post
         if outputs.state is not None:
             send(ipc.LINK, ipc.TO_LINK_STATE + outputs.state)
         if outputs.authority is not None:
             send(ipc.LINK, ipc.TO_LINK_AUTHORITY + outputs.authority)
         for operator, token in outputs.acks:
-            send(ipc.LINK, ipc.with_name(ipc.TO_LINK_ACK, operator, token))
+            post(ipc.LINK, ipc.with_name(ipc.TO_LINK_ACK, operator, token))
         for event in outputs.events:
             text = json.dumps({"id": event, "stamp_us": clock.monotonic_us()})
-            send(ipc.LINK, ipc.TO_LINK_EVENT + text.encode())
+            post(ipc.LINK, ipc.TO_LINK_EVENT + text.encode())
         for group, content in outputs.telemetry:
             send(ipc.LINK, ipc.with_name(ipc.TO_LINK_TELEMETRY, group, content))
 

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 DATAGRAM_MAX_BYTES = 64 * 1024
 RECEIVE_BUFFER_BYTES = 256 * 1024
+KEPT_DATAGRAMS = 64
+KEPT_TRIES = 10
+"""Linux lets some ten datagrams wait at a socket (net.unix.max_dgram_qlen). What must arrive once
+is tried again, a tick apart; what was not taken after so many tries is out of date."""
 
 TO_GUARDIAN_COMMAND = b"C"
 TO_GUARDIAN_REQUEST = b"R"
@@ -63,6 +68,13 @@ def split_name(body: bytes) -> Addressed | None:
         return None
 
 
+@dataclass(slots=True)
+class _Kept:
+    neighbour: str
+    data: bytes
+    tries: int = 0
+
+
 class Mailbox:
     """One bound datagram socket, and sends to neighbours in the same folder.
 
@@ -81,6 +93,7 @@ class Mailbox:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, RECEIVE_BUFFER_BYTES)
         self._socket.bind(str(self._path))
         self.dropped: dict[str, int] = {}
+        self._kept: deque[_Kept] = deque()
 
     def fileno(self) -> int:
         """Return the descriptor, for poll and add_reader."""
@@ -88,12 +101,44 @@ class Mailbox:
 
     def send(self, neighbour: str, data: bytes) -> bool:
         """Send without waiting; False (and a count) when it was not taken."""
+        taken = self._offer(neighbour, data)
+        if not taken:
+            self._drop(neighbour)
+        return taken
+
+    def post(self, neighbour: str, data: bytes) -> None:
+        """Send what is said once: when it is not taken it is kept for :meth:`flush`, in order."""
+        waits = any(kept.neighbour == neighbour for kept in self._kept)
+        if not waits and self._offer(neighbour, data):
+            return
+        if len(self._kept) >= KEPT_DATAGRAMS:
+            self._drop(self._kept.popleft().neighbour)
+        self._kept.append(_Kept(neighbour, data))
+
+    def flush(self) -> bool:
+        """Offer again what was posted and not taken; return whether something still waits."""
+        waiting, self._kept = self._kept, deque()
+        full: set[str] = set()
+        for kept in waiting:
+            if kept.neighbour not in full and self._offer(kept.neighbour, kept.data):
+                continue
+            full.add(kept.neighbour)
+            kept.tries += 1
+            if kept.tries >= KEPT_TRIES:
+                self._drop(kept.neighbour)
+            else:
+                self._kept.append(kept)
+        return bool(self._kept)
+
+    def _offer(self, neighbour: str, data: bytes) -> bool:
         try:
             self._socket.sendto(data, str(self._directory / neighbour))
         except OSError:
-            self.dropped[neighbour] = self.dropped.get(neighbour, 0) + 1
             return False
         return True
+
+    def _drop(self, neighbour: str) -> None:
+        self.dropped[neighbour] = self.dropped.get(neighbour, 0) + 1
 
     def receive(self) -> bytes | None:
         """Return the next datagram, or None when there is none."""

@@ -1,0 +1,94 @@
+"""Datagrams between processes: never a wait, and what is said once is not lost to a full socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vehicle_agent.shell.ipc import KEPT_DATAGRAMS, KEPT_TRIES, Mailbox
+
+
+@pytest.fixture
+def sender(tmp_path: Path) -> Iterator[Mailbox]:
+    made = Mailbox(tmp_path, "a.sock")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Mailbox]:
+    made = Mailbox(tmp_path, "b.sock")
+    yield made
+    made.close()
+
+
+def filled(sender: Mailbox) -> int:
+    """Send until the socket takes no more; return how many it took."""
+    number = 0
+    while sender.send("b.sock", b"filler"):
+        number += 1
+    return number
+
+
+def drained(receiver: Mailbox) -> list[bytes]:
+    return list(iter(receiver.receive, None))
+
+
+def test_neighbour_takes_it__arrives_in_order(sender: Mailbox, receiver: Mailbox) -> None:
+    sender.post("b.sock", b"first")
+    sender.send("b.sock", b"second")
+
+    assert drained(receiver) == [b"first", b"second"]
+    assert not sender.flush()
+
+
+def test_sent_to_a_full_neighbour__dropped_and_counted(sender: Mailbox, receiver: Mailbox) -> None:
+    filled(sender)
+
+    assert not sender.send("b.sock", b"late")
+    assert sender.dropped == {"b.sock": 2}
+
+
+def test_posted_to_a_full_neighbour__arrives_in_order_once_there_is_room(
+    sender: Mailbox, receiver: Mailbox
+) -> None:
+    number = filled(sender)
+    for data in (b"one", b"two", b"three"):
+        sender.post("b.sock", data)
+    assert drained(receiver) == [b"filler"] * number
+
+    assert not sender.flush()
+    assert drained(receiver) == [b"one", b"two", b"three"]
+    assert sender.dropped == {"b.sock": 1}
+
+
+def test_posted_to_nobody__given_up_after_its_tries_and_counted(
+    sender: Mailbox, tmp_path: Path
+) -> None:
+    sender.post("b.sock", b"old")
+    flushed = [sender.flush() for _ in range(KEPT_TRIES)]
+    assert flushed == [True] * (KEPT_TRIES - 1) + [False]
+    assert sender.dropped == {"b.sock": 1}
+
+    late = Mailbox(tmp_path, "b.sock")
+    sender.flush()
+    assert late.receive() is None
+    late.close()
+
+
+def test_one_neighbour_is_gone__another_still_gets_its_own(
+    sender: Mailbox, receiver: Mailbox
+) -> None:
+    sender.post("gone.sock", b"lost")
+    sender.post("b.sock", b"found")
+
+    assert drained(receiver) == [b"found"]
+
+
+def test_posted_without_end__the_oldest_is_dropped(sender: Mailbox) -> None:
+    for number in range(KEPT_DATAGRAMS + 1):
+        sender.post(f"gone-{number}.sock", b"x")
+
+    assert sender.dropped["gone-0.sock"] == 1
