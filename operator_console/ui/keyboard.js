@@ -24,10 +24,11 @@ export const GEAR_BRAKE_MIN = 0.3;
 export const GEAR_SPEED_MAX_MPS = 0.14;
 
 const ARM_KEYS = ["BracketLeft", "BracketRight", "Backslash"];
+const ENABLE_KEYS = ["ShiftLeft", "ShiftRight"];
 const STOP_KEYS = new Set(["Space", "Escape"]);
 const DRIVE_KEYS = new Set([
   "KeyW", "KeyS", "KeyA", "KeyD", "KeyE", "KeyQ", "KeyP", "KeyH", "KeyL",
-  "ShiftLeft", "ShiftRight", "PageUp", "PageDown", "Enter", ...ARM_KEYS,
+  "PageUp", "PageDown", "Enter", ...ENABLE_KEYS, ...ARM_KEYS,
 ]);
 
 /**
@@ -95,7 +96,24 @@ export class KeyboardControls {
    */
   release(code, nowMs) {
     this.sample(nowMs);
+    // With both held, some systems tell only of one that it was let go.
+    if (ENABLE_KEYS.includes(code)) this.openEnable();
     this.down.delete(code);
+  }
+
+  /** Open the dead-man alone; both its keys must be pressed anew. */
+  openEnable() {
+    for (const code of ENABLE_KEYS) this.down.delete(code);
+  }
+
+  /** Take the browser's own word for Shift: its release may have gone elsewhere.
+   * @param {boolean} shiftKey as any key or pointer event reports it
+   * @returns {boolean} whether enable was thought to be held and is not
+   */
+  shiftSeen(shiftKey) {
+    if (shiftKey || !this.held(...ENABLE_KEYS)) return false;
+    this.openEnable();
+    return true;
   }
 
   /** Let go of everything at once: focus lost, page hidden, key events not to be trusted. */
@@ -152,7 +170,7 @@ export class KeyboardControls {
       steer: this.steer,
       throttle: this.throttle,
       brake: this.brake,
-      enable: this.held("ShiftLeft", "ShiftRight"),
+      enable: this.held(...ENABLE_KEYS),
       gear: this.gear,
       park: this.park,
       horn: this.held("KeyH"),

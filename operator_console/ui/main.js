@@ -214,6 +214,17 @@ class Cockpit {
   wire() {
     window.addEventListener("keydown", guarded((event) => this.keyDown(event)));
     window.addEventListener("keyup", guarded((event) => this.keyUp(event)));
+    for (const name of ["pointerdown", "pointermove", "pointerup"]) {
+      window.addEventListener(
+        name,
+        guarded((event) => this.pointed(/** @type {PointerEvent} */ (event))),
+        { capture: true },
+      );
+    }
+    window.addEventListener("contextmenu", guarded((event) => {
+      event.preventDefault();
+      this.blurred();
+    }));
     window.addEventListener("blur", guarded(() => this.blurred()));
     window.addEventListener("pagehide", guarded(() => this.hidden()));
     document.addEventListener("visibilitychange", guarded(() => {
@@ -242,8 +253,23 @@ class Cockpit {
     if (this.drives) this.socket.send({ t: "hidden" });
   }
 
+  /** What takes the keyboard away opens the hands before it does: some browsers show their
+   * menu without asking, and a key let go under it is never told.
+   * @param {PointerEvent} event
+   */
+  pointed(event) {
+    if (event.type === "pointerdown" && event.button !== 0) this.blurred();
+    else this.watchShift(event);
+  }
+
+  /** @param {KeyboardEvent | PointerEvent} event */
+  watchShift(event) {
+    if (this.keyboard.shiftSeen(event.shiftKey)) this.sendInput();
+  }
+
   /** @param {KeyboardEvent} event */
   keyDown(event) {
+    this.watchShift(event);
     if (HELP_KEYS.has(event.code)) {
       // Without Shift as well: Shift is the dead-man and no part of asking for help.
       if (!event.repeat) this.toggleHelp();
@@ -270,6 +296,7 @@ class Cockpit {
 
   /** @param {KeyboardEvent} event */
   keyUp(event) {
+    this.watchShift(event);
     this.keyboard.release(event.code, performance.now());
     this.sendInput();
   }

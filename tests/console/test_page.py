@@ -226,6 +226,73 @@ def test_focus_lost__everything_is_released_and_stays_released(rig: PageRig) -> 
     assert rig.last("input")["enable"] is False
 
 
+def held_enable(rig: PageRig) -> None:
+    """Hold Shift and W until enable has gone out."""
+    rig.page.keyboard.down("ShiftLeft")
+    rig.page.keyboard.down("KeyW")
+    rig.pass_ms(100)
+    assert rig.last("input")["enable"] is True
+
+
+def dispatch(rig: PageRig, made: str) -> None:
+    """Let the browser tell an event that its own keyboard does not agree with."""
+    rig.page.evaluate(f"window.dispatchEvent(new {made})")
+
+
+def test_context_menu_with_enable_held__hands_open_and_no_menu_comes(rig: PageRig) -> None:
+    held_enable(rig)
+    rig.page.evaluate(
+        "window.addEventListener('contextmenu', (event) => { window.barred = event; })"
+    )
+    rig.page.mouse.click(400, 300, button="right")
+    rig.pass_ms(100)
+
+    assert rig.page.evaluate("window.barred.defaultPrevented") is True
+    assert (rig.last("input")["enable"], rig.last("input")["throttle"]) == (False, 0)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "MouseEvent('contextmenu', {shiftKey: true, cancelable: true})",
+        "PointerEvent('pointerdown', {button: 2, shiftKey: true})",
+        "PointerEvent('pointermove', {shiftKey: false})",
+        "PointerEvent('pointerdown', {button: 0, shiftKey: false})",
+        "KeyboardEvent('keydown', {code: 'KeyA', shiftKey: false})",
+        "KeyboardEvent('keyup', {code: 'KeyW', shiftKey: false})",
+    ],
+)
+def test_event_that_shows_shift_open_or_hides_its_release__enable_falls_and_stays_off(
+    rig: PageRig, event: str
+) -> None:
+    held_enable(rig)
+    dispatch(rig, event)
+    at_once = rig.last("input")["enable"]
+    rig.pass_ms(200)
+
+    assert at_once is False
+    assert rig.last("input")["enable"] is False
+
+
+@pytest.mark.parametrize("code", ["ShiftLeft", "ShiftRight"])
+def test_both_shifts_held_and_one_release_told__enable_falls(rig: PageRig, code: str) -> None:
+    held_enable(rig)
+    rig.page.keyboard.down("ShiftRight")
+    dispatch(rig, f"KeyboardEvent('keyup', {{code: '{code}', shiftKey: true}})")
+    rig.pass_ms(100)
+
+    assert rig.last("input")["enable"] is False
+
+
+def test_pointer_moved_with_shift_held__enable_stays(rig: PageRig) -> None:
+    held_enable(rig)
+    rig.page.mouse.move(500, 300)
+    rig.page.mouse.move(520, 320)
+    rig.pass_ms(100)
+
+    assert rig.last("input")["enable"] is True
+
+
 def test_page_hidden__is_said_at_once_and_inputs_end(rig: PageRig) -> None:
     rig.page.keyboard.down("ShiftLeft")
     rig.page.evaluate(
