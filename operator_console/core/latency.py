@@ -16,6 +16,9 @@ SENT_KEPT = 256
 EXCHANGE_WINDOW_NS = 20_000_000_000
 """Exchanges older than this no longer speak for the offset (50 ppm drift gives 1 ms in 20 s)."""
 
+RTT_MAX_AGE_NS = 2_000_000_000
+"""A round trip measured longer ago than this says nothing about the link as it is now."""
+
 RATE_WINDOW_NS = 1_000_000_000
 
 
@@ -35,20 +38,24 @@ class Exchange:
 
 
 class VehicleClock:
-    """Estimates the vehicle's monotonic clock from commands sent and states received."""
+    """Estimates the vehicle's monotonic clock from commands sent and states received.
+
+    What it knows dies with the traffic that told it: without commands there is no round trip,
+    and the exact offset falls back to its lower bound.
+    """
 
     def __init__(self) -> None:
         self._sent_ns: OrderedDict[int, int] = OrderedDict()
         self._exchanges: deque[Exchange] = deque()
         self._floor: deque[tuple[int, int]] = deque()
-        self.rtt_us: int | None = None
+        self._newest: Exchange | None = None
 
     def reset(self) -> None:
         """Forget everything: the vehicle booted or the lease changed."""
         self._sent_ns.clear()
         self._exchanges.clear()
         self._floor.clear()
-        self.rtt_us = None
+        self._newest = None
 
     def sent(self, sequence: int, now_ns: int) -> None:
         """Note when command ``sequence`` left."""
@@ -76,51 +83,62 @@ class VehicleClock:
         rtt_us = (now_ns - sent_ns) // 1000 - held_us
         if rtt_us < 0:
             return
-        self.rtt_us = rtt_us
         uplink_side = (stamp_us - held_us) - sent_ns // 1000
         downlink_side = stamp_us - now_ns // 1000
         exchange = Exchange(now_ns, rtt_us, (uplink_side + downlink_side) // 2)
         while self._exchanges and self._exchanges[-1].rtt_us >= rtt_us:
             self._exchanges.pop()
         self._exchanges.append(exchange)
-        self._drop_old(now_ns)
+        self._newest = exchange
 
     def _note_floor(self, stamp_us: int, now_ns: int) -> None:
         lower_bound = stamp_us - now_ns // 1000
         while self._floor and self._floor[-1][1] <= lower_bound:
             self._floor.pop()
         self._floor.append((now_ns, lower_bound))
-        while self._floor[0][0] < now_ns - EXCHANGE_WINDOW_NS:
-            self._floor.popleft()
 
     def _drop_old(self, now_ns: int) -> None:
-        while len(self._exchanges) > 1 and self._exchanges[0].at_ns < now_ns - EXCHANGE_WINDOW_NS:
+        oldest_ns = now_ns - EXCHANGE_WINDOW_NS
+        while self._exchanges and self._exchanges[0].at_ns < oldest_ns:
             self._exchanges.popleft()
+        while self._floor and self._floor[0][0] < oldest_ns:
+            self._floor.popleft()
 
-    @property
-    def offset_us(self) -> int | None:
-        """Vehicle clock minus console clock, None before the first exchange."""
+    def rtt_us(self, now_ns: int) -> int | None:
+        """Round trip without the wait at the vehicle; None when none was measured lately."""
+        newest = self._newest
+        if newest is None or now_ns - newest.at_ns > RTT_MAX_AGE_NS:
+            return None
+        return newest.rtt_us
+
+    def offset_us(self, now_ns: int) -> int | None:
+        """Vehicle clock minus console clock; None without an exchange in the window."""
+        self._drop_old(now_ns)
         return self._exchanges[0].offset_us if self._exchanges else None
 
-    @property
-    def floor_us(self) -> int | None:
-        """Lower bound of the offset from one-way arrivals, None before the first state."""
+    def floor_us(self, now_ns: int) -> int | None:
+        """Lower bound of the offset from one-way arrivals; None without one in the window."""
+        self._drop_old(now_ns)
         return self._floor[0][1] if self._floor else None
 
     def now_us(self, now_ns: int) -> int | None:
-        """The vehicle's clock now, in µs; None before the first exchange."""
-        return None if self.offset_us is None else now_ns // 1000 + self.offset_us
+        """The vehicle's clock now, in µs: by exchanges, else its lower bound, else None."""
+        offset_us = self.offset_us(now_ns)
+        if offset_us is None:
+            offset_us = self.floor_us(now_ns)
+        return None if offset_us is None else now_ns // 1000 + offset_us
+
+    def is_exact(self, now_ns: int) -> bool:
+        """Ages come from an exchange; otherwise they are lower bounds."""
+        return self.offset_us(now_ns) is not None
 
     def age_ms(self, vehicle_stamp_us: int, now_ns: int) -> float | None:
-        """Age of something the vehicle stamped, in ms, never negative; None when unknown."""
+        """Age of something the vehicle stamped, in ms, never negative; None when unknown.
+
+        A lower bound unless :meth:`is_exact`.
+        """
         now_us = self.now_us(now_ns)
         return None if now_us is None else max(0.0, (now_us - vehicle_stamp_us) / 1000)
-
-    def least_age_ms(self, vehicle_stamp_us: int, now_ns: int) -> float | None:
-        """Lower bound of that age, known as soon as any state has arrived."""
-        if self.floor_us is None:
-            return None
-        return max(0.0, (now_ns // 1000 + self.floor_us - vehicle_stamp_us) / 1000)
 
 
 class RateMeter:

@@ -117,20 +117,19 @@ def console_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
 
 def _link_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
     screen, clock = session.on_screen(now_ns), session.clock
-    least = clock.least_age_ms(screen.capture_us, now_ns) if screen.capture_us else None
-    vehicle_us = clock.now_us(now_ns)
-    floor_us = None if clock.floor_us is None else now_ns // 1000 + clock.floor_us
+    age_ms = clock.age_ms(screen.capture_us, now_ns) if screen.capture_us else None
+    rtt_us = clock.rtt_us(now_ns)
     return {
-        "vehicle_now_us": floor_us if vehicle_us is None else vehicle_us,
+        "vehicle_now_us": clock.now_us(now_ns),
         "input_gaps": session.inputs.gaps,
         "input_gap_longest_ms": session.inputs.longest_gap_ms,
         "command_rate_hz": session.command_rate.rate_hz(now_ns),
         "state_rate_hz": session.state_rate.rate_hz(now_ns),
         "view_rate_hz": session.view_rate.rate_hz(now_ns),
-        "rtt_ms": None if clock.rtt_us is None else clock.rtt_us / 1000,
+        "rtt_ms": None if rtt_us is None else rtt_us / 1000,
         "view_age_ms": session.view.silence_ms(now_ns),
-        "picture_age_ms": least if screen.age_ms is None else screen.age_ms,
-        "picture_age_is_least": vehicle_us is None,
+        "picture_age_ms": age_ms,
+        "picture_age_is_least": not clock.is_exact(now_ns),
         "display_ok": screen.ok,
     }
 

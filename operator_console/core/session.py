@@ -351,7 +351,8 @@ class ConsoleSession:
         view = self.view.newest
         if view is None:
             return OnScreen()
-        age_ms = self.clock.age_ms(view.capture_us, now_ns) if view.capture_us else None
+        exact = view.capture_us > 0 and self.clock.is_exact(now_ns)
+        age_ms = self.clock.age_ms(view.capture_us, now_ns) if exact else None
         shown = self.view.display_ok(now_ns)
         return OnScreen(view.camera, view.capture_us, age_ms, shown)
 

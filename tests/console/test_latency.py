@@ -27,29 +27,29 @@ def exchange(
 def test_equal_ways__offset_is_exact() -> None:
     clock = VehicleClock()
 
-    exchange(clock, 1, 10 * MS, 20_000, 7_000, 20_000)
+    now_ns = exchange(clock, 1, 10 * MS, 20_000, 7_000, 20_000)
 
-    assert clock.offset_us == CLOCK_AHEAD_US
-    assert clock.rtt_us == 40_000
+    assert clock.offset_us(now_ns) == CLOCK_AHEAD_US
+    assert clock.rtt_us(now_ns) == 40_000
 
 
 def test_slower_exchange_later__offset_of_the_quickest_holds() -> None:
     clock = VehicleClock()
     exchange(clock, 1, 10 * MS, 5_000, 0, 5_000)
 
-    exchange(clock, 2, 100 * MS, 5_000, 0, 195_000)
+    now_ns = exchange(clock, 2, 100 * MS, 5_000, 0, 195_000)
 
-    assert clock.offset_us == CLOCK_AHEAD_US
-    assert clock.rtt_us == 200_000
+    assert clock.offset_us(now_ns) == CLOCK_AHEAD_US
+    assert clock.rtt_us(now_ns) == 200_000
 
 
 def test_quick_exchange_too_long_ago__newer_one_takes_over() -> None:
     clock = VehicleClock()
     exchange(clock, 1, 0, 5_000, 0, 5_000)
 
-    exchange(clock, 2, 21_000 * MS, 10_000, 0, 30_000)
+    now_ns = exchange(clock, 2, 21_000 * MS, 10_000, 0, 30_000)
 
-    assert clock.offset_us == CLOCK_AHEAD_US - 10_000
+    assert clock.offset_us(now_ns) == CLOCK_AHEAD_US - 10_000
 
 
 @given(up_us=st.integers(0, 300_000), down_us=st.integers(0, 300_000), held=st.integers(0, 50_000))
@@ -58,18 +58,46 @@ def test_any_ways__offset_is_wrong_by_at_most_half_the_round_trip(
 ) -> None:
     clock = VehicleClock()
 
-    exchange(clock, 1, 10 * MS, up_us, held, down_us)
+    offset_us = clock.offset_us(exchange(clock, 1, 10 * MS, up_us, held, down_us))
 
-    assert clock.offset_us is not None
-    assert abs(clock.offset_us - CLOCK_AHEAD_US) <= (up_us + down_us) / 2 + 1
+    assert offset_us is not None
+    assert abs(offset_us - CLOCK_AHEAD_US) <= (up_us + down_us) / 2 + 1
 
 
-def test_no_exchange_yet__age_is_unknown_but_has_a_lower_bound() -> None:
+def test_nothing_heard_yet__age_is_unknown() -> None:
+    assert VehicleClock().age_ms(CLOCK_AHEAD_US, 30 * MS) is None
+
+
+def test_no_exchange_yet__age_is_a_lower_bound_and_says_so() -> None:
     clock = VehicleClock()
     clock.state_seen(CLOCK_AHEAD_US, None, None, 30 * MS)
 
-    assert clock.age_ms(CLOCK_AHEAD_US, 30 * MS) is None
-    assert clock.least_age_ms(CLOCK_AHEAD_US - 10_000, 30 * MS) == 10.0
+    assert clock.age_ms(CLOCK_AHEAD_US - 10_000, 30 * MS) == 10.0
+    assert not clock.is_exact(30 * MS)
+
+
+def test_no_exchange_for_two_seconds__round_trip_is_unknown() -> None:
+    clock = VehicleClock()
+    now_ns = exchange(clock, 1, 10 * MS, 5_000, 0, 5_000)
+
+    assert clock.rtt_us(now_ns + 2_000 * MS) == 10_000
+    assert clock.rtt_us(now_ns + 2_000 * MS + 1) is None
+
+
+def test_no_exchange_in_the_window__offset_falls_back_to_its_lower_bound() -> None:
+    clock = VehicleClock()
+    later_ns = exchange(clock, 1, 10 * MS, 5_000, 0, 5_000) + 20_001 * MS
+    clock.state_seen(later_ns // 1000 + CLOCK_AHEAD_US - 8_000, None, None, later_ns)
+
+    assert clock.offset_us(later_ns) is None
+    assert clock.now_us(later_ns) == later_ns // 1000 + CLOCK_AHEAD_US - 8_000
+
+
+def test_nothing_heard_in_the_window__vehicle_clock_is_unknown() -> None:
+    clock = VehicleClock()
+    now_ns = exchange(clock, 1, 10 * MS, 5_000, 0, 5_000)
+
+    assert clock.now_us(now_ns + 20_001 * MS) is None
 
 
 def test_command_never_sent__state_tells_nothing_of_the_round_trip() -> None:
@@ -77,7 +105,7 @@ def test_command_never_sent__state_tells_nothing_of_the_round_trip() -> None:
 
     clock.state_seen(CLOCK_AHEAD_US, 99, 0, 30 * MS)
 
-    assert clock.rtt_us is None
+    assert clock.rtt_us(30 * MS) is None
 
 
 def test_wait_longer_than_the_round_trip__exchange_is_dropped() -> None:
@@ -86,7 +114,7 @@ def test_wait_longer_than_the_round_trip__exchange_is_dropped() -> None:
 
     clock.state_seen(CLOCK_AHEAD_US, 1, 50_000, 20 * MS)
 
-    assert clock.offset_us is None
+    assert clock.offset_us(20 * MS) is None
 
 
 def test_picture_age__grows_with_time() -> None:
@@ -100,11 +128,12 @@ def test_picture_age__grows_with_time() -> None:
 
 def test_vehicle_booted__everything_is_forgotten() -> None:
     clock = VehicleClock()
-    exchange(clock, 1, 10 * MS, 10_000, 0, 10_000)
+    now_ns = exchange(clock, 1, 10 * MS, 10_000, 0, 10_000)
 
     clock.reset()
 
-    assert (clock.offset_us, clock.rtt_us, clock.floor_us) == (None, None, None)
+    assert clock.now_us(now_ns) is None
+    assert clock.rtt_us(now_ns) is None
 
 
 def test_rate__counts_the_last_second_only() -> None:

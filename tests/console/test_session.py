@@ -458,6 +458,22 @@ def test_snapshot_while_driving__carries_round_trip_and_picture_age() -> None:
     assert console["engagement"] == "enabled"
 
 
+def test_released_ten_minutes_ago__round_trip_is_gone_and_picture_age_is_a_lower_bound() -> None:
+    rig = enabled_rig()
+    rig.drive_input()
+    rig.step(10, accepted=(rig.command().sequence, None), accepted_hold_us=4_000)
+    claims = rig.ask("release")
+    rig.session.hear_ack(rig.vehicle.answer(claims, Outcome.DONE), rig.now_ns)
+    rig.vehicle.end_lease()
+    rig.step(600_000, mode=VehicleMode.STANDBY)
+    rig.show_picture(age_ms=33)
+    console = snapshot(rig.session, rig.now_ns)["console"]
+
+    assert console["rtt_ms"] is None
+    assert console["picture_age_ms"] == pytest.approx(33.0)
+    assert console["picture_age_is_least"]
+
+
 def test_snapshot_idle_vehicle_at_1_hz__state_stays_known() -> None:
     rig = Rig()
     rig.hear_state()
