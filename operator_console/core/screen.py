@@ -77,11 +77,11 @@ def may(session: ConsoleSession, now_ns: int) -> tuple[str, ...]:
 
 def snapshot(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
     """Return the ``state`` message for the page."""
-    heard = session.heard
+    heard, age_ns = session.heard, session.state_age_ns(now_ns)
     return {
         "t": "state",
         "vehicle": None if heard is None else heard.state.model_dump(mode="json"),
-        "state_age_ms": None if heard is None else (now_ns - heard.at_ns) / 1e6,
+        "state_age_ms": None if age_ns is None else age_ns / 1e6,
         "state_max_age_ms": session.state_max_age_ns() / 1e6,
         "console": console_part(session, now_ns),
     }

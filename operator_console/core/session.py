@@ -119,6 +119,7 @@ class ConsoleSession:
         self.lease_lost = False
         self._given_up_epoch: int | None = None
         self.heard: Heard | None = None
+        self._proven: tuple[int, int] | None = None
         self._echo = NO_ECHO
         self.authority: Authority | None = None
         self.enable_sent = False
@@ -197,11 +198,17 @@ class ConsoleSession:
         self._take(Heard(state, frame, envelope.authentic, now_ns))
 
     def _refusal_of(self, frame: StateFrame, authentic: bool, now_ns: int) -> Refusal | None:
-        """While the holder's own states come, no other may speak for the vehicle."""
+        """What was proven is never taken back, however long the vehicle has been silent.
+
+        While the holder's own states come, no other may speak for the vehicle.
+        """
+        boot_tag, stamp_us = self._proven or (None, 0)
+        if boot_tag == frame.boot_tag and frame.stamp_us <= stamp_us:
+            return Refusal.ECHO_BACKWARDS
         before = self.heard
-        if before is None or not self.state_known(now_ns):
+        if authentic or before is None or not self.state_known(now_ns):
             return None
-        if before.authentic and not authentic:
+        if before.authentic:
             return Refusal.UNKNOWN_KEY
         same_run = before.frame.boot_tag == frame.boot_tag
         if same_run and frame.stamp_us <= before.frame.stamp_us:
@@ -216,18 +223,25 @@ class ConsoleSession:
         self.heard = heard
         self.state_rate.note(now_ns)
         self._lose_lease_of_another_run(frame.boot_tag, frame.epoch)
+        own = heard.authentic
+        if own:
+            self._proven = (frame.boot_tag, frame.stamp_us)
+            self._echo = Echo(frame.stamp_us, now_ns)
+        if own or self.lease is None:
+            self._time(heard)
+        self.stops.state_says(heard.state.stop_id, heard.state.mode)
+        self.enable_watch.mode(heard.state.mode)
+
+    def _time(self, heard: Heard) -> None:
+        """Learn the vehicle's clock; under a lease from proven states only."""
         accepted = [sequence for sequence in heard.state.accepted if sequence is not None]
         own = heard.authentic
         self.clock.state_seen(
-            frame.stamp_us,
+            heard.frame.stamp_us,
             max(accepted) if own and accepted else None,
             heard.state.accepted_hold_us if own else None,
-            now_ns,
+            heard.at_ns,
         )
-        if own:
-            self._echo = Echo(frame.stamp_us, now_ns)
-        self.stops.state_says(heard.state.stop_id, heard.state.mode)
-        self.enable_watch.mode(heard.state.mode)
 
     def hear_authority(self, data: bytes) -> None:
         """Take in who may drive."""
@@ -439,9 +453,22 @@ class ConsoleSession:
             return False
         return self.authority is None or self.authority.holder is not None
 
+    def state_age_ns(self, now_ns: int) -> int | None:
+        """Age of the newest state by its stamp, which a queue cannot make younger.
+
+        By its arrival where that says more, or where the vehicle's clock is not known yet;
+        None without any state.
+        """
+        if self.heard is None:
+            return None
+        here_ns = now_ns - self.heard.at_ns
+        age_ms = self.clock.age_ms(self.heard.frame.stamp_us, now_ns)
+        return here_ns if age_ms is None else max(here_ns, round(age_ms * 1e6))
+
     def state_known(self, now_ns: int) -> bool:
         """A vehicle state is here and young enough to be shown and acted on."""
-        return self.heard is not None and now_ns - self.heard.at_ns <= self.state_max_age_ns()
+        age_ns = self.state_age_ns(now_ns)
+        return age_ns is not None and age_ns <= self.state_max_age_ns()
 
     def mode(self, now_ns: int) -> VehicleMode | None:
         """The vehicle's mode as it reports it, None when unknown."""

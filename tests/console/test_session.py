@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from operator_console.core.engagement import Engagement
@@ -350,6 +352,60 @@ def test_older_state_arrives_late__newest_stands() -> None:
 
     assert rig.command().echo_stamp_us == newest_us
     assert rig.session.refused[Refusal.ECHO_BACKWARDS] == 1
+
+
+def test_proven_state_replayed_after_a_silence__is_refused_and_the_state_stays_unknown() -> None:
+    rig = enabled_rig()
+    rig.clock.advance_ms(20)
+    moving = rig.vehicle.state_frame(rig.vehicle_us, mode=VehicleMode.ACTIVE, speed_mps=5.0)
+    rig.session.hear_state(moving, rig.now_ns)
+    rig.step(10_000, mode=VehicleMode.STOPPED, speed_mps=0.0)
+    rig.clock.advance_ms(600)
+    rig.session.hear_state(moving, rig.now_ns)
+
+    assert rig.session.refused[Refusal.ECHO_BACKWARDS] == 1
+    assert rig.session.mode(rig.now_ns) is None
+
+
+def test_proven_state_replayed_after_the_lease__is_refused() -> None:
+    rig = enabled_rig()
+    rig.clock.advance_ms(20)
+    moving = rig.vehicle.state_frame(rig.vehicle_us, mode=VehicleMode.ACTIVE, speed_mps=5.0)
+    rig.session.hear_state(moving, rig.now_ns)
+    rig.vehicle.end_lease()
+    rig.session.hear_authority(rig.vehicle.authority())
+    rig.clock.advance_ms(3000)
+    rig.session.hear_state(moving, rig.now_ns)
+
+    assert not rig.session.state_known(rig.now_ns)
+
+
+@pytest.mark.parametrize("begin", [Rig.lease, Rig.hear_state])
+def test_state_arrives_three_seconds_late__is_three_seconds_old(
+    begin: Callable[[Rig], None],
+) -> None:
+    rig = Rig()
+    begin(rig)
+    rig.clock.advance_ms(20)
+    late = rig.vehicle.state_frame(rig.vehicle_us)
+    rig.clock.advance_ms(3000)
+    rig.session.hear_state(late, rig.now_ns)
+
+    assert snapshot(rig.session, rig.now_ns)["state_age_ms"] == pytest.approx(3000)
+    assert not rig.session.state_known(rig.now_ns)
+
+
+def test_forged_state_far_ahead_during_a_silence__ages_no_proven_state() -> None:
+    rig = enabled_rig()
+    keys = rig.vehicle.keys
+    rig.clock.advance_ms(600)
+    rig.vehicle.keys = None
+    forged = rig.vehicle.state_frame(rig.vehicle_us + 60_000_000)
+    rig.session.hear_state(forged, rig.now_ns)
+    rig.vehicle.keys = keys
+    rig.step(20, mode=VehicleMode.DEGRADED)
+
+    assert rig.session.mode(rig.now_ns) is VehicleMode.DEGRADED
 
 
 @pytest.mark.parametrize("size", range(0, 60, 7))
