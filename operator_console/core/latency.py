@@ -161,6 +161,13 @@ class RateMeter:
 VIEW_SILENT_NS = 250_000_000
 """A page that has not painted for this long shows nothing (rule 4)."""
 
+VIEW_AHEAD_MAX_US = 1_000_000
+"""A picture stamped further ahead of the vehicle's clock is of another run of that clock.
+
+What this side knows of the clock is behind by one way of the link at most, and a machine that
+booted is behind by all the time it had been up.
+"""
+
 STAMP_MAX_US = (1 << 64) - 1
 
 
@@ -202,6 +209,10 @@ def read_view(data: dict[str, object]) -> View | None:
     return View(camera, frame, capture_us, visible, focused, float(fps))
 
 
+def _ahead(view: View, vehicle_us: int | None) -> bool:
+    return vehicle_us is not None and view.capture_us > vehicle_us + VIEW_AHEAD_MAX_US
+
+
 class ViewSlot:
     """Holds what is on the driver's screen and tells whether that screen lives."""
 
@@ -209,14 +220,19 @@ class ViewSlot:
         self.newest: View | None = None
         self._received_ns = 0
 
-    def offer(self, data: dict[str, object], now_ns: int) -> bool:
+    def offer(self, data: dict[str, object], now_ns: int, vehicle_us: int | None) -> bool:
         """Take a page's message; return whether it counted.
 
         A capture stamp may stand still (a frozen picture) but never goes back within one
-        camera: an older picture than the one before is not put into force.
+        camera: an older picture than the one before is not put into force. Nor is one from
+        the vehicle's future: a page may still show what was taken before the vehicle booted.
+
+        Args:
+            data: the message. now_ns: console clock.
+            vehicle_us: the vehicle's clock now, None when unknown.
         """
         view = read_view(data)
-        if view is None:
+        if view is None or _ahead(view, vehicle_us):
             return False
         before = self.newest
         same_camera = before is not None and before.camera == view.camera
@@ -224,6 +240,11 @@ class ViewSlot:
             return False
         self.newest, self._received_ns = view, now_ns
         return True
+
+    def drop_ahead(self, vehicle_us: int | None) -> None:
+        """The vehicle's clock became known: a picture from its future is none."""
+        if self.newest is not None and _ahead(self.newest, vehicle_us):
+            self.newest = None
 
     def clear(self) -> None:
         """The page left or the vehicle booted: nothing is on a screen."""

@@ -147,7 +147,7 @@ class ConsoleSession:
 
     def driver_view(self, data: dict[str, object], now_ns: int) -> bool:
         """Take in what a page has just presented."""
-        counted = self.view.offer(data, now_ns)
+        counted = self.view.offer(data, now_ns, self.clock.now_us(now_ns))
         if counted:
             self.view_rate.note(now_ns)
         return counted
@@ -229,6 +229,7 @@ class ConsoleSession:
             self._echo = Echo(frame.stamp_us, now_ns)
         if own or self.lease is None:
             self._time(heard)
+            self.view.drop_ahead(self.clock.now_us(now_ns))
         self.stops.state_says(heard.state.stop_id, heard.state.mode)
         self.enable_watch.mode(heard.state.mode)
 

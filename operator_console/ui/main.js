@@ -58,6 +58,9 @@ class Cockpit {
       0,
       (message) => this.socket.send(message),
       (presented) => this.presented(presented),
+      () => {
+        this.shown = null;
+      },
     );
     this.wire();
     /** @type {import("/ui/video.js").Presented | null} */

@@ -26,12 +26,14 @@ export class LiveVideo {
    * @param {number} camera
    * @param {(message: {t: string, [key: string]: any}) => void} send
    * @param {(presented: Presented) => void} onPresented
+   * @param {() => void} onEnded what was presented last belongs to no session any more
    */
-  constructor(video, camera, send, onPresented) {
+  constructor(video, camera, send, onPresented, onEnded) {
     this.video = video;
     this.camera = camera;
     this.send = send;
     this.onPresented = onPresented;
+    this.onEnded = onEnded;
     this.strip = new StripReader();
     /** @type {RTCPeerConnection | null} */
     this.peer = null;
@@ -118,6 +120,9 @@ export class LiveVideo {
     this.id = id;
     this.stamps.clear();
     this.captureUs = 0;
+    this.frame = null;
+    // The vehicle may have booted in between: its clock and its counters begin anew.
+    this.onEnded();
     const transceiver = peer.addTransceiver("video", { direction: "recvonly" });
     preferH264(transceiver);
     leastDelay(transceiver.receiver);

@@ -161,12 +161,12 @@ def test_rate__counts_the_last_second_only() -> None:
     ],
 )
 def test_view_that_does_not_fit__is_refused(change: dict[str, Any]) -> None:
-    assert not ViewSlot().offer(view_message(1, 1000) | change, 0)
+    assert not ViewSlot().offer(view_message(1, 1000) | change, 0, None)
 
 
 def test_page_silent_250_ms__display_is_still_ok_and_not_after() -> None:
     views = ViewSlot()
-    views.offer(view_message(1, 1000), 0)
+    views.offer(view_message(1, 1000), 0, None)
 
     assert views.display_ok(250 * MS)
     assert not views.display_ok(250 * MS + 1)
@@ -174,14 +174,14 @@ def test_page_silent_250_ms__display_is_still_ok_and_not_after() -> None:
 
 def test_page_not_visible__display_is_not_ok() -> None:
     views = ViewSlot()
-    views.offer(view_message(1, 1000, visible=False), 0)
+    views.offer(view_message(1, 1000, visible=False), 0, None)
 
     assert not views.display_ok(0)
 
 
 def test_capture_stamp_unknown__display_is_not_ok() -> None:
     views = ViewSlot()
-    views.offer(view_message(1, 0), 0)
+    views.offer(view_message(1, 0), 0, None)
 
     assert not views.display_ok(0)
 
@@ -192,8 +192,8 @@ def test_no_page_ever__display_is_not_ok() -> None:
 
 def test_frozen_picture_on_a_page_that_paints__display_is_ok_and_the_stamp_stands_still() -> None:
     views = ViewSlot()
-    views.offer(view_message(1, 1000), 0)
-    views.offer(view_message(1, 1000), 900 * MS)
+    views.offer(view_message(1, 1000), 0, None)
+    views.offer(view_message(1, 1000), 900 * MS, None)
 
     assert views.display_ok(1000 * MS)
     assert views.newest is not None
@@ -202,15 +202,30 @@ def test_frozen_picture_on_a_page_that_paints__display_is_ok_and_the_stamp_stand
 
 def test_older_picture_than_before__is_not_put_into_force() -> None:
     views = ViewSlot()
-    views.offer(view_message(2, 2000), 0)
+    views.offer(view_message(2, 2000), 0, None)
 
-    assert not views.offer(view_message(1, 1000), 1)
+    assert not views.offer(view_message(1, 1000), 1, None)
     assert views.newest is not None
     assert views.newest.capture_us == 2000
 
 
 def test_other_camera_with_older_picture__is_taken() -> None:
     views = ViewSlot()
-    views.offer(view_message(2, 2000), 0)
+    views.offer(view_message(2, 2000), 0, None)
 
-    assert views.offer(view_message(1, 1000, camera=1), 1)
+    assert views.offer(view_message(1, 1000, camera=1), 1, None)
+
+
+def test_picture_from_the_vehicles_future__is_refused() -> None:
+    views = ViewSlot()
+
+    assert views.offer(view_message(1, 6_000_000), 0, 5_000_000)
+    assert not views.offer(view_message(2, 6_000_001), 1, 5_000_000)
+
+
+def test_vehicles_clock_becomes_known__picture_from_its_future_is_dropped() -> None:
+    views = ViewSlot()
+    views.offer(view_message(1, 6_000_001), 0, None)
+    views.drop_ahead(5_000_000)
+
+    assert views.newest is None

@@ -2,134 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Route, WebSocketRoute, sync_playwright
+from playwright.sync_api import Browser
 
 from operator_console.core.screen import snapshot
-from operator_console.shell.web import CONTENT_TYPES, HEADERS, load_assets
 from protocol.state import VehicleMode
 from protocol.strip import cell_px, draw_strip, strip_size_px
 from tests.console.fakes import Rig
+from tests.console.page_rig import CONFIG, PageRig
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
-
-ASSETS = load_assets()
-BASE = "http://127.0.0.1:8700"
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-CONFIG = {
-    "t": "config",
-    "operator": "op-1",
-    "site": "mine",
-    "vehicle": "truck-07",
-    "simulated": True,
-    "cameras": [0],
-}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-def serve(route: Route) -> None:
-    name = route.request.url.removeprefix(BASE).partition("?")[0].removeprefix("/ui/")
-    name = "index.html" if name == "/" else name
-    kind = CONTENT_TYPES["." + name.rpartition(".")[2]]
-    route.fulfill(body=ASSETS[name], headers=HEADERS | {"Content-Type": kind})
-
-
-NEXT_TASK = """() => new Promise((done) => {
-  const channel = new MessageChannel();
-  channel.port1.onmessage = () => done(0);
-  channel.port2.postMessage(0);
-})"""
-
-
-class PageRig:
-    """The page under a clock that only the test moves, with every message it sent."""
-
-    def __init__(self, browser: Browser) -> None:
-        self.page: Page = browser.new_page(viewport={"width": 1366, "height": 768})
-        self.sent: list[dict[str, Any]] = []
-        self.errors: list[str] = []
-        self.socket: WebSocketRoute | None = None
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda message: self.errors.append(message.text))
-        self.page.clock.install()
-        self.page.route("**/*", serve)
-        self.page.route_web_socket("**/ws?*", self._connected)
-        self.page.goto(f"{BASE}/?token=t")
-        self.page.wait_for_function("document.getElementById('vehicle-name').textContent !== '—'")
-        self.page.clock.pause_at(self.page.evaluate("Date.now()") + 1000)
-        self.marks = 0
-
-    def _connected(self, socket: WebSocketRoute) -> None:
-        self.socket = socket
-        socket.on_message(lambda text: self.sent.append(json.loads(text)))
-        self.tell(CONFIG)
-        self.tell({"t": "role", "drives": True})
-
-    def tell(self, message: dict[str, Any]) -> None:
-        assert self.socket is not None
-        self.socket.send(json.dumps(message))
-
-    def state(self, **changes: Any) -> None:
-        """Let the console tell a state of a leased vehicle."""
-        rig = Rig()
-        rig.lease()
-        rig.step(20, **changes)
-        self.tell(snapshot(rig.session, rig.now_ns))
-        self.taken()
-
-    def taken(self) -> None:
-        """Wait until the page has taken all that it was told: its messages come in order."""
-        self.marks += 1
-        mark = f"S{self.marks}"
-        self.tell({"t": "event", "id": mark, "severity": "info", "en": "mark", "zh": "mark"})
-        self.page.wait_for_selector(f"#events li:first-child b:text-is('{mark}')")
-
-    def drop_line(self) -> None:
-        """Close the page's line; none comes up again."""
-        assert self.socket is not None
-        self.page.route_web_socket("**/ws?*", lambda socket: socket.close())
-        self.socket.close()
-        self.page.wait_for_selector("#stop[data-look=no-line]")
-
-    def pass_ms(self, ms: int) -> None:
-        self.page.clock.run_for(ms)
-
-    def settle(self) -> None:
-        """Let the page run what its last input began, and take what it sent meanwhile."""
-        for _ in range(3):
-            self.page.evaluate(NEXT_TASK)
-
-    def last(self, kind: str) -> dict[str, Any]:
-        self.settle()
-        return [message for message in self.sent if message["t"] == kind][-1]
-
-    def count(self, kind: str) -> int:
-        self.settle()
-        return sum(message["t"] == kind for message in self.sent)
-
-    def text(self, selector: str) -> str:
-        return self.page.text_content(selector) or ""
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from tests.console.fakes import (
     Rig,
     identity,
     input_message,
+    view_message,
 )
 
 ENABLED = [VehicleMode.ARMED, VehicleMode.ACTIVE, VehicleMode.DEGRADED]
@@ -302,6 +303,34 @@ def test_vehicle_booted__old_picture_is_forgotten() -> None:
     rig.hear_state()
 
     assert rig.session.view.newest is None
+
+
+def test_machine_booted_to_a_smaller_clock__old_picture_beats_on_and_the_new_one_counts() -> None:
+    rig = enabled_rig()
+    old_us = rig.vehicle_us
+    rig.session.driver_view(view_message(7, old_us), rig.now_ns)
+    rig.vehicle.end_lease()
+    rig.vehicle.boot_tag += 1
+    rig.clock.advance_ms(30_000)
+    early = rig.session.driver_view(view_message(7, old_us), rig.now_ns)
+    rig.session.hear_state(rig.vehicle.state_frame(9_000_000), rig.now_ns)
+    beat = rig.session.driver_view(view_message(7, old_us), rig.now_ns)
+    rig.clock.advance_ms(50)
+    shown = rig.session.driver_view(view_message(1, 9_020_000), rig.now_ns)
+
+    assert (early, beat, shown) == (True, False, True)
+    assert rig.session.on_screen(rig.now_ns).capture_us == 9_020_000
+
+
+def test_lease_taken_with_an_old_picture_on_the_page__first_state_drops_it() -> None:
+    rig = Rig()
+    claims = rig.ask(RequestKind.LEASE)
+    rig.session.hear_ack(rig.vehicle.grant(claims), rig.now_ns)
+    rig.session.driver_view(view_message(7, rig.vehicle_us + 60_000_000), rig.now_ns)
+    rig.step(20, mode=VehicleMode.LEASED)
+    rig.show_picture()
+
+    assert rig.session.on_screen(rig.now_ns).capture_us == rig.vehicle_us - 40_000
 
 
 # ---- echo ---------------------------------------------------------------------------------

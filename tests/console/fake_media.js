@@ -1,0 +1,39 @@
+// A vehicle's video played by the test: runs in the page before its own scripts.
+const media = { peers: [], present: null, picture: new OffscreenCanvas(1280, 720) };
+window.media = media;
+media.show = (cells, rtp) => {
+  const pen = media.picture.getContext('2d');
+  cells.forEach((level, index) => {
+    pen.fillStyle = `rgb(${level}, ${level}, ${level})`;
+    pen.fillRect(index * 16, 0, 16, 16);
+  });
+  const present = media.present;
+  media.present = null;
+  present(performance.now(), { rtpTimestamp: rtp });
+};
+media.tell = (note) => media.peers.at(-1).channel.dispatchEvent(
+  new MessageEvent('message', { data: JSON.stringify(note) }));
+HTMLVideoElement.prototype.requestVideoFrameCallback = (call) => { media.present = call; };
+Object.defineProperty(HTMLVideoElement.prototype, 'videoWidth', { get: () => 1280 });
+Object.defineProperty(HTMLVideoElement.prototype, 'videoHeight', { get: () => 720 });
+const draw = CanvasRenderingContext2D.prototype.drawImage;
+CanvasRenderingContext2D.prototype.drawImage = function (source, ...where) {
+  draw.call(this, source instanceof HTMLVideoElement ? media.picture : source, ...where);
+};
+window.RTCPeerConnection = class extends EventTarget {
+  connectionState = 'new';
+  signalingState = 'stable';
+  iceGatheringState = 'complete';
+  localDescription = null;
+  channel = new EventTarget();
+  constructor() { super(); media.peers.push(this); }
+  addTransceiver() { return { receiver: {}, setCodecPreferences() {} }; }
+  createDataChannel() { return this.channel; }
+  async createOffer() { return { type: 'offer', sdp: 'offered' }; }
+  async setLocalDescription(description) {
+    this.localDescription = description;
+    this.signalingState = 'have-local-offer';
+  }
+  async setRemoteDescription() { this.signalingState = 'stable'; }
+  close() { this.connectionState = 'closed'; }
+};
