@@ -1,6 +1,7 @@
 /** The live picture: WebRTC in, identity strip read, and a report only of what was presented. */
 
 import { guarded, onFault } from "/ui/fault.js";
+import { StampBook } from "/ui/stamps.js";
 import { StripReader, cellPx } from "/ui/strip.js";
 
 const WATCH_MS = 100;
@@ -9,15 +10,13 @@ const CONNECT_PATIENCE_MS = 3000;
 const SILENCE_MS = 1000;
 const RESTART_GAP_MS = 700;
 const GATHER_MS = 300;
-const STAMPS_KEPT = 256;
 /** Silence after which a picture is drawn as frozen; the watch adds at most 50 ms. */
 export const FROZEN_MS = 250;
 
 /**
  * @typedef {object} Presented
  * @property {number} frame
- * @property {number} captureUs
- * @property {number} fps
+ * @property {number} captureUs 0 when unknown
  */
 
 export class LiveVideo {
@@ -38,9 +37,10 @@ export class LiveVideo {
     /** @type {RTCPeerConnection | null} */
     this.peer = null;
     this.id = "";
-    /** @type {Map<number, number>} frame counter → capture stamp, µs of the vehicle */
-    this.stamps = new Map();
+    this.stamps = new StampBook();
+    /** Of the picture on the screen, µs of the vehicle; of an older one while it is not known. */
     this.captureUs = 0;
+    this.stamped = false;
     /** @type {number | null} */
     this.frame = null;
     this.advancedMs = -Infinity;
@@ -118,7 +118,7 @@ export class LiveVideo {
     const id = crypto.randomUUID();
     this.peer = peer;
     this.id = id;
-    this.stamps.clear();
+    this.stamps = new StampBook();
     this.captureUs = 0;
     this.frame = null;
     // The vehicle may have booted in between: its clock and its counters begin anew.
@@ -177,22 +177,30 @@ export class LiveVideo {
   noteStamp(text) {
     const note = typeof text === "string" ? parsed(text) : null;
     if (!note || note.c !== this.camera) return;
-    if (!Number.isSafeInteger(note.f) || !Number.isSafeInteger(note.t)) return;
-    this.stamps.set(note.f, note.t);
-    if (this.stamps.size > STAMPS_KEPT) {
-      const oldest = this.stamps.keys().next().value;
-      if (oldest !== undefined) this.stamps.delete(oldest);
-    }
+    if (![note.f, note.t, note.r].every(Number.isSafeInteger)) return;
+    this.stamps.announce(note.f, note.t, note.r);
+    if (note.f !== this.frame || this.stamped) return;
+    this.captureUs = note.t;
+    this.stamped = true;
+    this.report();
+  }
+
+  report() {
+    if (this.frame === null) return;
+    this.onPresented({ frame: this.frame, captureUs: this.captureUs });
   }
 
   arm() {
-    this.video.requestVideoFrameCallback(guarded((nowMs) => this.presented(nowMs)));
+    this.video.requestVideoFrameCallback(
+      guarded((nowMs, frame) => this.presented(nowMs, frame.rtpTimestamp)),
+    );
   }
 
   /** The browser has put a picture on the screen.
    * @param {number} nowMs
+   * @param {number | undefined} rtp
    */
-  presented(nowMs) {
+  presented(nowMs, rtp) {
     this.arm();
     this.crop();
     this.presentedMs = nowMs;
@@ -205,10 +213,12 @@ export class LiveVideo {
       this.frame = frame;
       this.advancedMs = nowMs;
       this.times.push(nowMs);
+      const captureUs = this.stamps.find(frame, rtp);
+      this.stamped = captureUs !== null;
       // A stamp that has not come yet leaves the older one: the picture is said older, not newer.
-      this.captureUs = this.stamps.get(frame) ?? this.captureUs;
+      this.captureUs = captureUs ?? this.captureUs;
     }
-    this.onPresented({ frame, captureUs: this.captureUs, fps: this.fps(nowMs) });
+    this.report();
   }
 
   /** Keep the strip out of sight: the picture is grown and shifted by the strip's height. */

@@ -9,7 +9,7 @@ media.show = (cells, rtp) => {
   });
   const present = media.present;
   media.present = null;
-  present(performance.now(), { rtpTimestamp: rtp });
+  present(performance.now(), { rtpTimestamp: rtp ?? undefined });
 };
 media.tell = (note) => media.peers.at(-1).channel.dispatchEvent(
   new MessageEvent('message', { data: JSON.stringify(note) }));

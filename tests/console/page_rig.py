@@ -150,10 +150,12 @@ class VideoRig(PageRig):
 
     def announce(self, frame: int, capture_us: int, rtp: int) -> None:
         """Let the vehicle announce a picture."""
-        note = {"c": 0, "f": frame, "t": capture_us, "r": rtp}
+        self.tell_note({"c": 0, "f": frame, "t": capture_us, "r": rtp})
+
+    def tell_note(self, note: dict[str, Any]) -> None:
         self.page.evaluate("(note) => window.media.tell(note)", note)
 
-    def present(self, frame: int, rtp: int = 0) -> None:
+    def present(self, frame: int, rtp: int | None = 0) -> None:
         """Let the browser put a picture on the screen."""
         row = np.full((cell_px(WIDTH_PX), WIDTH_PX), 90, np.uint8)
         draw_strip(row, frame)

@@ -43,6 +43,52 @@ def test_picture_frozen_on_a_page_that_paints__is_told_again_with_the_same_stamp
     assert rig.last("view")["capture_us"] == T0_US
 
 
+def test_announcement_comes_after_its_picture__picture_is_told_again_with_its_stamp(
+    rig: VideoRig,
+) -> None:
+    rig.present(7)
+    before = rig.last("view")["capture_us"]
+    rig.announce(7, T0_US, 0)
+
+    assert before == 0
+    assert rig.last("view")["capture_us"] == T0_US
+
+
+def test_announcement_lost_and_no_rtp_time__stamp_of_the_older_picture_stays(
+    rig: VideoRig,
+) -> None:
+    rig.picture(7, T0_US)
+    rig.present(8, rtp=None)
+
+    assert (rig.last("view")["frame"], rig.last("view")["capture_us"]) == (8, T0_US)
+
+
+def test_announcement_lost__stamp_comes_from_the_rtp_time(rig: VideoRig) -> None:
+    rig.announce(7, T0_US, rtp=0xFFFF_FFFF)
+    rig.present(8, rtp=2_999)
+
+    assert rig.last("view")["capture_us"] == T0_US + 33_333
+
+
+def test_announcement_after_its_rtp_time_was_used__told_stamp_never_goes_back(
+    rig: VideoRig,
+) -> None:
+    rig.announce(7, T0_US, rtp=0)
+    rig.present(8, rtp=3_000)
+    rig.announce(8, T0_US + 33_330, rtp=3_000)
+    rig.pass_ms(100)
+
+    assert rig.last("view")["capture_us"] == T0_US + 33_333
+
+
+def test_announcements_that_do_not_fit__tell_no_stamp(rig: VideoRig) -> None:
+    for wrong in ({"c": 1}, {"f": 8}, {"t": 1.5}, {"r": None}):
+        rig.tell_note({"c": 0, "f": 7, "t": T0_US, "r": 0} | wrong)
+    rig.present(7, rtp=None)
+
+    assert rig.last("view")["capture_us"] == 0
+
+
 # ---- the end of a session ----------------------------------------------------------------------
 
 
