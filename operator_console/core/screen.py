@@ -129,6 +129,7 @@ def _link_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
         "rtt_ms": None if rtt_us is None else rtt_us / 1000,
         "view_age_ms": session.view.silence_ms(now_ns),
         "picture_age_ms": age_ms,
+        "picture_max_age_ms": session.timing.view_stop_ms,
         "picture_age_is_least": not clock.is_exact(now_ns),
         "display_ok": screen.ok,
     }

@@ -104,6 +104,7 @@ class ConsoleSession:
         self.operator = operator
         self.topics = topics
         self.simulated = simulated
+        self.timing = timing
         self._key = key
         self._trust = trust
         self._ephemeral: X25519PrivateKey | None = None

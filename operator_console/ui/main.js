@@ -6,8 +6,8 @@ import {
   ARM_HOLD_MS, GEAR_SPEED_MAX_MPS, KEY_HELP, KeyboardControls, SEQUENCE,
 } from "/ui/keyboard.js";
 import { ConsoleSocket } from "/ui/socket.js";
-import { ANSWERS, REQUESTS } from "/ui/text.js";
-import { FROZEN_MS, LiveVideo } from "/ui/video.js";
+import { ANSWERS, NOT_LIVE, REQUESTS } from "/ui/text.js";
+import { LiveVideo, liveness } from "/ui/video.js";
 
 const INPUT_PERIOD_MS = 15;
 const WATCH_PERIOD_MS = 50;
@@ -20,6 +20,8 @@ const LINE_SILENT_MS = 500;
 const CONNECT_MS = 3000;
 /** How long a STOP that was not sent is shown at least. */
 const NOT_SENT_MS = 6000;
+/** A stamp further ahead of the vehicle's clock is from before the vehicle booted. */
+const STAMP_AHEAD_MAX_US = 1e6;
 const HELP_KEYS = new Set(["Slash", "F1"]);
 /** Modes in which the machine is driven or about to be; in others the lever falls to neutral. */
 const DRIVEN = new Set(["ARMED", "ACTIVE", "DEGRADED"]);
@@ -361,11 +363,11 @@ class Cockpit {
 
   watch() {
     const nowMs = performance.now();
-    this.picture(nowMs);
     const since = nowMs - this.stateMs;
     const line = this.line(nowMs);
     const shown = grown(this.state ?? {}, since, line);
     if (!this.drives) this.ownPictureAge(shown.console, since);
+    this.picture(shown.console, nowMs);
     const unheard = line !== "up" && this.stopMs > this.stateMs;
     const notSent = unheard || nowMs - this.notSentMs < NOT_SENT_MS;
     this.hud.draw(shown, nowMs, { line, drives: this.drives, notSent });
@@ -395,26 +397,31 @@ class Cockpit {
   ownPictureAge(inner, sinceMs) {
     const nowUs = inner.vehicle_now_us;
     const stampUs = this.shown?.captureUs;
-    const known = typeof nowUs === "number" && Boolean(stampUs);
+    const known = typeof nowUs === "number" && Boolean(stampUs)
+      && Number(stampUs) - nowUs < STAMP_AHEAD_MAX_US;
     inner.picture_age_ms = known
       ? Math.max(0, (nowUs - Number(stampUs)) / 1000 + sinceMs)
       : null;
   }
 
-  /** @param {number} nowMs */
-  picture(nowMs) {
+  /**
+   * @param {Json} inner
+   * @param {number} nowMs
+   */
+  picture(inner, nowMs) {
     const silence = this.video.silenceMs(nowMs);
-    const frozen = silence > FROZEN_MS;
+    const ageMs = this.shown?.captureUs ? inner.picture_age_ms : null;
+    const live = liveness(silence, ageMs, inner.picture_max_age_ms);
     const stage = element("stage");
-    const live = !Number.isFinite(silence) ? "none" : frozen ? "frozen" : "live";
     if (stage.dataset.live !== live) stage.dataset.live = live;
     const rate = this.video.fps(nowMs);
     say("camera-rate", Number.isFinite(silence) ? String(rate) : "—");
-    look("chip-camera", frozen ? "alarm" : rate < 15 ? "caution" : "good");
-    if (frozen) {
-      const seconds = Number.isFinite(silence) ? ` ${(silence / 1000).toFixed(1)} s` : "";
-      say("no-image-en", `NO LIVE IMAGE${seconds}`);
-    }
+    look("chip-camera", live !== "live" ? "alarm" : rate < 15 ? "caution" : "good");
+    if (live === "live") return;
+    const words = NOT_LIVE[live];
+    const age = live === "old" ? ageMs : live === "frozen" ? silence : null;
+    say("no-image-en", age === null ? words.en : `${words.en} ${(age / 1000).toFixed(1)} s`);
+    say("no-image-zh", words.zh);
   }
 }
 

@@ -23,6 +23,15 @@ export const UNKNOWN_MODE = { en: "STATE UNKNOWN", zh: "状态未知", look: "un
  * @type {ModeWords} */
 export const CONNECTING_MODE = { en: "CONNECTING", zh: "连接中", look: "unknown" };
 
+/** What stands over a picture that is not live.
+ * @type {Record<"none" | "frozen" | "old" | "unknown", {en: string, zh: string}>} */
+export const NOT_LIVE = {
+  none: { en: "NO LIVE IMAGE", zh: "无画面" },
+  frozen: { en: "NO LIVE IMAGE", zh: "画面停滞" },
+  old: { en: "OLD IMAGE", zh: "画面过旧" },
+  unknown: { en: "IMAGE AGE UNKNOWN", zh: "画面延时未知" },
+};
+
 /** @type {Record<string, [string, string]>} */
 export const CAP_REASONS = {
   machine: ["machine", "机器限速"],

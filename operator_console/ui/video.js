@@ -11,7 +11,20 @@ const SILENCE_MS = 1000;
 const RESTART_GAP_MS = 700;
 const GATHER_MS = 300;
 /** Silence after which a picture is drawn as frozen; the watch adds at most 50 ms. */
-export const FROZEN_MS = 250;
+const FROZEN_MS = 250;
+
+/** How a picture is drawn: one that moves may still be old, and one of unknown age is not live.
+ * @param {number} silenceMs since it last showed something new
+ * @param {number | null | undefined} ageMs since it was taken
+ * @param {number | undefined} maxAgeMs age at which the machine stops
+ * @returns {"none" | "frozen" | "unknown" | "old" | "live"}
+ */
+export function liveness(silenceMs, ageMs, maxAgeMs) {
+  if (!Number.isFinite(silenceMs)) return "none";
+  if (silenceMs > FROZEN_MS) return "frozen";
+  if (typeof ageMs !== "number" || typeof maxAgeMs !== "number") return "unknown";
+  return ageMs <= maxAgeMs ? "live" : "old";
+}
 
 /**
  * @typedef {object} Presented

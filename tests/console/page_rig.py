@@ -166,3 +166,15 @@ class VideoRig(PageRig):
         """Let a picture come as it should: announced, then presented."""
         self.announce(frame, capture_us, 0)
         self.present(frame)
+
+    def seen(self, age_ms: float) -> None:
+        """Let the console tell a state in which the driver's picture is that old."""
+        rig = Rig()
+        rig.lease()
+        rig.show_picture(age_ms)
+        self.tell(snapshot(rig.session, rig.now_ns))
+        self.taken()
+
+    @property
+    def drawn_as(self) -> str | None:
+        return self.page.get_attribute("#stage", "data-live")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
+from tests.console.fakes import Rig
 from tests.console.page_rig import VideoRig
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
@@ -114,3 +115,91 @@ def test_vehicle_booted__its_first_picture_counts_though_number_and_clock_begin_
     rig.picture(7, 9_000_000)
 
     assert rig.last("view")["capture_us"] == 9_000_000
+
+
+# ---- how it is drawn ---------------------------------------------------------------------------
+
+
+def test_young_picture_that_moves__is_drawn_as_live(rig: VideoRig) -> None:
+    rig.picture(7, T0_US)
+    rig.seen(age_ms=40)
+    rig.pass_ms(100)
+
+    assert rig.drawn_as == "live"
+    assert rig.page.is_hidden("#no-image")
+
+
+def test_picture_that_moves_but_is_older_than_the_stop_limit__is_hatched_with_its_age(
+    rig: VideoRig,
+) -> None:
+    rig.picture(7, T0_US)
+    rig.seen(age_ms=900)
+    rig.pass_ms(50)
+
+    assert rig.drawn_as == "old"
+    assert rig.text("#no-image-en").startswith("OLD IMAGE 0.9")
+    assert rig.page.is_visible("#hatch")
+
+
+def test_picture_without_a_capture_stamp__is_hatched(rig: VideoRig) -> None:
+    rig.present(7, rtp=None)
+    rig.seen(age_ms=40)
+    rig.pass_ms(50)
+
+    assert rig.drawn_as == "unknown"
+    assert rig.page.is_visible("#hatch")
+
+
+def test_line_to_the_console_down__age_is_unknown_and_the_picture_is_hatched(
+    rig: VideoRig,
+) -> None:
+    rig.seen(age_ms=40)
+    rig.drop_line()
+    rig.picture(7, T0_US)
+    rig.pass_ms(50)
+
+    assert rig.drawn_as == "unknown"
+
+
+def test_picture_stands_for_300_ms__is_drawn_as_frozen_though_it_is_told_on(rig: VideoRig) -> None:
+    rig.picture(7, T0_US)
+    rig.seen(age_ms=40)
+    rig.pass_ms(300)
+
+    assert rig.drawn_as == "frozen"
+    assert rig.text("#no-image-en").startswith("NO LIVE IMAGE 0.")
+    assert rig.last("view")["frame"] == 7
+
+
+def test_same_picture_presented_again__is_drawn_as_frozen(rig: VideoRig) -> None:
+    rig.picture(7, T0_US)
+    rig.seen(age_ms=40)
+    for _ in range(6):
+        rig.pass_ms(50)
+        rig.present(7)
+
+    assert rig.drawn_as == "frozen"
+
+
+def test_video_died_and_came_back__is_drawn_as_live_again(rig: VideoRig) -> None:
+    rig.picture(7, T0_US)
+    rig.pass_ms(1500)
+    dead = rig.drawn_as
+    rig.answer()
+    rig.picture(8, T0_US + 1_600_000)
+    rig.seen(age_ms=40)
+    rig.pass_ms(50)
+
+    assert (dead, rig.drawn_as) == ("frozen", "live")
+
+
+def test_page_that_watches__judges_the_age_by_the_vehicles_clock(rig: VideoRig) -> None:
+    rig.tell({"t": "role", "drives": False})
+    rig.picture(7, Rig().vehicle_us + 20_000 - 30_000)
+    rig.seen(age_ms=5000)
+    rig.pass_ms(50)
+    young = rig.drawn_as
+    rig.picture(8, Rig().vehicle_us + 20_000 + 2_000_000)
+    rig.pass_ms(50)
+
+    assert (young, rig.drawn_as) == ("live", "unknown")
