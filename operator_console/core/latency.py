@@ -180,33 +180,27 @@ class View:
         frame: 24-bit frame counter read from the picture.
         capture_us: vehicle clock when that picture was taken; 0 when unknown.
         visible: the page is on a screen.
-        focused: the page has the keyboard.
-        fps: presented pictures per second.
     """
 
     camera: int
     frame: int
     capture_us: int
     visible: bool
-    focused: bool
-    fps: float
 
 
 def read_view(data: dict[str, object]) -> View | None:
     """Return the view in a page's message, None when a field is missing or out of range."""
     camera, frame, capture_us = data.get("camera"), data.get("frame"), data.get("capture_us")
-    visible, focused, fps = data.get("visible"), data.get("focused"), data.get("fps")
+    visible = data.get("visible")
     for value, high in ((camera, 255), (frame, (1 << 24) - 1), (capture_us, STAMP_MAX_US)):
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= high:
             return None
-    if not isinstance(visible, bool) or not isinstance(focused, bool):
-        return None
-    if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 <= fps <= 1000:
+    if not isinstance(visible, bool):
         return None
     assert isinstance(camera, int)
     assert isinstance(frame, int)
     assert isinstance(capture_us, int)
-    return View(camera, frame, capture_us, visible, focused, float(fps))
+    return View(camera, frame, capture_us, visible)
 
 
 def _ahead(view: View, vehicle_us: int | None) -> bool:

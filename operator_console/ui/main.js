@@ -211,8 +211,6 @@ class Cockpit {
       frame: this.shown.frame,
       capture_us: this.shown.captureUs,
       visible: document.visibilityState === "visible",
-      focused: document.hasFocus(),
-      fps: this.video.fps(this.toldMs),
     });
   }
 

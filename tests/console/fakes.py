@@ -233,8 +233,6 @@ def view_message(frame: int, capture_us: int, **changes: Any) -> dict[str, Any]:
         "frame": frame,
         "capture_us": capture_us,
         "visible": True,
-        "focused": True,
-        "fps": 30,
     } | changes
 
 
