@@ -26,6 +26,7 @@ from operator_console.shell.config import ConsoleSettings, Keys, load_keys, load
 from operator_console.shell.link import MqttLink, Transport
 from operator_console.shell.pump import Pump
 from operator_console.shell.signalling import Signalling
+from protocol.events import EVENTS
 from protocol.topics import Topics
 
 LOGGER = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Page:
 
     def tell(self, message: Json) -> None:
         """Send in its turn."""
-        self._kept.append(json.dumps(message, ensure_ascii=False))
+        self._kept.append(json.dumps(message))
         self._wake.set()
 
     def show(self, text: str) -> None:
@@ -187,15 +188,17 @@ class Console:
             page.tell({"t": "answer", "id": answered.offer_id, "sdp": answered.sdp})
 
     def _hear_event(self, payload: bytes) -> None:
+        """Take in an event, which nobody signs: only the catalogue's own words are shown."""
         try:
-            event = json.loads(payload)
-            event_id = event["id"]
+            event_id = json.loads(payload)["id"]
         except (ValueError, TypeError, KeyError, RecursionError):
             self.counts["event_malformed"] += 1
             return
-        if isinstance(event_id, str) and len(event_id) <= 16:
-            self._events.append((event_id, self._clock_ns()))
-            self._tell_all(_event(event_id))
+        if not isinstance(event_id, str) or event_id not in EVENTS:
+            self.counts["event_unknown"] += 1
+            return
+        self._events.append((event_id, self._clock_ns()))
+        self._tell_all(_event(event_id))
 
     def _tell_all(self, message: Json) -> None:
         for page in self._pages.values():
@@ -426,7 +429,7 @@ class Console:
 
     def show(self) -> None:
         """Give every page the state as it is now."""
-        text = json.dumps(snapshot(self.session, self._clock_ns()), ensure_ascii=False)
+        text = json.dumps(snapshot(self.session, self._clock_ns()))
         for page in self._pages.values():
             page.show(text)
 

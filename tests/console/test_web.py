@@ -15,6 +15,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerH
 
 from operator_console.shell.pump import Pump
 from operator_console.shell.web import Console, Page, load_assets, main, serving
+from protocol.events import EVENTS
 from protocol.frames import CommandKind
 from protocol.messages import RequestKind
 from protocol.state import VehicleMode
@@ -320,27 +321,59 @@ async def test_event__reaches_every_page_in_both_languages(rig: WebRig) -> None:
 
 
 async def test_page_comes_later__is_told_the_newest_events_with_their_age(rig: WebRig) -> None:
-    for number in range(14):
-        rig.console.hear(TOPICS.event, json.dumps({"id": f"X{number}"}).encode())
+    newest = list(EVENTS)[:14]
+    for event_id in newest:
+        rig.console.hear(TOPICS.event, json.dumps({"id": event_id}).encode())
     rig.clock.advance_ms(3000)
     async with rig.page() as page:
         await page.receive_json()
         events = [await page.receive_json() for _ in range(12)]
 
-    assert [event["id"] for event in events] == [f"X{number}" for number in range(2, 14)]
+    assert [event["id"] for event in events] == newest[2:]
     assert {event["age_ms"] for event in events} == {3000}
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"[]", b"{}", b'{"id":7}', b"\xff", b'{"id":"aaaaaaaaaaaaaaaaa"}']
+    ("payload", "reason"),
+    [
+        (b"", "event_malformed"),
+        (b"[]", "event_malformed"),
+        (b"{}", "event_malformed"),
+        (b"\xff", "event_malformed"),
+        (b'{"id":7}', "event_unknown"),
+        (b'{"id":["V102"]}', "event_unknown"),
+        (b'{"id":"V999"}', "event_unknown"),
+        (b'{"id":"\\ud800"}', "event_unknown"),
+    ],
 )
-async def test_event_that_does_not_fit__is_not_shown(rig: WebRig, payload: bytes) -> None:
+async def test_event_that_does_not_fit__is_counted_and_shown_to_no_page_now_or_later(
+    rig: WebRig, payload: bytes, reason: str
+) -> None:
     async with rig.page() as page:
         await page.receive_json()
         rig.console.hear(TOPICS.event, payload)
         rig.console.show()
+        shown = await page.receive_json()
+    async with rig.page() as page:
+        await page.receive_json()
+        rig.console.show()
+        again = await page.receive_json()
 
-        assert (await page.receive_json())["t"] == "state"
+    assert (shown["t"], again["t"]) == ("state", "state")
+    assert rig.console.counts == {reason: 1}
+
+
+async def test_offer_id_that_is_no_unicode__its_answer_ends_no_page(rig: WebRig) -> None:
+    transport = StepTransport(rig.clock, 1)
+    rig.console.pump = Pump(rig.console.session, transport, rig.clock)
+    async with rig.page() as page:
+        await page.receive_json()
+        await page.send_str(r'{"t": "offer", "id": "\ud800", "sdp": "v=0", "cameras": [0]}')
+        await pumped(rig.console.pump.send_slow(), transport)
+        offer = rig.vehicle.signal(transport.sent[0])
+        rig.console.hear(TOPICS.signal(OPERATOR), rig.vehicle.signal_answer(offer))
+
+        assert (await page.receive_json())["t"] == "answer"
 
 
 async def test_offer__goes_out_signed_and_its_answer_comes_back(rig: WebRig) -> None:
