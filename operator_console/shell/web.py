@@ -53,7 +53,10 @@ MESSAGE_MAX_BYTES = 64 * 1024
 MESSAGES_MAX_PER_S = 2000
 PAGES_MAX = 8
 KEPT_FOR_PAGE = 64
-"""Answers and events that wait for one page; a page that takes none of them is closed."""
+"""Answers and events that wait for one page; a page that takes none of them is cut off."""
+
+TAKEN_WITHIN_S = 1.0
+"""A page whose line takes nothing for this long is stopped or gone."""
 
 EVENTS_KEPT = 12
 """The newest events, for a page that comes later."""
@@ -62,11 +65,19 @@ Json = dict[str, Any]
 
 
 class Page:
-    """One browser page: slow messages in order, of the state only the newest."""
+    """One browser page: slow messages in order, of the state only the newest.
 
-    def __init__(self, number: int, socket: web.WebSocketResponse) -> None:
+    A page that takes nothing is cut off: nothing is kept for it without bound, and nobody waits
+    for it. Its browser opens a new line when it lives again.
+
+    Args:
+        number: names it here. socket: its line. cut: ends that line at once.
+    """
+
+    def __init__(self, number: int, socket: web.WebSocketResponse, cut: Callable[[], None]) -> None:
         self.number = number
         self.socket = socket
+        self._cut = cut
         self._kept: deque[str] = deque()
         self._newest: str | None = None
         self._wake = asyncio.Event()
@@ -75,6 +86,9 @@ class Page:
 
     def tell(self, message: Json) -> None:
         """Send in its turn."""
+        if len(self._kept) >= KEPT_FOR_PAGE:
+            self.cut_off()
+            return
         self._kept.append(json.dumps(message))
         self._wake.set()
 
@@ -96,14 +110,32 @@ class Page:
         while not self.socket.closed:
             await self._wake.wait()
             self._wake.clear()
-            if len(self._kept) > KEPT_FOR_PAGE:
-                await self.socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too slow")
-                return
             while self._kept:
-                await self.socket.send_str(self._kept.popleft())
+                await self._send(self._kept.popleft())
             text, self._newest = self._newest, None
             if text is not None:
+                await self._send(text)
+
+    async def _send(self, text: str) -> None:
+        try:
+            async with asyncio.timeout(TAKEN_WITHIN_S):
                 await self.socket.send_str(text)
+        except TimeoutError:
+            self.cut_off()
+
+    def cut_off(self) -> None:
+        """End the line at once; what waited is dropped."""
+        self._kept.clear()
+        self._newest = None
+        self._cut()
+
+    async def say_goodbye(self) -> None:
+        """Close the line; one that does not answer in time is cut."""
+        try:
+            async with asyncio.timeout(TAKEN_WITHIN_S):
+                await self.socket.close(code=WSCloseCode.GOING_AWAY, message=b"console ends")
+        except TimeoutError:
+            self.cut_off()
 
 
 class Console:
@@ -362,7 +394,8 @@ class Console:
             raise web.HTTPServiceUnavailable(text="too many pages\n")
         socket = web.WebSocketResponse(compress=False, max_msg_size=MESSAGE_MAX_BYTES)
         await socket.prepare(request)
-        with self._joined(socket) as page:
+        assert request.transport is not None
+        with self._joined(socket, request.transport) as page:
             async with asyncio.TaskGroup() as group:
                 writer = group.create_task(_quietly(page.write()), name=f"page {page.number}")
                 await self._read(page)
@@ -370,8 +403,8 @@ class Console:
         return socket
 
     @contextlib.contextmanager
-    def _joined(self, socket: web.WebSocketResponse) -> Iterator[Page]:
-        page = Page(self._next_page, socket)
+    def _joined(self, socket: web.WebSocketResponse, line: asyncio.Transport) -> Iterator[Page]:
+        page = Page(self._next_page, socket, line.abort)
         self._next_page += 1
         self._pages[page.number] = page
         self._seat.join(page.number, self._clock_ns())
@@ -403,8 +436,9 @@ class Console:
 
     async def _close_pages(self, app: web.Application) -> None:
         del app
-        for page in list(self._pages.values()):
-            await page.socket.close(code=WSCloseCode.GOING_AWAY, message=b"console ends")
+        async with asyncio.TaskGroup() as group:
+            for page in self._pages.values():
+                group.create_task(page.say_goodbye(), name=f"goodbye {page.number}")
 
     def _config(self) -> Json:
         seat = self._settings

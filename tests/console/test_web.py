@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
+from operator_console.shell import web
 from operator_console.shell.pump import Pump
 from operator_console.shell.web import Console, Page, load_assets, main, serving
 from protocol.events import EVENTS
@@ -482,20 +483,83 @@ async def test_link_down__posted_messages_are_forgotten() -> None:
     assert rig.vehicle.request(transport.sent[0]).kind is RequestKind.LEASE
 
 
-async def test_page_with_too_many_waiting_messages__is_closed() -> None:
-    class Stalled:
-        closed = False
+# ---- pages that take nothing ----------------------------------------------------------------
 
-        async def close(self, **_: Any) -> None:
-            self.closed = True
 
-        async def send_str(self, text: str) -> None:
-            raise AssertionError(text)
+class StoppedSocket:
+    """The line of a browser that was stopped: nothing is ever taken."""
 
-    socket_double: Any = Stalled()
-    page = Page(1, socket_double)
-    for number in range(65):
+    closed = False
+
+    def __init__(self) -> None:
+        self.sending = asyncio.Event()
+
+    async def send_str(self, text: str) -> None:
+        self.sending.set()
+        await asyncio.Event().wait()
+
+    async def close(self, **_: Any) -> None:
+        await asyncio.Event().wait()
+
+
+def stopped_page() -> tuple[Page, StoppedSocket, asyncio.Event]:
+    """Return a page of a stopped browser, its line, and what is set when it is cut."""
+    line: Any = StoppedSocket()
+    cut = asyncio.Event()
+    return Page(1, line, cut.set), line, cut
+
+
+async def test_page_stopped_with_a_message_under_way__is_cut_off_when_too_many_wait() -> None:
+    page, line, cut = stopped_page()
+    writer = asyncio.create_task(page.write())
+    page.tell({"n": 0})
+    await line.sending.wait()
+    for number in range(web.KEPT_FOR_PAGE):
         page.tell({"n": number})
-    await page.write()
+    before = cut.is_set()
+    page.tell({"n": "one too many"})
+    writer.cancel()
 
-    assert socket_double.closed
+    assert (before, cut.is_set()) == (False, True)
+    assert not page._kept
+
+
+async def test_page_takes_nothing_in_time__is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "TAKEN_WITHIN_S", 0)
+    page, _, cut = stopped_page()
+    writer = asyncio.create_task(page.write())
+    page.show("{}")
+    await cut.wait()
+    writer.cancel()
+
+
+async def test_console_ends__no_page_waits_for_another_to_close(
+    rig: WebRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = asyncio.Barrier(2)
+
+    async def close(self: Page) -> None:
+        await both.wait()
+
+    monkeypatch.setattr(Page, "say_goodbye", close)
+    async with rig.page(), rig.page():
+        await rig.console._close_pages(rig.console.application())
+
+    assert both.n_waiting == 0
+
+
+async def test_console_ends_with_a_stopped_page__cuts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "TAKEN_WITHIN_S", 0)
+    page, _, cut = stopped_page()
+    await page.say_goodbye()
+
+    assert cut.is_set()
+
+
+async def test_page_that_is_cut_off__leaves_the_seat(rig: WebRig) -> None:
+    async with rig.page() as stopped:
+        await rig.said(stopped, input_message(1))
+        next(iter(rig.console._pages.values())).cut_off()
+        assert (await stopped.receive()).type is WSMsgType.CLOSED
+    async with rig.page() as page:
+        assert await page.receive_json() == {"t": "role", "drives": True}
