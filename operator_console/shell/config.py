@@ -24,7 +24,7 @@ class SeatSettings(BaseModel):
     Attributes:
         operator: own identity. site, vehicle: topic ids.
         port: of the page on 127.0.0.1; 0 takes any free one.
-        token_file: the address with this run's token is written there, for a launcher.
+        token_file: the page's address with its token is written there, for a launcher.
         simulated: the machine is a simulated one; a page's keyboard may drive it.
         cameras: camera ids shown, the main one first.
     """

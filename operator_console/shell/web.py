@@ -24,6 +24,7 @@ from operator_console.core.session import ACTIONS, ConsoleSession
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.config import ConsoleSettings, Keys, load_keys, load_settings
 from operator_console.shell.link import MqttLink, Transport
+from operator_console.shell.page_token import computer_boot_id, page_token, write_address
 from operator_console.shell.pump import Pump
 from operator_console.shell.signalling import Signalling
 from protocol.events import EVENTS
@@ -144,6 +145,7 @@ class Console:
     Args:
         settings: of this console. keys: own key and trusted identities.
         assets: the page's files by name, see :func:`load_assets`.
+        token: what a page must bring along, see :func:`page_token`.
         transport: carries messages to the vehicle; the caller feeds :meth:`hear`.
         clock_ns: monotonic clock.
     """
@@ -153,12 +155,13 @@ class Console:
         settings: ConsoleSettings,
         keys: Keys,
         assets: Mapping[str, bytes],
+        token: str,
         transport: Transport,
         clock_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
         seat = settings.console
         self.topics = Topics(seat.site, seat.vehicle)
-        self.token = secrets.token_urlsafe(24)
+        self.token = token
         self.session = ConsoleSession(
             seat.operator, self.topics, keys.device, keys.trust, simulated=seat.simulated
         )
@@ -345,7 +348,7 @@ class Console:
 
     @property
     def address(self) -> str:
-        """The address to open, this run's token included."""
+        """The address to open, the token included."""
         return f"http://{HOST}:{self.port}/?token={self.token}"
 
     @web.middleware
@@ -518,7 +521,9 @@ async def serving(console: Console) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-async def run(settings: ConsoleSettings, keys: Keys, assets: Mapping[str, bytes]) -> None:
+async def run(
+    settings: ConsoleSettings, keys: Keys, assets: Mapping[str, bytes], token: str
+) -> None:
     """Run one console until SIGTERM or Ctrl-C.
 
     Raises:
@@ -531,9 +536,10 @@ async def run(settings: ConsoleSettings, keys: Keys, assets: Mapping[str, bytes]
         loop.add_signal_handler(number, ending.set)
     seat = settings.console
     link = MqttLink(settings.mqtt.host, settings.mqtt.port, seat.operator)
-    console = Console(settings, keys, assets, link)
+    console = Console(settings, keys, assets, token, link)
     async with serving(console):
-        await asyncio.to_thread(_write_token, console.address, seat.token_file)
+        if seat.token_file is not None:
+            await asyncio.to_thread(write_address, console.address, seat.token_file)
         await _until(ending, console, link)
 
 
@@ -555,16 +561,6 @@ async def _until(ending: asyncio.Event, console: Console, link: MqttLink) -> Non
             task.cancel()
 
 
-def _write_token(address: str, token_file: Path | None) -> None:
-    if token_file is None:
-        return
-    try:
-        token_file.touch(mode=0o600)
-        token_file.write_text(address + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"{token_file}: {error.strerror or error}") from error
-
-
 def _announce(console: Console) -> None:
     sys.stdout.write(f"ready {console.address}\n")
     sys.stdout.flush()
@@ -580,7 +576,8 @@ def main(config: Path) -> int:
         sys.stderr.write(f"console: {error}\n")
         return 1
     try:
-        asyncio.run(run(settings, keys, load_assets()))
+        token = page_token(keys.device, computer_boot_id())
+        asyncio.run(run(settings, keys, load_assets(), token))
     except ValueError as error:
         sys.stderr.write(f"console: {error}\n")
         return 1

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
 from operator_console.shell import web
+from operator_console.shell.page_token import page_token
 from operator_console.shell.pump import Pump
 from operator_console.shell.web import Console, Page, load_assets, main, serving
 from protocol.events import EVENTS
@@ -41,12 +42,14 @@ ASSETS = load_assets()
 class WebRig:
     """A served console with a fake vehicle behind an in-memory transport."""
 
-    def __init__(self) -> None:
-        self.vehicle = FakeVehicle()
+    def __init__(self, vehicle: FakeVehicle | None = None, port: int = 0) -> None:
+        self.vehicle = vehicle or FakeVehicle()
         self.transport = MemoryTransport()
         self.clock = ManualClock()
+        keys = console_keys(self.vehicle)
+        token = page_token(keys.device, "one run of the computer")
         self.console = Console(
-            console_settings(), console_keys(self.vehicle), ASSETS, self.transport, self.clock
+            console_settings(port), keys, ASSETS, token, self.transport, self.clock
         )
         self.console.link_changed(True)
         self.http = ClientSession()
@@ -129,6 +132,18 @@ async def test_websocket_of_another_origin__is_refused(rig: WebRig, origin: str 
 
     assert refused.value.status == 403
     assert rig.console.counts["origin_refused"] == 1
+
+
+async def test_console_started_again__its_open_page_comes_back_with_the_same_token() -> None:
+    first = WebRig()
+    async with first.http, serving(first.console), first.page():
+        port = first.console.port
+    second = WebRig(first.vehicle, port)
+    url = f"http://127.0.0.1:{port}"
+    async with second.http, serving(second.console):
+        page = await second.http.ws_connect(f"{url}/ws?token={first.console.token}", origin=url)
+        assert (await page.receive_json())["t"] == "config"
+        assert await page.receive_json() == {"t": "role", "drives": True}
 
 
 async def test_other_host_name__is_refused(rig: WebRig) -> None:
