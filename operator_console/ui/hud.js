@@ -6,6 +6,8 @@ import {
 
 export const UNKNOWN = "—";
 const EVENTS_SHOWN = 12;
+/** Sectors drawn as unknown before the machine has told how many it has. */
+const SECTORS_UNKNOWN = 8;
 const SPARK_SECONDS = 30;
 const SPARK_FULL_MS = 600;
 /** Picture age bands, ms: above each the next look (cockpit section 5). */
@@ -121,7 +123,7 @@ export class Hud {
     this.step(inner, page);
     this.stop(inner.stop ?? {}, known, page);
     this.countdown(vehicle.warning_ms);
-    this.sectors(vehicle.proximity_m ?? []);
+    this.sectors(known ? vehicle.proximity_m : null);
   }
 
   /**
@@ -384,18 +386,20 @@ export class Hud {
     if (runs) say("countdown-s", figure(warningMs, 1, 0.001));
   }
 
-  /** @param {Array<number | null>} metres */
+  /** The ring stays when nothing is known of it: no ring would read as clear.
+   * @param {Array<number | null> | null} metres by sector; empty is not fitted, null not known
+   */
   sectors(metres) {
     const group = element("sectors");
-    const wanted = metres.length;
-    if (group.childElementCount !== wanted) {
-      group.replaceChildren(...metres.map((_, index) => arc(index, wanted)));
+    const shown = metres ?? Array(group.childElementCount || SECTORS_UNKNOWN).fill(null);
+    if (group.childElementCount !== shown.length) {
+      group.replaceChildren(...shown.map((_, index) => sector(index, shown.length)));
     }
-    metres.forEach((distance, index) => {
-      const found = /** @type {HTMLElement} */ (group.children[index]);
+    shown.forEach((distance, index) => {
       const near = distance === null ? "unknown" : distance < 3 ? "near" : distance < 8 ? "mid" : "far";
-      look(found, near);
+      look(/** @type {HTMLElement} */ (group.children[index]), near);
     });
+    say("plan-note", shown.length === 0 ? "no sensors" : "");
   }
 
   /** The console tells its newest events anew on each new line. */
@@ -495,12 +499,26 @@ function row(id, text, state) {
  * @param {number} index
  * @param {number} count
  */
-function arc(index, count) {
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+function sector(index, count) {
   const half = (Math.PI / count) * 0.88;
   const middle = (2 * Math.PI * index) / count - Math.PI / 2;
-  const at = (/** @type {number} */ angle) =>
-    `${(60 * Math.cos(angle)).toFixed(1)} ${(60 * Math.sin(angle)).toFixed(1)}`;
-  path.setAttribute("d", `M${at(middle - half)} A60 60 0 0 1 ${at(middle + half)}`);
-  return path;
+  const at = (/** @type {number} */ angle, /** @type {number} */ radius) =>
+    [(radius * Math.cos(angle)).toFixed(1), (radius * Math.sin(angle)).toFixed(1)];
+  const path = svg("path");
+  path.setAttribute(
+    "d", `M${at(middle - half, 60).join(" ")} A60 60 0 0 1 ${at(middle + half, 60).join(" ")}`,
+  );
+  const mark = svg("text");
+  mark.textContent = "?";
+  const [x, y] = at(middle, 50);
+  mark.setAttribute("x", x);
+  mark.setAttribute("y", y);
+  const group = svg("g");
+  group.append(path, mark);
+  return group;
+}
+
+/** @param {string} name */
+function svg(name) {
+  return document.createElementNS("http://www.w3.org/2000/svg", name);
 }

@@ -309,6 +309,52 @@ def test_value_missing__is_a_dash_and_never_a_number(rig: PageRig) -> None:
     assert [rig.text(name) for name in ("#speed", "#gear", "#articulation")] == ["—", "?", "—"]
 
 
+def sector_looks(rig: PageRig) -> list[str | None]:
+    sectors = rig.page.locator("#sectors > g").all()
+    return [sector.get_attribute("data-look") for sector in sectors]
+
+
+def test_proximity_measured__each_sector_says_how_near_and_an_unknown_one_asks(
+    rig: PageRig,
+) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=1.0, proximity_m=(None, 2.0, 5.0, 20.0))
+    rig.pass_ms(60)
+
+    assert sector_looks(rig) == ["unknown", "near", "mid", "far"]
+    assert rig.page.locator("#sectors text:visible").count() == 1
+
+
+def test_proximity_unknown__ring_stays_and_every_sector_asks(rig: PageRig) -> None:
+    rig.pass_ms(60)
+    before = sector_looks(rig)
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=1.0, proximity_m=(1.0, 2.0, 5.0, 20.0))
+    rig.pass_ms(600)
+
+    assert before == ["unknown"] * 8
+    assert sector_looks(rig) == ["unknown"] * 4
+    assert rig.page.locator("#sectors text:visible").count() == 4
+
+
+def test_proximity_not_fitted__no_ring_and_it_is_said(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=1.0, proximity_m=())
+    rig.pass_ms(60)
+
+    assert sector_looks(rig) == []
+    assert rig.text("#plan-note") == "no sensors"
+
+
+def test_articulation_unknown__no_straight_machine_is_drawn(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=1.0, articulation_rad=0.1)
+    rig.pass_ms(60)
+    drawn = rig.page.is_visible("#rear-unit")
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=1.0, articulation_rad=None)
+    rig.pass_ms(60)
+
+    assert drawn
+    assert rig.page.is_hidden("#rear-unit")
+    assert rig.page.is_visible("#rear-unknown")
+
+
 def test_no_picture__is_never_shown_as_live(rig: PageRig) -> None:
     rig.pass_ms(100)
 
