@@ -1,10 +1,12 @@
-# Every target sets up what it needs by itself: .venv with the versions in constraints.txt, and
-# the few Debian packages that something needs (named when they cannot be installed).
+# Every target sets up what it needs by itself: .venv with the versions in constraints.txt,
+# node_modules with the one in package.json, and the few Debian packages that something needs
+# (named when they cannot be installed).
 
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/.headframe-ready
+TSC := node_modules/.bin/tsc
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -32,15 +34,21 @@ $(READY): pyproject.toml constraints.txt .ci/needs
 	  $(BIN)/python -m pip install --no-input --progress-bar off -c constraints.txt -e '.[dev]' >&2
 	@touch $@
 
+$(TSC): package.json .ci/needs
+	@.ci/needs node=nodejs npm=npm
+	@npm install --no-package-lock --ignore-scripts --no-audit --no-fund >&2
+	@touch $@
+
 setup: $(READY)
 
 demo: $(READY)
 	@$(BIN)/headframe demo $(ARGS)
 
-check: $(READY)
+check: $(READY) $(TSC)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(TSC) -p .
 	$(BIN)/lint-imports
 	$(BIN)/python -m vehicle_agent.describe --check
 	$(BIN)/python -m tests.trace --check
@@ -59,4 +67,4 @@ mutate: $(READY)
 	$(BIN)/python -m tests.mutation $(ARGS)
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
