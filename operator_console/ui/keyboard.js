@@ -207,7 +207,7 @@ export class KeyboardControls {
 
 /** The sequence of driving in one line, for the help sheet. */
 export const SEQUENCE = "Take control → Arm (hold [ ] \\) → hold Shift: warning, then active → "
-  + "hold S, press E → release park (hold P) → W, A, D";
+  + "hold S, press E → W, A, D";
 
 /** Keys and what they do, for the help sheet. */
 export const KEY_HELP = [

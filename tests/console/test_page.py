@@ -282,6 +282,20 @@ def test_state_comes__is_shown_with_its_cap_and_gear(rig: PageRig) -> None:
     assert rig.page.get_attribute("#border", "data-look") == "active"
 
 
+@pytest.mark.parametrize(
+    ("mode", "colour"),
+    [(VehicleMode.ACTIVE, "rgb(47, 125, 225)"), (VehicleMode.STOPPING, "rgb(224, 53, 59)")],
+)
+def test_machine_driven_or_stopping__its_mode_stands_on_that_colour(
+    rig: PageRig, mode: VehicleMode, colour: str
+) -> None:
+    rig.state(mode=mode)
+    rig.pass_ms(60)
+    shown = rig.page.evaluate("getComputedStyle(document.getElementById('mode')).backgroundColor")
+
+    assert shown == colour
+
+
 def test_state_older_than_500_ms__everything_is_unknown(rig: PageRig) -> None:
     rig.state(mode=VehicleMode.ACTIVE, speed_mps=5.0, gear=1, estop="closed")
     rig.pass_ms(600)
