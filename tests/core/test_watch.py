@@ -127,7 +127,7 @@ def test_slowing__may_lie_on_its_line_and_not_above(sign: int) -> None:
 def test_slowing_ended_and_begun_again__counts_from_there() -> None:
     slowing = Slowing(delay_s=2.0, decel_mps2=1.0, rest_mps=0.25)
     slowing.step(0, True, 4.0)
-    assert not slowing.step(60 * S, False, 9.0)
+    assert slowing.step(60 * S, False, 9.0) is False
 
     assert not slowing.step(61 * S, True, 9.0)
     assert not slowing.step(63 * S, True, 9.5)
@@ -140,6 +140,24 @@ def test_slowing_with_an_unknown_speed__says_nothing_and_begins_with_the_first_k
     assert not slowing.step(60 * S, True, 9.0)
     assert not slowing.step(90 * S, True, None)
     assert slowing.step(90 * S, True, 9.0)
+
+
+def test_slowing_for_very_long__counts_exact_seconds() -> None:
+    slowing = Slowing(delay_s=0.0, decel_mps2=1.0, rest_mps=0.25)
+    slowing.step(0, True, 1e6)
+
+    assert not slowing.step(1_000_000 * S, True, 0.5)
+    assert slowing.step(1_000_000 * S, True, 0.5005)
+
+
+def test_clock_at_zero__nothing_was_heard_before() -> None:
+    bench = Bench()
+    bench.now_ns = 0
+
+    seen = bench.look()
+
+    assert not seen.second_authority
+    assert not seen.input_out_of_range
 
 
 # --- driver and link ----------------------------------------------------------------------------
@@ -270,8 +288,10 @@ def test_throttle_against_the_motion__conflict_after_a_second(
         assert not bench.look().input_conflict
         bench.now_ns += 50 * MS
     bench.take(gear=gear, throttle=throttle)
+    bench.now_ns -= 1
+    assert not bench.look().input_conflict
 
-    assert bench.look().input_conflict is conflict
+    assert bench.look(1).input_conflict is conflict
 
 
 def test_throttle_against_the_motion_in_a_late_command__no_conflict(bench: Bench) -> None:
@@ -488,7 +508,7 @@ def test_steering_apart__mismatch_after_its_time_while_driving(
         ({"curvature_per_m": 0.1}, {"curvature_per_m": 0.0626}),
         ({"curvature_per_m": 0.1}, {"steer_valid": False}),
         ({"brake_mps2": 0.0}, {"brake_mps2": 1.0}),
-        ({"brake_mps2": 0.6001}, {"brake_mps2": 2.0}),
+        ({"brake_mps2": 0.6}, {"brake_mps2": 2.0}),
         ({"brake_mps2": None}, {"brake_mps2": 2.0}),
     ],
     ids=str,

@@ -82,8 +82,7 @@ class Slowing:
         self._delay_s = delay_s
         self._rest_mps = rest_mps
         self._decel_mps2 = decel_mps2
-        self._since_ns: int | None = None
-        self._from_mps = 0.0
+        self._begun: tuple[int, float] | None = None
 
     def step(self, now_ns: int, must: bool, speed_mps: float | None) -> bool:
         """Return whether it lies above its line; an unknown speed says nothing here.
@@ -92,14 +91,14 @@ class Slowing:
             must: it must slow. speed_mps: measured, + forwards.
         """
         if not must:
-            self._since_ns = None
+            self._begun = None
+        if not must or speed_mps is None:
             return False
-        if speed_mps is None:
-            return False
-        if self._since_ns is None:
-            self._since_ns, self._from_mps = now_ns, abs(speed_mps)
-        braked_s = max((now_ns - self._since_ns) / 1e9 - self._delay_s, 0.0)
-        line_mps = self._from_mps + SLOWING_MARGIN_MPS - self._decel_mps2 * braked_s
+        if self._begun is None:
+            self._begun = (now_ns, abs(speed_mps))
+        since_ns, from_mps = self._begun
+        braked_s = max((now_ns - since_ns) / 1e9 - self._delay_s, 0.0)
+        line_mps = from_mps + SLOWING_MARGIN_MPS - self._decel_mps2 * braked_s
         return abs(speed_mps) > max(line_mps, self._rest_mps)
 
 
@@ -160,8 +159,8 @@ class Watch:
         self._stop_weak = Persisting(BRAKE_MISMATCH_NS)
         self._unparked = Persisting(PARK_NOT_SET_NS)
         self._against = Persisting(AGAINST_MOTION_NS)
-        self._second_until_ns = -1
-        self._range_until_ns = -1
+        self._second_until_ns = 0
+        self._range_until_ns = 0
 
     def conditions(
         self,
