@@ -157,7 +157,7 @@ def run(measure: Callable[[bool], Measurement], arguments: Sequence[str] | None 
         arguments: the command line without the program's name.
 
     Returns:
-        0, or 1 after one line on stderr when the benchmark could not run.
+        0, or 1 after one line on stderr when the benchmark could not run, 130 when interrupted.
     """
     parser = argparse.ArgumentParser(description=measure.__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -169,5 +169,8 @@ def run(measure: Callable[[bool], Measurement], arguments: Sequence[str] | None 
     except (OSError, RuntimeError, ValueError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("benchmark: interrupted", file=sys.stderr)
+        return 130
     print(text, flush=True)
     return 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks.common import Measurement, run
-from sim.rehearsal import Rehearsal, rehearsal
+from sim.faults.rehearsal import Rehearsal, rehearsal
 
 FULL_N = 20
 QUICK_N = 1
@@ -22,21 +22,16 @@ def once(running: Rehearsal) -> float:
     """Drive, kill the console, and return milliseconds until brake demand stood on the bus."""
     running.start_driver()
     running.until(
-        lambda: running.speed_mps > SPEED_MPS and rolling_free(running), 60.0, "speed, no brake"
+        lambda: running.speed_mps > SPEED_MPS and running.rolls_free, 60.0, "speed, no brake"
     )
     killed_ns = running.kill("console")
     running.until(lambda: running.parked, 20.0, "standing parked")
     last_ns = max(stamp for stamp in running.seen.commands if stamp * 1000 <= killed_ns) * 1000
-    brake_ns = running.brake_after_ns(last_ns)
+    brake_ns = running.stop_brake_ns(last_ns)
     assert brake_ns is not None
     running.kill("driver")
     running.start_again("console")
     return (brake_ns - last_ns) / 1e6
-
-
-def rolling_free(running: Rehearsal) -> bool:
-    """True when no brake is asked now, so that the next demand is the stop's."""
-    return bool(running.seen.brakes) and running.seen.brakes[-1].decel_mps2 == 0.0
 
 
 def measure(quick: bool) -> Measurement:

@@ -3,7 +3,7 @@
 Each child leads a process group of its own. Ending goes: SIGTERM to every group, a grace, then
 SIGKILL; stragglers of a group are killed before its leader is reaped, so that a group id can
 not have been given to anyone else. A parent that is killed takes its children along
-(vehicle_agent/shell/lifeline.py). Used from the main thread only.
+(sim/tied.py). Used from the main thread only; other threads may run.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from vehicle_agent.shell.clock import monotonic_ns
-from vehicle_agent.shell.lifeline import end_with_parent
 
 GRACE_S = 3.0
 READY_WORD = "ready"
 _LINES_KEPT = 200
+_TIED = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tied.py")))
 
 
 class ChildError(RuntimeError):
@@ -31,7 +33,15 @@ class ChildError(RuntimeError):
 
 
 class Interrupted(Exception):
-    """Raised out of a wait when SIGINT or SIGTERM came."""
+    """Raised out of a wait when SIGINT, SIGTERM or SIGHUP came.
+
+    Attributes:
+        number: the signal.
+    """
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.number = number
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +116,9 @@ class Children:
         os.close(self._wake_read)
         os.close(self._wake_write)
 
-    def _on_signal(self, _number: int, _frame: object) -> None:
+    def _on_signal(self, number: int, _frame: object) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.write(self._wake_write, b"!")
+            os.write(self._wake_write, bytes([number]))
 
     def start(self, spec: ChildSpec) -> Child:
         """Start one child and return at once.
@@ -117,16 +127,18 @@ class Children:
             ChildError: its program cannot be run.
         """
         log = self._log_directory / f"{spec.name}.log"
+        program = shutil.which(spec.command[0])
+        if program is None:
+            raise ChildError(f"{spec.name} cannot be started: no program {spec.command[0]}")
         try:
             with log.open("wb") as errors:
                 process = subprocess.Popen(
-                    list(spec.command),
+                    [*_TIED, str(os.getpid()), program, *spec.command[1:]],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=errors,
                     env=None if self._environment is None else dict(self._environment),
                     start_new_session=True,
-                    preexec_fn=end_with_parent(),  # noqa: PLW1509 - one thread, prctl only
                 )
         except OSError as error:
             raise ChildError(f"{spec.name} cannot be started: {error}") from error
@@ -177,13 +189,24 @@ class Children:
         """
         deadline_ns = None if seconds is None else monotonic_ns() + int(seconds * 1e9)
         while deadline_ns is None or monotonic_ns() < deadline_ns:
-            ended = self._pump(0.2)
+            left_s = 0.2 if deadline_ns is None else (deadline_ns - monotonic_ns()) / 1e9
+            ended = self._pump(min(max(left_s, 0.0), 0.2))
             for child in ended:
                 if child is not awaited:
                     self._say(f"{self._too_early(child)}; the rest goes on without it")
             if awaited in ended:
                 return True
         return False
+
+    def attend(self, seconds: float) -> None:
+        """Look after the children for ``seconds``; one that ends is left for others to judge.
+
+        Raises:
+            Interrupted: SIGINT or SIGTERM came.
+        """
+        deadline_ns = monotonic_ns() + int(seconds * 1e9)
+        while (left_ns := deadline_ns - monotonic_ns()) > 0:
+            self._pump(left_ns / 1e9)
 
     def finish(self, child: Child, grace_s: float) -> int:
         """Ask one child to end, take what it still prints, and return its exit code."""
@@ -211,8 +234,7 @@ class Children:
         for key, _ in self._selector.select(timeout_s):
             child = key.data
             if child is None:
-                os.read(self._wake_read, 64)
-                raise Interrupted
+                raise Interrupted(signal.Signals(os.read(self._wake_read, 64)[0]))
             if key.fd == child.pidfd:
                 self._read(child)
                 self._selector.unregister(child.pidfd)

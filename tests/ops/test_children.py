@@ -127,6 +127,24 @@ def test_sigterm_to_the_parent__wait_is_interrupted(tmp_path: Path) -> None:
             children.wait_end(None, 20.0)
 
 
+def test_sigint_while_the_children_are_attended__names_the_signal(tmp_path: Path) -> None:
+    with Children(tmp_path, lambda _: None) as children:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Interrupted) as caught:
+            children.attend(20.0)
+    assert caught.value.number is signal.SIGINT
+
+
+def test_child_ends_while_attended__it_is_kept_for_others_to_reap(tmp_path: Path) -> None:
+    with Children(tmp_path, lambda _: None) as children:
+        child = children.start(ChildSpec("one", _python("print('ready')")))
+        children.wait_ready()
+        assert children.wait_end(child, 20.0)
+        children.attend(0.01)
+        os.kill(child.process.pid, 0)  # its number is still its own
+        children.discard(child)
+
+
 def test_child_ignores_sigterm__it_is_killed_after_the_grace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from protocol.state import VehicleMode
-from sim.rehearsal import Rehearsal, rehearsal
+from sim.faults.rehearsal import Rehearsal, rehearsal
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 

@@ -9,7 +9,7 @@ import pytest
 
 from protocol.dbw.codec import ContactState
 from protocol.state import VehicleMode
-from sim.rehearsal import Rehearsal, rehearsal
+from sim.faults.rehearsal import Rehearsal, rehearsal
 from sim.relay_wires import ESTOP_A, ESTOP_B, RELAY, Wires
 from vehicle_agent.shell import clock
 

@@ -1,9 +1,10 @@
 """Ten mishaps that remote driving must survive, each played against the running demo.
 
-``python -m sim.mishaps [--only NAME] [--json]`` starts the demo's real processes for each, lets
-the scripted driver drive, does the mishap, and says what the truck did, how long until brake
+``python -m sim.faults.mishaps [--only NAME] [--json]`` starts the demo's real processes for each,
+lets the scripted driver drive, does the mishap, and says what the truck did, how long until brake
 demand stood on the by-wire bus, which cause the state named, and whether that is what must
-happen. Everything is seen from outside. It exits with 1 when one did not go as it must.
+happen. Everything is seen from outside, and each is played once: a truck that stops by itself, at
+whatever time, is a shortfall. It exits with 1 when one did not go as it must.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import secrets
 import signal
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
@@ -25,10 +26,18 @@ from protocol.messages import RequestKind
 from protocol.signals import DEFAULT_TIMING
 from protocol.state import VehicleMode
 from sim import demo
-from sim.children import ChildError, ChildSpec, Interrupted
-from sim.cut_relay import CutRelay, Direction
-from sim.intruder import Caught, Intruder, Lease, Told
-from sim.rehearsal import Amend, Prepare, Rehearsal, keep_settings, rehearsal, start_as_shipped
+from sim.children import ChildError, ChildSpec
+from sim.faults.cut_relay import CutRelay, Direction
+from sim.faults.intruder import Caught, Intruder, Lease, Told, sequence_of
+from sim.faults.rehearsal import (
+    Amend,
+    Prepare,
+    Rehearsal,
+    keep_settings,
+    rehearsal,
+    start_as_shipped,
+)
+from vehicle_agent.shell import clock
 
 FIRST, SECOND = demo.OPERATORS
 AT_SPEED_MPS = 2.0
@@ -40,15 +49,8 @@ SETTLED_S = 0.6
 """Three periods of the control telemetry."""
 PERIOD_S = 0.02
 FRAMES = 100
-HELD_NS = 500_000_000
-"""A brake demand that stands this long is the stop's, and not a touch of the pedal."""
 REACTION_MS = DEFAULT_TIMING.reaction_ms
 DRIVING = frozenset({VehicleMode.ACTIVE, VehicleMode.DEGRADED})
-STARVED = frozenset({"D101", "G101"})
-"""Causes that a driver who never lets go, and a guardian that nobody pauses, show when the
-computer gives them no time: the page's input or the guardian's tick came late."""
-PLAYS = 3
-"""A play that was disturbed so is begun again, and this is told."""
 CUT_MS = {
     Direction.UP: REACTION_MS,
     Direction.DOWN: DEFAULT_TIMING.hold_max_ms + REACTION_MS,
@@ -92,8 +94,8 @@ class Result:
         return not self.shortfalls
 
 
-class Disturbed(RuntimeError):
-    """Raised when the mishap could not be played: the truck stopped before it, or by itself."""
+class NotUnderWay(RuntimeError):
+    """Raised when the truck stopped by itself, so that the mishap cannot be played on."""
 
 
 class Scene:
@@ -110,29 +112,24 @@ class Scene:
         """Let the driver drive until the truck is at speed and rolls without brake.
 
         Raises:
-            Disturbed: it did not come to that.
+            NotUnderWay, ChildError, TimeoutError: it did not come to that.
         """
-        try:
-            self.running.start_driver(*flags)
-            self.roll()
-        except (ChildError, TimeoutError) as error:
-            raise Disturbed(f"never under way: {error}") from error
+        self.running.start_driver(*flags)
+        self.roll()
 
     def roll(self) -> None:
         """Wait until the truck is at speed and rolls without brake.
 
         Raises:
-            Disturbed: it has stopped before anything was done to it.
+            NotUnderWay: it has stopped with nothing done to it that stops it.
         """
         running = self.running
 
         def rolls() -> bool:
             state = running.seen.state
             if state is not None and state.mode is VehicleMode.STOPPED:
-                raise Disturbed(f"stopped by {state.cause} before the mishap")
-            brakes = running.seen.brakes
-            free = bool(brakes) and brakes[-1].decel_mps2 == 0.0
-            return running.speed_mps > AT_SPEED_MPS and free
+                raise NotUnderWay(f"stopped by itself: {state.cause}")
+            return running.speed_mps > AT_SPEED_MPS and running.rolls_free
 
         running.until(rolls, UNDER_WAY_WITHIN_S, "at speed, no brake")
 
@@ -172,12 +169,13 @@ class Scene:
         self.running.wait(SETTLED_S)
         gone_m = self.travelled_m - from_m
         told = heard.states[begun:]
-        if told and told[-1].state.cause in STARVED:
-            raise Disturbed(f"{what}: stopped by {told[-1].state.cause}")
         modes = {each.state.mode for each in told}
+        causes = {each.state.cause for each in told if each.state.mode not in DRIVING}
         seconds = (told[-1].at_ns - told[0].at_ns) / _S if told else 0.0
         self.result.did.append(f"{what}: drove on {gone_m:.1f} m in {seconds:.1f} s")
-        self.expect(bool(told) and modes <= DRIVING, f"{what}: modes {sorted(modes)}")
+        self.expect(
+            bool(told) and modes <= DRIVING, f"{what}: modes {sorted(modes)}, stopped by {causes}"
+        )
         self.expect(gone_m > AT_SPEED_MPS * seconds / 2, f"{what}: only {gone_m:.1f} m")
 
     def stops(self, cause: str) -> None:
@@ -218,7 +216,7 @@ class Scene:
                 a brake before it is the speed governor's.
         """
         begun_ns = 0 if stopped is None else stopped.stamp_us * 1000
-        brake_ns = None if from_ns is None else self.stop_brake_ns(max(from_ns, begun_ns))
+        brake_ns = None if from_ns is None else self.running.stop_brake_ns(max(from_ns, begun_ns))
         if from_ns is None or brake_ns is None:
             self.expect(False, "no brake demand seen on the bus")
             return
@@ -226,20 +224,6 @@ class Scene:
         self.result.brake_from = since
         late = f"brake demand after {self.result.brake_ms} ms, limit {limit_ms:g}"
         self.expect(self.result.brake_ms <= limit_ms, late)
-
-    def stop_brake_ns(self, after_ns: int) -> int | None:
-        """Return when the first brake demand that was not taken back was put on the bus."""
-        began_ns: int | None = None
-        for brake in self.running.seen.brakes:
-            if brake.at_ns <= after_ns:
-                continue
-            if brake.decel_mps2 == 0.0:
-                began_ns = None
-            elif began_ns is None:
-                began_ns = brake.at_ns
-            elif brake.at_ns - began_ns > HELD_NS:
-                return began_ns
-        return None
 
     # -- commands
 
@@ -260,24 +244,29 @@ class Scene:
         return dict(self.running.seen.control.get("refused", {}))
 
     @contextmanager
-    def refuses(self, what: str, sent: Sequence[object], reasons: set[str]) -> Iterator[None]:
-        """Expect that every command sent in the block is refused for one of ``reasons``.
+    def refuses(self, what: str, sent: Sequence[bytes], reasons: set[str]) -> Iterator[None]:
+        """Expect that no command sent in the block acts, and that each is refused and counted.
+
+        Acted is a command whose sequence a state of this time names as accepted: the sequences
+        sent must be ones that the honest console does not use in the meantime. The counters of
+        refusals count the honest console's too, and say only that enough were refused.
 
         Args:
             what: name of the figure. sent: grows by one for each command sent.
+            reasons: for which the commands may be refused.
         """
         before = self.refused()
+        begun_us = clock.monotonic_ns() // 1000
         yield
         after = self.refused()
-        gained = {
-            reason: after[reason] - before.get(reason, 0)
-            for reason in sorted(reasons & set(after))
-            if after[reason] > before.get(reason, 0)
-        }
-        acted = len(sent) - sum(gained.values())
-        self.result.figures[what] = {"sent": len(sent), "refused": gained, "acted": max(acted, 0)}
+        gained = gained_refusals(before, after, reasons)
+        told = (each for each in self.intruder.heard.states if each.stamp_us > begun_us)
+        acted = {sequence_of(frame) for frame in sent} & {each.state.accepted[0] for each in told}
+        self.result.figures[what] = {"sent": len(sent), "refused": gained, "acted": len(acted)}
         self.expect(len(sent) > 0, f"{what}: nothing was sent")
-        self.expect(acted <= 0, f"{what}: {acted} of {len(sent)} commands were not refused")
+        self.expect(not acted, f"{what}: accepted {sorted(acted)}")
+        refused = sum(gained.values())
+        self.expect(refused >= len(sent), f"{what}: {refused} refused of {len(sent)} sent")
 
     def recorded(self, seconds: float) -> list[bytes]:
         """Record the driver's command frames of the coming ``seconds``."""
@@ -289,6 +278,17 @@ class Scene:
         """Publish frames at their old rate and note them as sent."""
         self.intruder.send_all(topic, frames, PERIOD_S)
         sent += frames
+
+
+def gained_refusals(
+    before: Mapping[str, int], after: Mapping[str, int], reasons: Collection[str]
+) -> dict[str, int]:
+    """Return by how much the counters of ``reasons`` have risen, those that have."""
+    return {
+        reason: after[reason] - before.get(reason, 0)
+        for reason in sorted(set(reasons) & set(after))
+        if after[reason] > before.get(reason, 0)
+    }
 
 
 @contextmanager
@@ -316,6 +316,7 @@ def second_console(result: Result) -> None:
         keys = SessionKeys(secrets.token_bytes(32), secrets.token_bytes(32))
         boot = int(intruder.heard.authority["boot"])
         own = Lease(epoch, epoch & 0xFFFF, boot, keys)
+        intruder.overtake(FIRST)
 
         def forged() -> bytes:
             frame = intruder.command(
@@ -324,22 +325,22 @@ def second_console(result: Result) -> None:
             sent.append(frame)
             return frame
 
-        with (
-            now.drives_on("beside it"),
-            now.refuses("forged", sent, {"bad_tag", "replayed", "superseded"}),
-        ):
-            answers = [
-                intruder.request(kind, epoch=claimed, x25519=public)[0]
-                for kind, claimed, public in (
-                    (RequestKind.LEASE, 0, secrets.token_hex(32)),
-                    (RequestKind.RESET, epoch, None),
-                    (RequestKind.DISARM, epoch, None),
-                    (RequestKind.RELEASE, epoch, None),
-                    (RequestKind.ARM, 0, None),
-                )
-            ]
-            intruder.send_fresh(forged, FRAMES, PERIOD_S)
-            now.play(intruder.topics.cmd(SECOND), now.recorded(1.0), sent)
+        with now.drives_on("beside it"):
+            with now.refuses("forged", sent, {"bad_tag"}):
+                answers = [
+                    intruder.request(kind, epoch=claimed, x25519=public)[0]
+                    for kind, claimed, public in (
+                        (RequestKind.LEASE, 0, secrets.token_hex(32)),
+                        (RequestKind.RESET, epoch, None),
+                        (RequestKind.DISARM, epoch, None),
+                        (RequestKind.RELEASE, epoch, None),
+                        (RequestKind.ARM, 0, None),
+                    )
+                ]
+                intruder.send_fresh(forged, FRAMES, PERIOD_S)
+            stretch, again = now.recorded(1.0), list[bytes]()
+            with now.refuses("recorded, on its own topic", again, _OLD):
+                now.play(intruder.topics.cmd(SECOND), stretch, again)
         result.figures["answers"] = [f"{one.kind} {one.outcome} {one.reason}" for one in answers]
         granted = {AnswerOutcome.GRANTED, AnswerOutcome.DONE}
         now.expect(not granted & {one.outcome for one in answers}, "a request was carried out")
@@ -364,6 +365,7 @@ def old_epoch(result: Result) -> None:
         now.expect(accepted > 0, "the old holder's commands were never good")
         intruder.request(RequestKind.RELEASE, epoch=lease.epoch)
         now.drive("--starts-once")
+        intruder.overtake(FIRST)
         sent: list[bytes] = []
 
         def late() -> bytes:
@@ -403,6 +405,12 @@ def replay(result: Result) -> None:
         now.running.start_again("console")
         now.drive("--starts-once")
         newly: list[bytes] = []
+        highest = max(map(sequence_of, stretch))
+        now.running.until(
+            lambda: now.intruder.caught_from(FIRST)[-1].sequence > highest,
+            UNDER_WAY_WITHIN_S,
+            "the new lease's sequence beyond the recorded ones",
+        )
         with now.drives_on("new lease"), now.refuses("new lease", newly, _OLD):
             now.play(topic, stretch, newly)
 
@@ -455,11 +463,7 @@ def _drive_with_clock(result: Result, step_s: int) -> None:
             (now.running.plan.run / SHIM / "step_s").write_text(f"{step_s}", encoding="ascii")
             now.running.wait(STILL_S)
         after = now.refused()
-        result.figures[f"newly refused at {what}"] = {
-            reason: number - before.get(reason, 0)
-            for reason, number in after.items()
-            if number > before.get(reason, 0)
-        }
+        result.figures[f"newly refused at {what}"] = gained_refusals(before, after, after)
         uplink = now.running.seen.control["uplink_ms"]
         result.figures[f"command age at {what}, ms"] = uplink
         now.roll()
@@ -555,11 +559,7 @@ def _hold_back(result: Result, held_s: float) -> int:
         accepted = {told.state.accepted[0] for told in now.intruder.heard.states}
         acted = len(stale & accepted)
         after = now.refused()
-        late = {
-            reason: after[reason] - before.get(reason, 0)
-            for reason in sorted(_LATE & set(after))
-            if after[reason] > before.get(reason, 0)
-        }
+        late = gained_refusals(before, after, _LATE)
         result.figures[f"let go late, {what}"] = {
             "sent": len(stale),
             "refused": late,
@@ -759,23 +759,14 @@ MISHAPS = {
 
 
 def play(name: str) -> Result:
-    """Play one mishap; what keeps it from being played is a shortfall like any other."""
+    """Play one mishap, once; what keeps it from being played is a shortfall like any other."""
     mishap = MISHAPS[name]
-    disturbed: list[str] = []
-    while True:
-        result = Result(name, mishap.expected)
-        if disturbed:
-            result.figures["begun again"] = disturbed
-        try:
-            mishap.play(result)
-        except Disturbed as error:
-            disturbed.append(str(error))
-            if len(disturbed) < PLAYS:
-                continue
-            result.shortfalls.append(str(error))
-        except (TimeoutError, ChildError, OSError) as error:
-            result.shortfalls.append(str(error))
-        return result
+    result = Result(name, mishap.expected)
+    try:
+        mishap.play(result)
+    except (NotUnderWay, TimeoutError, ChildError, OSError) as error:
+        result.shortfalls.append(str(error))
+    return result
 
 
 def as_text(result: Result) -> str:
@@ -796,8 +787,8 @@ def as_text(result: Result) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m sim.mishaps``: 0 when every mishap went as it must."""
-    parser = argparse.ArgumentParser(prog="sim.mishaps", description=__doc__)
+    """Entry point of ``python -m sim.faults.mishaps``: 0 when every mishap went as it must."""
+    parser = argparse.ArgumentParser(prog="sim.faults.mishaps", description=__doc__)
     parser.add_argument("--only", choices=list(MISHAPS), help="play this one only")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args(arguments)
@@ -807,8 +798,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results.append(play(name))
             if not chosen.json:
                 _print(as_text(results[-1]))
-    except Interrupted:
-        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("mishaps: interrupted\n")
+        return 130
     if chosen.json:
         _print(json.dumps({"mishaps": [asdict(each) | {"met": each.met} for each in results]}))
     return 0 if all(each.met for each in results) else 1

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,13 +28,15 @@ from protocol.frames import COMMAND_BYTES, decode_state
 from protocol.state import VehicleState, parse_state
 from protocol.topics import Topics
 from sim import demo
-from sim.children import Child, Children, ChildSpec
+from sim.children import Child, Children, ChildSpec, Interrupted
 from sim.run_folder import run_folder
 from vehicle_agent.shell import clock
 from vehicle_agent.shell.local_bus import DatagramFanout, LocalCanBus
 
 _NS_PER_S = 1_000_000_000
 POLL_S = 0.005
+HELD_NS = 500_000_000
+"""A brake demand that stands this long is the stop's, and not a touch of the pedal."""
 SOURCE_STAMP_OFFSET = 28
 AGENT_PARTS = ("guardian", "link", "media")
 
@@ -57,6 +59,24 @@ class Brake:
 
     at_ns: int
     decel_mps2: float
+
+
+def held_brake_ns(brakes: Sequence[Brake], after_ns: int) -> int | None:
+    """Return when the first brake demand after ``after_ns`` began that stood for ``HELD_NS``.
+
+    A demand that was on at ``after_ns`` already counts from the first frame after it.
+    """
+    began_ns: int | None = None
+    for brake in brakes:
+        if brake.at_ns <= after_ns:
+            continue
+        if brake.decel_mps2 == 0.0:
+            began_ns = None
+        elif began_ns is None:
+            began_ns = brake.at_ns
+        elif brake.at_ns - began_ns > HELD_NS:
+            return began_ns
+    return None
 
 
 @dataclass(slots=True)
@@ -159,11 +179,11 @@ class Rehearsal:
         while not done():
             if clock.monotonic_ns() > deadline_ns:
                 raise TimeoutError(f"not within {within_s:g} s: {what}; {self.describe()}")
-            self._ending.wait(POLL_S)
+            self._children.attend(POLL_S)
 
     def wait(self, seconds: float) -> None:
         """Let the processes run on for ``seconds``."""
-        self._ending.wait(seconds)
+        self._children.attend(seconds)
 
     def describe(self) -> str:
         """Return what stands, in one line, for error texts."""
@@ -181,10 +201,14 @@ class Rehearsal:
         """The machine truly stands with the springs holding."""
         return self.speed_mps == 0.0 and bool(self.seen.truth.get("park"))
 
-    def brake_after_ns(self, at_ns: int) -> int | None:
-        """Return when the first brake demand after ``at_ns`` was put on the bus."""
-        found = (b.at_ns for b in self.seen.brakes if b.at_ns > at_ns and b.decel_mps2 > 0.0)
-        return next(found, None)
+    @property
+    def rolls_free(self) -> bool:
+        """No brake is asked now."""
+        return bool(self.seen.brakes) and self.seen.brakes[-1].decel_mps2 == 0.0
+
+    def stop_brake_ns(self, after_ns: int) -> int | None:
+        """Return when the first brake demand that was not taken back was put on the bus."""
+        return held_brake_ns(self.seen.brakes, after_ns)
 
     def watch_broker(self) -> None:
         """(Re)connect the observer; it has no key and only looks."""
@@ -261,11 +285,24 @@ def rehearsal(
 ) -> Iterator[Rehearsal]:
     """Run the demo's processes for the time of the block; nothing is left over.
 
+    A signal that asks this program to end is heard in the waits: it ends the processes, and then
+    does what it would have done without them (SIGINT raises KeyboardInterrupt).
+
     Args:
         say: takes progress lines.
         prepare: may change the settings files before anything starts.
         amend: may change how a process is started.
     """
+    try:
+        with _rehearsing(say, prepare, amend) as running:
+            yield running
+    except Interrupted as interrupted:
+        signal.raise_signal(interrupted.number)  # everything has ended: now it is the program's
+        raise
+
+
+@contextmanager
+def _rehearsing(say: Callable[[str], None], prepare: Prepare, amend: Amend) -> Iterator[Rehearsal]:
     machine = demo.find_config("machines", demo.DEFAULT_MACHINE)
     site = demo.find_config("sites", demo.DEFAULT_SITE)
     with run_folder() as folder:

@@ -40,7 +40,7 @@ from protocol.messages import (
 from protocol.state import VehicleState, parse_state
 from protocol.topics import Topics
 from sim import demo
-from sim.rehearsal import SOURCE_STAMP_OFFSET, Rehearsal
+from sim.faults.rehearsal import SOURCE_STAMP_OFFSET, Rehearsal
 from vehicle_agent.shell import clock
 
 EPOCH_OFFSET, SEQUENCE_OFFSET = 12, 16
@@ -48,6 +48,8 @@ ANSWER_WITHIN_S = 1.5
 ASK_AGAIN_S = 1.0
 TRIES = 5
 TTL_MS = 250
+AHEAD = 1_000_000
+"""Commands: at 50 a second more than five hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,17 @@ class Caught:
     @property
     def sequence(self) -> int:
         """Of this command within its lease."""
-        return _number(self.payload, SEQUENCE_OFFSET, 4)
+        return sequence_of(self.payload)
 
     @property
     def source_ns(self) -> int:
         """When it left its console, by the console's monotonic clock."""
         return _number(self.payload, SOURCE_STAMP_OFFSET, 8) * 1000
+
+
+def sequence_of(frame: bytes) -> int:
+    """Return a command frame's sequence."""
+    return _number(frame, SEQUENCE_OFFSET, 4)
 
 
 def _number(data: bytes, offset: int, size: int) -> int:
@@ -272,6 +279,11 @@ class Intruder:
             view_stamp_us=newest.stamp_us,
             **(rest | wish),
         ).encode(lease.keys.command)
+
+    def overtake(self, operator: str) -> None:
+        """Number the commands from now on far ahead of what ``operator`` has sent and will send."""
+        newest = self.caught_from(operator)[-1]
+        self._sequence = newest.sequence + AHEAD
 
     def send_fresh(self, make: Callable[[], bytes], times: int, period_s: float) -> None:
         """Publish ``times`` commands under the intruder's name, each made when it leaves."""
