@@ -6,7 +6,8 @@
      "peer": {"name", "p50", "p95", "p99", "max"} | null,
      "ratio": {"p50", "p95"} | null, "machine": {...}, "notes"}
 
-``ratio`` is ours divided by the peer's. ``--quick`` takes fewer samples (at most 40 s) and prints
+``ratio`` is ours divided by the peer's. A benchmark that counts gives its count as the one sample
+and what it tried as ``n``. ``--quick`` takes fewer samples (at most 40 s) and prints
 the same keys.
 """
 
@@ -21,6 +22,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from sim.ranks import nearest_rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,7 @@ def percentiles(samples: Sequence[float]) -> Percentiles:
     if not all(math.isfinite(sample) for sample in samples):
         raise ValueError("a sample is not finite")
     ordered = sorted(samples)
-
-    def at(percent: int) -> float:
-        return ordered[max(0, math.ceil(percent * len(ordered) / 100) - 1)]
-
-    return Percentiles(at(50), at(95), at(99), ordered[-1])
+    return Percentiles(*(nearest_rank(ordered, percent) for percent in (50, 95, 99, 100)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +80,8 @@ class Measurement:
         samples: ours, at least one.
         peer: what it is compared with, None when there is nothing to compare.
         notes: what was measured, between which two points, under which load.
+        n: how many things were tried, where ``samples`` is a count of some of them; else None.
+        held: False when a limit was broken that must hold: the exit code is 1 then.
     """
 
     name: str
@@ -88,6 +89,13 @@ class Measurement:
     samples: Sequence[float]
     peer: Peer | None = None
     notes: str = ""
+    n: int | None = None
+    held: bool = True
+
+    @property
+    def number(self) -> int:
+        """How many were measured."""
+        return len(self.samples) if self.n is None else self.n
 
 
 def _first_field(path: str, key: str) -> str:
@@ -120,7 +128,7 @@ def report(measurement: Measurement) -> dict[str, object]:
     return {
         "name": measurement.name,
         "unit": measurement.unit,
-        "n": len(measurement.samples),
+        "n": measurement.number,
         "ours": ours.as_dict(),
         "peer": None if peer is None else {"name": peer.name, **peer.figures.as_dict()},
         "ratio": None
@@ -138,7 +146,7 @@ def as_text(measurement: Measurement) -> str:
     if measurement.peer is not None:
         rows.append((measurement.peer.name, measurement.peer.figures))
     width = max(len(name) for name, _ in rows)
-    lines = [f"{measurement.name} [{measurement.unit}], n = {len(measurement.samples)}"]
+    lines = [f"{measurement.name} [{measurement.unit}], n = {measurement.number}"]
     lines += [
         f"  {name:<{width}}  p50 {row.p50:10.4g}  p95 {row.p95:10.4g}"
         f"  p99 {row.p99:10.4g}  max {row.max:10.4g}"
@@ -157,7 +165,8 @@ def run(measure: Callable[[bool], Measurement], arguments: Sequence[str] | None 
         arguments: the command line without the program's name.
 
     Returns:
-        0, or 1 after one line on stderr when the benchmark could not run, 130 when interrupted.
+        0; 1 when a limit did not hold, or, after one line on stderr, when the benchmark could
+        not run; 130 when it was interrupted.
     """
     parser = argparse.ArgumentParser(description=measure.__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -173,4 +182,4 @@ def run(measure: Callable[[bool], Measurement], arguments: Sequence[str] | None 
         print("benchmark: interrupted", file=sys.stderr)
         return 130
     print(text, flush=True)
-    return 0
+    return 0 if measurement.held else 1

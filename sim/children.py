@@ -86,6 +86,7 @@ class Children:
         log_directory: gets NAME.log with each child's stderr.
         say: takes one progress line.
         environment: the children's environment; this process's when None.
+        niceness: of the children, where this user may set it; 0 leaves it.
     """
 
     def __init__(
@@ -93,10 +94,12 @@ class Children:
         log_directory: Path,
         say: Callable[[str], None],
         environment: Mapping[str, str] | None = None,
+        niceness: int = 0,
     ) -> None:
         self._log_directory = log_directory
         self._say = say
         self._environment = environment
+        self._niceness = niceness
         self._children: list[Child] = []
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -133,7 +136,7 @@ class Children:
         try:
             with log.open("wb") as errors:
                 process = subprocess.Popen(
-                    [*_TIED, str(os.getpid()), program, *spec.command[1:]],
+                    [*_TIED, str(os.getpid()), str(self._niceness), program, *spec.command[1:]],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=errors,

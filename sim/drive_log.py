@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from sim.ranks import nearest_rank
 
 DRIVING = frozenset({"ACTIVE", "DEGRADED"})
 STOPPED = frozenset({"STOPPING", "STOPPED", "ESTOP", "FAULT"})
@@ -16,10 +17,7 @@ def percentiles(samples: Sequence[float]) -> dict[str, float | None]:
     ordered = sorted(samples)
     if not ordered:
         return dict.fromkeys(PERCENTILES)
-    return {
-        name: round(ordered[max(0, math.ceil(percent * len(ordered) / 100) - 1)], 1)
-        for name, percent in PERCENTILES.items()
-    }
+    return {name: round(nearest_rank(ordered, percent), 1) for name, percent in PERCENTILES.items()}
 
 
 @dataclass(slots=True)

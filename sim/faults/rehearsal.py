@@ -1,7 +1,8 @@
 """The demo's real processes under one hand: start them, kill or pause any of them, watch the rest.
 
 For fault tests and benchmarks. What it sees it sees from outside: frames on the by-wire bus,
-state frames at the broker, and the simulator's truth.
+state frames at the broker, and the simulator's truth. The processes are preferred to other work
+on the computer where this user may ask for it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ POLL_S = 0.005
 HELD_NS = 500_000_000
 """A brake demand that stands this long is the stop's, and not a touch of the pedal."""
 SOURCE_STAMP_OFFSET = 28
+NICENESS = -10
+"""What is rehearsed is Headframe, not what else the computer does: a page that gets no time lets
+enable go and stops the truck (D101), as it should."""
 AGENT_PARTS = ("guardian", "link", "media")
 
 Prepare = Callable[[demo.Plan], None]
@@ -298,7 +302,7 @@ def rehearsal(
             yield running
     except Interrupted as interrupted:
         signal.raise_signal(interrupted.number)  # everything has ended: now it is the program's
-        raise
+        raise KeyboardInterrupt from interrupted  # which ignored it
 
 
 @contextmanager
@@ -312,7 +316,7 @@ def _rehearsing(say: Callable[[str], None], prepare: Prepare, amend: Amend) -> I
         demo.write_keys(folder)
         demo.write_settings(plan)
         prepare(plan)
-        with Children(folder, say) as children:
+        with Children(folder, say, niceness=NICENESS) as children:
             running = Rehearsal(plan, children, amend)
             try:
                 running.start()

@@ -65,3 +65,17 @@ def test_measurement_fails__one_line_and_exit_1(capsys: pytest.CaptureFixture[st
 
     assert run(measure, []) == 1
     assert capsys.readouterr().err == "benchmark: no camera\n"
+
+
+def test_limit_broken__figures_are_printed_and_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(lambda _: Measurement("x", "count", [2.0], n=500, held=False), ["--json"]) == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["n"], printed["ours"]["p50"]) == (500, 2.0)
+
+
+def test_ctrl_c__one_line_and_exit_130(capsys: pytest.CaptureFixture[str]) -> None:
+    def measure(quick: bool) -> Measurement:
+        raise KeyboardInterrupt
+
+    assert run(measure, []) == 130
+    assert capsys.readouterr().err == "benchmark: interrupted\n"
