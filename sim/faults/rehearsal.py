@@ -21,9 +21,9 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from protocol.dbw.codec import BrakeCommand, decode
+from protocol.dbw.codec import BrakeCommand, ContactState, SafetyIo, decode
 from protocol.dbw.errors import DbwError
-from protocol.dbw.matrix import BRAKE_CMD
+from protocol.dbw.matrix import BRAKE_CMD, SAFETY_IO
 from protocol.errors import ProtocolError
 from protocol.frames import COMMAND_BYTES, decode_state
 from protocol.state import VehicleState, parse_state
@@ -42,6 +42,7 @@ SOURCE_STAMP_OFFSET = 28
 NICENESS = -10
 """What is rehearsed is Headframe, not what else the computer does: a page that gets no time lets
 enable go and stops the truck (D101), as it should."""
+WATCHED = frozenset({BRAKE_CMD.can_id, SAFETY_IO.can_id})
 AGENT_PARTS = ("guardian", "link", "media")
 
 Prepare = Callable[[demo.Plan], None]
@@ -63,6 +64,14 @@ class Brake:
 
     at_ns: int
     decel_mps2: float
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """The relay's contact as the ECU tells it on the bus, and when it put that there."""
+
+    at_ns: int
+    level: ContactState
 
 
 def held_brake_ns(brakes: Sequence[Brake], after_ns: int) -> int | None:
@@ -89,6 +98,7 @@ class Sightings:
 
     Attributes:
         brakes: BRAKE_CMD frames on the by-wire bus.
+        contacts: the relay's contact in the SAFETY_IO frames there, each 20 ms.
         commands: source stamps (console monotonic, µs) of command frames at the broker.
         state: the newest state frame's content, and when it came.
         truth: the simulator's newest truth.
@@ -96,6 +106,7 @@ class Sightings:
     """
 
     brakes: list[Brake] = field(default_factory=list)
+    contacts: list[Contact] = field(default_factory=list)
     commands: list[int] = field(default_factory=list)
     state: VehicleState | None = None
     state_ns: int = 0
@@ -214,6 +225,15 @@ class Rehearsal:
         """Return when the first brake demand that was not taken back was put on the bus."""
         return held_brake_ns(self.seen.brakes, after_ns)
 
+    def relay_opened_ns(self, after_ns: int) -> int | None:
+        """Return when the ECU first put an open contact on the bus after ``after_ns``."""
+        seen = (each for each in self.seen.contacts if each.at_ns > after_ns)
+        return next((each.at_ns for each in seen if each.level is ContactState.OPEN), None)
+
+    def last_command_ns(self, before_ns: int) -> int:
+        """Return when the last command that the broker saw left the console before that time."""
+        return max(stamp for stamp in self.seen.commands if stamp * 1000 <= before_ns) * 1000
+
     def watch_broker(self) -> None:
         """(Re)connect the observer; it has no key and only looks."""
         if self._client is not None:
@@ -246,13 +266,17 @@ class Rehearsal:
         with LocalCanBus(str(self.plan.run / "can"), name=f"listener-{os.getpid()}") as bus:
             while not self._ending.is_set():
                 message = bus.recv(0.1)
-                if message is None or message.arbitration_id != BRAKE_CMD.can_id:
-                    continue
-                with contextlib.suppress(DbwError):
-                    frame = decode(message.arbitration_id, bytes(message.data))
-                    if isinstance(frame, BrakeCommand):
-                        at_ns = round(message.timestamp * _NS_PER_S)
-                        self.seen.brakes.append(Brake(at_ns, frame.decel_mps2))
+                if message is not None and message.arbitration_id in WATCHED:
+                    at_ns = round(message.timestamp * _NS_PER_S)
+                    with contextlib.suppress(DbwError):
+                        self._see(at_ns, message.arbitration_id, bytes(message.data))
+
+    def _see(self, at_ns: int, can_id: int, data: bytes) -> None:
+        frame = decode(can_id, data)
+        if isinstance(frame, BrakeCommand):
+            self.seen.brakes.append(Brake(at_ns, frame.decel_mps2))
+        elif isinstance(frame, SafetyIo):
+            self.seen.contacts.append(Contact(at_ns, frame.relay_feedback))
 
     def _watch_truth(self) -> None:
         fanout = DatagramFanout(self.plan.run / "truth", f"observer-{os.getpid()}")
