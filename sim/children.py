@@ -212,7 +212,10 @@ class Children:
             self._pump(left_ns / 1e9)
 
     def finish(self, child: Child, grace_s: float) -> int:
-        """Ask one child to end, take what it still prints, and return its exit code."""
+        """Ask one child to end, take what it still prints, and return its exit code.
+
+        A signal meanwhile cuts the grace short.
+        """
         self._signal_group(child, signal.SIGTERM)
         self._wait_for([child], grace_s)
         return self._reap(child)
@@ -272,8 +275,8 @@ class Children:
 
     def _wait_for(self, children: Sequence[Child], grace_s: float) -> None:
         deadline_ns = monotonic_ns() + int(grace_s * 1e9)
-        while any(not child.ended for child in children) and monotonic_ns() < deadline_ns:
-            with contextlib.suppress(Interrupted):  # already ending
+        with contextlib.suppress(Interrupted):  # already ending: asked again, it is at once
+            while any(not child.ended for child in children) and monotonic_ns() < deadline_ns:
                 self._pump(0.1)
 
     def _reap(self, child: Child) -> int:

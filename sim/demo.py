@@ -17,7 +17,6 @@ from pathlib import Path
 
 from protocol.messages import Role, generate_identity
 from protocol.profiles import parse_profile
-from protocol.topics import Topics
 from sim.children import Child, ChildError, Children, ChildSpec, Interrupted, last_words
 from sim.run_folder import run_folder
 from sim.world.site import load_site
@@ -33,7 +32,8 @@ SITE_ID = "demo"
 VEHICLE_ID = "truck-1"
 OPERATORS = ("console-1", "console-2")
 SCRIPTED_SECONDS = 60.0
-DRIVER_GRACE_S = 5.0
+DRIVER_GRACE_S = 16.0
+"""The driver's own times to stand still and to let go, and a little more."""
 CAMERA_WIDTH_PX, CAMERA_HEIGHT_PX, CAMERA_FPS = 1280, 720, 30
 CAMERA_BIT_RATE_BPS = 4_000_000
 
@@ -267,7 +267,7 @@ def driver_spec(plan: Plan, url: str, seconds: float) -> ChildSpec:
             "sim.driver",
             *("--url", url, "--site", str(plan.site), "--machine", str(plan.machine)),
             *("--truth", str(plan.run / "truth"), "--mqtt-port", f"{plan.mqtt_port}"),
-            *("--telemetry", Topics(SITE_ID, VEHICLE_ID).telemetry("control")),
+            *("--site-id", SITE_ID, "--vehicle", VEHICLE_ID),
             *("--seconds", f"{seconds:g}"),
         ),
         ready_within_s=60.0,
@@ -311,7 +311,7 @@ def run(options: DemoOptions) -> int:
     """Run the demo until it is over.
 
     Returns:
-        0 after a normal end (also by Ctrl-C), 1 when a scripted drive did not come about.
+        0 after a normal end (by Ctrl-C too), 1 when a scripted drive did not come about.
 
     Raises:
         DemoError, ValueError: it cannot start or go on; one line for a person.
@@ -352,17 +352,22 @@ def _drive_scripted(options: DemoOptions, plan: Plan, children: Children, url: s
     seconds = SCRIPTED_SECONDS if options.seconds is None else options.seconds
     driver = children.start(driver_spec(plan, url, seconds))
     _say(f"the page, to watch: {url}")
+    interrupted = False
     try:
         children.wait_ready()
         _say(f"driving for {seconds:g} s")
         children.wait_end(driver)
     except Interrupted:
-        _say("ending")
-    return _report(options, driver, children.finish(driver, DRIVER_GRACE_S))
-
-
-def _report(options: DemoOptions, driver: Child, code: int) -> int:
+        interrupted = True
+        _say("interrupted: bringing the machine to a stand; once more ends everything at once")
+    code = children.finish(driver, DRIVER_GRACE_S)
     result = next((line for line in reversed(driver.lines) if line.startswith("{")), None)
+    if result is None and interrupted:
+        result, code = json.dumps({"interrupted": True}), 0
+    return _report(options, driver, code, result)
+
+
+def _report(options: DemoOptions, driver: Child, code: int, result: str | None) -> int:
     if result is None:
         raise DemoError(f"driver ended with code {code} and no result{last_words(driver)}")
     _print(result if options.as_json else summary(json.loads(result)))

@@ -27,8 +27,12 @@ import aiohttp
 import aiomqtt
 
 from operator_console.shell.viewer import HeadlessViewer, ViewedFrame
+from protocol.errors import ProtocolError
+from protocol.frames import COMMAND_BYTES, decode_state
 from protocol.profiles import parse_profile
-from sim.drive_log import DRIVING, STOPPED, DriveLog
+from protocol.state import parse_state
+from protocol.topics import Topics
+from sim.drive_log import DRIVING, STOPPED, CommandAges, DriveLog
 from sim.pursuit import Controls, Pose, Pursuit
 from sim.world.site import load_site
 from vehicle_agent.shell.clock import monotonic_ns
@@ -45,10 +49,13 @@ UNDER_WAY_MPS = 2.0
 SCREEN_BEAT_S = 0.05
 """A page that paints says so this often, whether or not a new picture has come."""
 STOPPING_BRAKE = 0.5
+"""At the end of the drive at least, of full service brake; more where the drift falls."""
 TRUTH_MAX_AGE_NS = 200_000_000
 OFFER_AGAIN_S = 1.0
 ANSWER_WITHIN_S = 5.0
 FRAME_RATE_WINDOW_US = 1_000_000
+SEQUENCE, SOURCE_STAMP = slice(16, 20), slice(28, 36)
+"""Where they stand in a command frame."""
 RELEASE_FIRST = "D102"
 """Event id: enable must be seen open before it counts."""
 
@@ -129,7 +136,7 @@ def input_message(sequence: int, seat: Seat, controls: Controls, phase: Phase) -
         "seq": sequence,
         "steer": round(controls.steer, 4) if driving else 0.0,
         "throttle": round(controls.throttle, 4) if driving and not ending else 0.0,
-        "brake": STOPPING_BRAKE if ending else round(controls.brake, 4) if driving else 0.0,
+        "brake": round(_brake(controls, driving, ending), 4),
         "enable": enable,
         "gear": 1 if driving else 0,
         "park": not driving,
@@ -137,6 +144,12 @@ def input_message(sequence: int, seat: Seat, controls: Controls, phase: Phase) -
         "lights": True,
         "implement": 0.0,
     }
+
+
+def _brake(controls: Controls, driving: bool, ending: bool) -> float:
+    if ending:
+        return max(controls.brake, STOPPING_BRAKE)
+    return controls.brake if driving else 0.0
 
 
 class Habit(StrEnum):
@@ -229,6 +242,8 @@ class Driver:
         self.log = DriveLog()
         self.seat = Seat()
         self.active = asyncio.Event()
+        self._begun_or_ending = asyncio.Event()
+        self._ending = asyncio.Event()
         self.phase = Phase.DRIVING
         self._standing = asyncio.Event()
         self._let_go = asyncio.Event()
@@ -248,6 +263,7 @@ class Driver:
         self._view_came = asyncio.Event()
         self._decoded_us: deque[int] = deque()
         self._drives = True
+        self._ages = CommandAges()
 
     # -- what comes in
 
@@ -271,8 +287,9 @@ class Driver:
             if self.phase is Phase.LETTING_GO and self.seat.mode not in DRIVING:
                 self._let_go.set()
             if self.seat.mode == "ACTIVE" and not self.active.is_set():
-                self.log.running = True
+                self.log.running = not self._ending.is_set()
                 self.active.set()
+                self._begun_or_ending.set()
         elif message["t"] == "answer":
             waiting = self._answers.pop(message["id"], None)
             if waiting is not None and not waiting.done():
@@ -292,10 +309,23 @@ class Driver:
         else:
             self._standing.clear()
 
-    def take_telemetry(self, payload: bytes) -> None:
-        """Take in the guardian's control figures."""
-        figures = json.loads(payload)
-        self.log.telemetry(int(figures["accepted"]), figures["uplink_ms"])
+    def overhear(self, topics: Topics, topic: str, payload: bytes) -> None:
+        """Take in what passes at the broker: control figures, commands, and states.
+
+        Raises:
+            ProtocolError: it is no state frame.
+        """
+        if topic == topics.telemetry("control"):
+            self.log.telemetry(int(json.loads(payload)["accepted"]))
+        elif topic == topics.state:
+            frame = decode_state(payload, {}).frame
+            state = parse_state(frame.json)
+            held_us = state.accepted_hold_us or 0
+            age_ms = self._ages.accepted(state.accepted[0], frame.stamp_us - held_us)
+            if age_ms is not None:
+                self.log.command_age(age_ms)
+        elif len(payload) == COMMAND_BYTES:
+            self._ages.sent(_number(payload, SEQUENCE), _number(payload, SOURCE_STAMP))
 
     def _on_frame(self, frame: ViewedFrame) -> None:
         self.log.picture(frame.capture_stamp_us, frame.received_us)
@@ -362,8 +392,10 @@ class Driver:
             now_ns = monotonic_ns()
             due_ns = max(due_ns + INPUT_PERIOD_NS, now_ns)
             pose = self._truth.pose()
-            if pose is not None:
+            if pose is not None and self.phase is Phase.DRIVING:
                 self._controls = self._pursuit.controls(pose)
+            elif pose is not None:
+                self._controls = self._pursuit.stopping(pose)
             self._sequence += 1
             await self._say(self._hands_and_feet())
             await self._press(now_ns)
@@ -394,6 +426,9 @@ class Driver:
         ):
             return
         self._asked_ns = now_ns
+        if action == "arm":
+            gc.collect()
+            gc.freeze()  # what was built until now is kept: no long pauses with enable held
         await self.act(action)
 
     async def act(self, action: str) -> None:
@@ -405,7 +440,12 @@ class Driver:
 
     # -- the drive
 
-    async def drive(self, seconds: float, stop: asyncio.Event) -> None:
+    def end(self) -> None:
+        """Drive no longer: bring the machine to a stand, or leave it standing."""
+        self._ending.set()
+        self._begun_or_ending.set()
+
+    async def drive(self, seconds: float) -> None:
         """Drive for ``seconds`` from the moment the machine is ACTIVE, then stand still.
 
         Raises:
@@ -413,7 +453,7 @@ class Driver:
         """
         try:
             async with asyncio.timeout(ACTIVE_WITHIN_S):
-                await self.active.wait()
+                await self._begun_or_ending.wait()
         except TimeoutError as error:
             seat = self.seat
             raise DriveError(
@@ -421,13 +461,14 @@ class Driver:
                 f"blockers {', '.join(seat.blockers) or 'none'}, lease {seat.leased}, "
                 f"pictures {'seen' if self._view else 'none'}"
             ) from error
-        gc.collect()
-        gc.freeze()  # what was built until now is kept: no long pauses while driving
-        _print("ready")
-        await _wait(stop, seconds)
+        if self.active.is_set():
+            _print("ready")
+            await _wait(self._ending, seconds)
+        self.log.interrupted = self._ending.is_set()
         self.log.running = False
-        self.phase = Phase.BRAKING
-        await _wait(self._standing, STANDSTILL_WITHIN_S)
+        if self.active.is_set():
+            self.phase = Phase.BRAKING
+            await _wait(self._standing, STANDSTILL_WITHIN_S)
         self.phase = Phase.LETTING_GO
         await _wait(self._let_go, LET_GO_WITHIN_S)
         await self.act("release")
@@ -439,15 +480,21 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
 
 
-async def _hear_telemetry(driver: Driver, port: int, topic: str) -> None:
-    """Listen to the guardian's figures; a broker that goes is tried again and ends no drive."""
+def _number(frame: bytes, place: slice) -> int:
+    return int.from_bytes(frame[place], "little")
+
+
+async def _overhear(driver: Driver, port: int, topics: Topics) -> None:
+    """Listen at the broker for figures; a broker that goes is tried again and ends no drive."""
+    wanted = (topics.telemetry("control"), topics.state, topics.all_of("cmd"))
     while True:
         with contextlib.suppress(aiomqtt.MqttError):
             async with aiomqtt.Client(HOST, port, identifier=f"driver-{os.getpid()}") as client:
-                await client.subscribe(topic)
+                await client.subscribe([(topic, 0) for topic in wanted])
                 async for message in client.messages:
                     if isinstance(message.payload, bytes):
-                        driver.take_telemetry(message.payload)
+                        with contextlib.suppress(ProtocolError):
+                            driver.overhear(topics, message.topic.value, message.payload)
         await asyncio.sleep(OFFER_AGAIN_S)
 
 
@@ -466,7 +513,7 @@ class Order:
     machine: Path
     truth: Path
     mqtt_port: int
-    telemetry: str
+    topics: Topics
     seconds: float
     starts_once: bool
     habit: Habit = Habit.NONE
@@ -484,10 +531,7 @@ async def drive(order: Order) -> dict[str, object]:
     Raises:
         DriveError: it did not come about.
     """
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
     profile = parse_profile(order.machine.read_text(encoding="utf-8"), str(order.machine))
     pursuit = Pursuit(load_site(order.site), profile.limits)
     address, origin = _websocket_address(order.url)
@@ -499,16 +543,18 @@ async def drive(order: Order) -> dict[str, object]:
             driver = Driver(
                 socket, truth, pursuit, starts_once=order.starts_once, habit=order.habit
             )
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, driver.end)
             loop.add_signal_handler(signal.SIGUSR1, driver.give_up_habit)
             loop.add_reader(truth.fileno(), driver.take_truth)
             try:
-                await _attended(driver, order, stop)
+                await _attended(driver, order)
             finally:
                 loop.remove_reader(truth.fileno())
             return driver.log.result()
 
 
-async def _attended(driver: Driver, order: Order, stop: asyncio.Event) -> None:
+async def _attended(driver: Driver, order: Order) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(work, name=name)
@@ -517,10 +563,10 @@ async def _attended(driver: Driver, order: Order, stop: asyncio.Event) -> None:
                 ("hands", driver.use_hands()),
                 ("views", driver.tell_views()),
                 ("pictures", driver.show_pictures()),
-                ("telemetry", _hear_telemetry(driver, order.mqtt_port, order.telemetry)),
+                ("figures", _overhear(driver, order.mqtt_port, order.topics)),
             )
         ]
-        await driver.drive(order.seconds, stop)
+        await driver.drive(order.seconds)
         for task in tasks:
             task.cancel()
 
@@ -537,7 +583,8 @@ def _order(arguments: Sequence[str] | None) -> Order:
     parser.add_argument("--machine", required=True, type=Path)
     parser.add_argument("--truth", required=True, type=Path)
     parser.add_argument("--mqtt-port", required=True, type=int)
-    parser.add_argument("--telemetry", required=True, help="MQTT topic of the control figures")
+    parser.add_argument("--site-id", required=True, help="of the vehicle's MQTT topics")
+    parser.add_argument("--vehicle", required=True, help="of the vehicle's MQTT topics")
     parser.add_argument("--seconds", default=60.0, type=float)
     parser.add_argument("--starts-once", action="store_true", help="press no button after a stop")
     parser.add_argument(
@@ -550,7 +597,7 @@ def _order(arguments: Sequence[str] | None) -> Order:
         chosen.machine,
         chosen.truth,
         chosen.mqtt_port,
-        chosen.telemetry,
+        Topics(chosen.site_id, chosen.vehicle),
         chosen.seconds,
         chosen.starts_once,
         chosen.habit,

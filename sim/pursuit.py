@@ -33,6 +33,7 @@ class Style:
         rolling: rolling resistance over weight.
         brake_from_mps2: smaller wishes to slow down are left to rolling out.
         hold_mps2: added to every pull, against what the drive does not make good.
+        stop_mps2: deceleration at the end of the drive, whatever the slope.
     """
 
     speed_mps: float = 4.8
@@ -45,6 +46,7 @@ class Style:
     rolling: float = 0.03
     brake_from_mps2: float = 0.05
     hold_mps2: float = 0.12
+    stop_mps2: float = 1.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,14 @@ class Pursuit:
         throttle, brake = self._pedals(pose.speed_mps, self._station_m)
         return Controls(min(max(steer, -1.0), 1.0), throttle, brake)
 
+    def stopping(self, pose: Pose) -> Controls:
+        """What to do with hands and feet at ``pose`` to come to a stand on the line."""
+        steering = self.controls(pose)
+        assert self._station_m is not None
+        pushed_mps2 = self._coasting_mps2(self._station_m)
+        brake = (pushed_mps2 + self._style.stop_mps2) / self._limits.service_brake_max_mps2
+        return Controls(steering.steer, 0.0, min(max(brake, 0.0), 1.0))
+
     def curvature(self, pose: Pose) -> float:
         """The path curvature to ask for at ``pose``, 1/m, + left."""
         style, site = self._style, self._site
@@ -134,9 +144,13 @@ class Pursuit:
         """Traction asks for a net acceleration; braking adds to what the slope does by itself."""
         style, limits = self._style, self._limits
         wish_mps2 = style.speed_gain_per_s * (self.wanted_speed_mps(station_m) - speed_mps)
-        coasting_mps2 = -GRAVITY_MPS2 * (self._site.pose_at(station_m).grade + style.rolling)
+        coasting_mps2 = self._coasting_mps2(station_m)
         if wish_mps2 < coasting_mps2 - style.brake_from_mps2:
             return 0.0, min((coasting_mps2 - wish_mps2) / limits.service_brake_max_mps2, 1.0)
         if wish_mps2 > max(coasting_mps2, 0.0):
             return min((wish_mps2 + style.hold_mps2) / limits.accel_max_mps2, 1.0), 0.0
         return 0.0, 0.0
+
+    def _coasting_mps2(self, station_m: float) -> float:
+        """What slope and rolling do by themselves."""
+        return -GRAVITY_MPS2 * (self._site.pose_at(station_m).grade + self._style.rolling)

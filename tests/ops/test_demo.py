@@ -195,3 +195,51 @@ def test_ctrl_c__ends_the_demo_as_asked() -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert "Traceback" not in process.stderr.read()
+
+
+OBEYS = (
+    "import signal\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
+    "print('ready', flush=True)\n"
+    "signal.sigwait({signal.SIGTERM})\n"
+    'print(\'{"interrupted": true, "stops": 0}\', flush=True)\n'
+)
+STILL_LOADING = "import signal\nsignal.pause()\n"
+
+
+def _interrupt_scripted(driver: str, after: str) -> tuple[int, str, str]:
+    """A scripted demo with such a driver, interrupted once it has said ``after``."""
+    code = (
+        "import sys\n"
+        "from sim import demo\n"
+        "from sim.children import ChildSpec\n"
+        "def stages(plan):\n"
+        "    plan.address_file.write_text('http://x')\n"
+        f"    return ((ChildSpec('one', (sys.executable, '-c', {STAYS!r})),),)\n"
+        "demo.stages = stages\n"
+        f"command = (sys.executable, '-c', {driver!r})\n"
+        "demo.driver_spec = lambda *_: ChildSpec('driver', command)\n"
+        "sys.exit(demo.run(demo.DemoOptions(port=0, scripted=True, as_json=True)))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        heard = next(line for line in process.stderr if after in line)
+        process.send_signal(signal.SIGINT)
+        errors = heard + process.stderr.read()
+        return process.wait(20), process.stdout.read(), errors
+
+
+def test_ctrl_c_in_a_scripted_drive__figures_say_so_and_exit_0() -> None:
+    code, out, errors = _interrupt_scripted(OBEYS, "driving for")
+    assert (code, json.loads(out)) == (0, {"interrupted": True, "stops": 0})
+    assert "Traceback" not in errors
+
+
+def test_ctrl_c_before_the_driver_is_ready__is_no_error() -> None:
+    code, out, errors = _interrupt_scripted(STILL_LOADING, "the page, to watch")
+    assert (code, json.loads(out)) == (0, {"interrupted": True})
+    assert "Traceback" not in errors

@@ -22,6 +22,7 @@ from sim.run_folder import remove_orphans
 ROOT = Path(__file__).parents[2]
 DEMO = (sys.executable, str(ROOT / "headframe.py"), "demo", "--no-browser", "--port", "0")
 FIGURES = {
+    "interrupted",
     "distance_m",
     "contacts",
     "commands_accepted",
@@ -36,6 +37,7 @@ PERCENTILES = {"p50", "p95", "p99", "max"}
 PROCESSES = {
     "broker",
     "machine_process",
+    "relay_process",
     "camera_process",
     "agent",
     "guardian",
@@ -79,10 +81,10 @@ def test_scripted_drive__moves_touches_nothing_and_explains_itself(
     figures = json.loads(done.stdout)
     assert set(figures) == FIGURES
     assert set(figures["picture_age_ms"]) == set(figures["command_age_ms"]) == PERCENTILES
-    assert (figures["contacts"], figures["unexplained_stops"]) == (0, 0)
-    assert figures["distance_m"] > 30.0
-    assert figures["commands_accepted"] > 500
-    assert figures["pictures_decoded"] > 200
+    assert (figures["contacts"], figures["stop_causes"], figures["interrupted"]) == (0, [], False)
+    assert figures["distance_m"] > 75.0
+    assert figures["commands_accepted"] > 1450
+    assert figures["pictures_decoded"] > 850
     assert list(temporary.iterdir()) == []
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from protocol.profiles import MachineLimits
+from sim.driver import STANDSTILL_WITHIN_S
 from sim.machines.interface import ActuatorDemand
 from sim.machines.parameters import Machine, load_machine
 from sim.machines.underground_truck import UndergroundTruck, curvature_of_joint
@@ -58,23 +60,23 @@ class Drive:
     contacts: int
 
 
-def _drive(machine: Machine, site: Site, seconds: float) -> Drive:
-    """The plant from its start, with the inputs some link time late."""
-    drift, limits = Drift(site, machine.body), machine.profile.limits
-    truck = UndergroundTruck(machine.plant, machine.body, drift, drift.start)
-    driver = Pursuit(site, limits)
-    waiting: deque[Controls] = deque([Controls(0.0, 0.0, 0.0)] * LINK_STEPS)
-    offsets_m = []
-    for _ in range(round(seconds * 1e9 / STEP_NS)):
-        state = truck.state
-        curvature_per_m = curvature_of_joint(machine.body, state.joint_rad)
-        waiting.append(
-            driver.controls(
-                Pose(state.x_m, state.y_m, state.heading_rad, state.speed_mps, curvature_per_m)
-            )
-        )
-        controls = waiting.popleft()
-        truck.step(
+class Closed:
+    """Plant and driver, with the inputs some link time late."""
+
+    def __init__(self, machine: Machine, site: Site) -> None:
+        self._machine = machine
+        self.drift = Drift(site, machine.body)
+        self.truck = UndergroundTruck(machine.plant, machine.body, self.drift, self.drift.start)
+        self.driver = Pursuit(site, machine.profile.limits)
+        self._waiting: deque[Controls] = deque([Controls(0.0, 0.0, 0.0)] * LINK_STEPS)
+
+    def step(self, decide: Callable[[Pose], Controls]) -> None:
+        state, limits = self.truck.state, self._machine.profile.limits
+        curvature_per_m = curvature_of_joint(self._machine.body, state.joint_rad)
+        pose = Pose(state.x_m, state.y_m, state.heading_rad, state.speed_mps, curvature_per_m)
+        self._waiting.append(decide(pose))
+        controls = self._waiting.popleft()
+        self.truck.step(
             STEP_NS,
             ActuatorDemand(
                 curvature_per_m=controls.steer * limits.curvature_max_per_m,
@@ -85,8 +87,16 @@ def _drive(machine: Machine, site: Site, seconds: float) -> Drive:
                 park=False,
             ),
         )
-        offsets_m.append(drift.offset_m)
-    return Drive(offsets_m, truck.state.distance_m, truck.state.contacts)
+
+
+def _drive(machine: Machine, site: Site, seconds: float) -> Drive:
+    """The plant from its start."""
+    closed = Closed(machine, site)
+    offsets_m = []
+    for _ in range(round(seconds * 1e9 / STEP_NS)):
+        closed.step(closed.driver.controls)
+        offsets_m.append(closed.drift.offset_m)
+    return Drive(offsets_m, closed.truck.state.distance_m, closed.truck.state.contacts)
 
 
 def test_whole_loop__machine_touches_no_wall_and_keeps_the_middle(
@@ -102,6 +112,19 @@ def test_first_minute__is_longer_than_150_m(machine: Machine, site: Site) -> Non
     drive = _drive(machine, site, 60.0)
     assert drive.contacts == 0
     assert drive.distance_m > 150.0
+
+
+def test_drive_ends_on_the_decline__truck_stands_within_the_drivers_time(
+    machine: Machine, site: Site
+) -> None:
+    closed = Closed(machine, site)
+    steepest = min(centre.grade for centre in site.centre_line)
+    while closed.drift.centre.grade > 0.95 * steepest or closed.truck.state.speed_mps < 2.0:
+        closed.step(closed.driver.controls)
+    for _ in range(round(STANDSTILL_WITHIN_S * 1e9 / STEP_NS)):
+        closed.step(closed.driver.stopping)
+    assert closed.truck.state.speed_mps == 0.0
+    assert closed.truck.state.contacts == 0
 
 
 @pytest.mark.parametrize("left_m", [0.5, -0.5])
