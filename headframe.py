@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
+
+def _complain(text: str) -> None:
+    line = " ".join(text.split()) or "failed without a word"
+    sys.stderr.write(f"headframe: {line}\n")
+
+
+def _without(package: str | None, arguments: Sequence[str]) -> int:
+    """Say what is missing; the doctor needs no package to say more."""
+    if list(arguments[:1]) == ["doctor"]:
+        from vehicle_agent.shell.doctor import run
+
+        return run(None, DEFAULT_PORT, "--json" in arguments)
+    _complain(f"missing package {package}; run: make setup")
+    return 1
+
 
 USAGE_ERROR = 2
+DEFAULT_PORT = 8700
+
+try:
+    import typer
+except ModuleNotFoundError as missing:
+    sys.exit(_without(missing.name, sys.argv[1:]))
 
 app = typer.Typer(
     help="Open remote-driving stack for mining and agricultural machines.",
@@ -30,6 +51,12 @@ class Driver(StrEnum):
     SCRIPTED = "scripted"
 
 
+def _finite(seconds: float | None) -> float | None:
+    if seconds is not None and not math.isfinite(seconds):
+        raise typer.BadParameter("must be a finite number")
+    return seconds
+
+
 @app.command()
 def demo(
     machine: Annotated[str, typer.Option(help="name in configs/machines, or a file")] = (
@@ -39,12 +66,16 @@ def demo(
     driver: Annotated[Driver, typer.Option(help="who drives")] = Driver.HUMAN,
     seconds: Annotated[
         float | None,
-        typer.Option(min=1.0, help="end after this time; scripted: time of driving, default 60"),
+        typer.Option(
+            min=1.0,
+            callback=_finite,
+            help="end after this time; scripted: time of driving, default 60",
+        ),
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="open no browser")] = False,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="port of the page; 0 takes a free one")
-    ] = 8700,
+    ] = DEFAULT_PORT,
     as_json: JsonOption = False,
 ) -> None:
     """Drive a simulated machine from a simulated cockpit, all on this computer."""
@@ -93,7 +124,7 @@ def doctor(
     config: Annotated[
         Path | None, typer.Option("--config", help="also check what this agent file names")
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="the page's port")] = 8700,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="the page's port")] = DEFAULT_PORT,
     as_json: JsonOption = False,
 ) -> None:
     """Check this computer: what is missing, and what to do about it."""
@@ -112,15 +143,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except typer.Abort:
         return 130
+    except ModuleNotFoundError as error:
+        return _without(error.name, ())
     except (OSError, RuntimeError, ValueError) as error:
         _complain(str(error))
         return 1
     return code if isinstance(code, int) else 0
-
-
-def _complain(text: str) -> None:
-    line = " ".join(text.split()) or "failed without a word"
-    sys.stderr.write(f"headframe: {line}\n")
 
 
 if __name__ == "__main__":

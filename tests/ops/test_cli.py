@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 import headframe
 
+ROOT = Path(__file__).parents[2]
 Run = Callable[..., tuple[int, str, list[str]]]
 
 
@@ -31,6 +35,8 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         ("demo", "--wings"),
         ("demo", "--driver", "nobody"),
         ("demo", "--seconds", "0"),
+        ("demo", "--seconds", "inf"),
+        ("demo", "--seconds", "nan"),
         ("demo", "--port", "70000"),
         ("agent",),
         ("console",),
@@ -85,3 +91,38 @@ def test_help__lists_every_command_and_exits_0(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
     assert all(name in out for name in ("demo", "agent", "console", "broker", "doctor"))
+
+
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {missing!r}:
+            raise ModuleNotFoundError("No module named " + repr(name), name=name)
+sys.meta_path.insert(0, Missing())
+sys.argv = ["headframe", *{arguments!r}]
+import headframe
+sys.exit(headframe.main())
+"""
+
+
+def _without(missing: set[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line on a computer where these packages are not installed."""
+    code = WITHOUT.format(missing=missing, arguments=arguments)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("package", ["typer", "pydantic", "cryptography"])
+def test_package_missing__one_line_names_it_and_what_to_do(package: str) -> None:
+    done = _without({package}, "demo", "--no-browser")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"headframe: missing package {package}; run: make setup\n"
+
+
+def test_nothing_installed__doctor_still_speaks() -> None:
+    done = _without({"typer", "pydantic", "can", "cv2", "numpy", "aiohttp"}, "doctor", "--json")
+    findings = {each["check"]: each for each in json.loads(done.stdout)["findings"]}
+    assert "packages" in findings
+    assert done.stderr == ""

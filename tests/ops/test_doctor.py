@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,20 @@ def test_broker__answers_or_fails() -> None:
 def test_finding__one_line_with_its_remedy() -> None:
     finding = Finding("port", Verdict.WARN, "8700: in use", "take another")
     assert finding.line() == "WARN  port        8700: in use -> take another"
+
+
+def test_headframe_itself_not_installed__its_folder_says_what_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(_: str) -> list[str]:
+        raise metadata.PackageNotFoundError
+
+    monkeypatch.setattr("importlib.metadata.requires", gone)
+    assert {"pydantic", "typer"} <= doctor._needed_packages()
+
+
+def test_without_the_pins__the_clock_is_still_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    assert doctor.check_clock().verdict is Verdict.OK

@@ -1,5 +1,7 @@
 """``headframe doctor``: looks at this computer and says what is missing and what to do.
 
+It is made of the standard library alone, so that it can say which package is missing; what a
+settings file names is checked with the packages that read it.
 Each check is a function that returns one finding. FAIL means that something will not work,
 WARN that it works worse than it could, or only partly.
 """
@@ -15,14 +17,18 @@ import resource
 import shutil
 import socket
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vehicle_agent.shell.clock import monotonic_ns, wall_label
-from vehicle_agent.shell.config import AgentSettings, CameraSettings, load_agent_config
+
+if TYPE_CHECKING:
+    from vehicle_agent.shell.config import AgentSettings, CameraSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_MIN = (3, 11)
@@ -78,12 +84,22 @@ def _name(package: str) -> str:
     return re.sub(r"[-_.]+", "-", package).lower()
 
 
+def _required() -> list[str]:
+    """What Headframe asks for, as installed; as its folder says where it is not installed."""
+    try:
+        return importlib.metadata.requires("headframe") or []
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    try:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return list(project["project"]["dependencies"])
+
+
 def _needed_packages() -> frozenset[str]:
     """Packages that Headframe itself names outside its extras."""
-    try:
-        required = importlib.metadata.requires("headframe") or []
-    except importlib.metadata.PackageNotFoundError:
-        return frozenset()
+    required = _required()
     return frozenset(
         _name(match.group())
         for line in required
@@ -150,7 +166,8 @@ def check_clock() -> Finding:
     step_ns = min((step for step in steps_ns if step > 0), default=CLOCK_STEP_MAX_NS + 1)
     if step_ns > CLOCK_STEP_MAX_NS:
         return Finding("clock", Verdict.FAIL, "monotonic clock coarser than 1 ms", "other kernel")
-    newest = (ROOT / "constraints.txt").stat().st_mtime if ROOT.exists() else 0.0
+    pins = ROOT / "constraints.txt"
+    newest = pins.stat().st_mtime if pins.exists() else 0.0
     text = f"monotonic step {step_ns} ns"
     wall = datetime.fromisoformat(wall_label()).timestamp()
     if wall < newest - 86_400:
@@ -242,11 +259,13 @@ def check_broker(host: str, port: int) -> Finding:
 
 def check_can(settings: AgentSettings) -> Finding:
     """The by-wire bus opens."""
-    import can  # noqa: PLC0415 - only where a file names a bus
-
-    from vehicle_agent.shell.bus import open_bus  # noqa: PLC0415
-
     name = f"{settings.can.interface} {settings.can.channel}"
+    try:
+        import can  # noqa: PLC0415 - only where a file names a bus
+
+        from vehicle_agent.shell.bus import open_bus  # noqa: PLC0415
+    except ImportError as error:
+        return Finding("can", Verdict.FAIL, f"python-can does not load: {error}", "run: make setup")
     try:
         open_bus(settings.can).shutdown()
     except (can.CanError, OSError, ValueError, ImportError) as error:
@@ -264,8 +283,10 @@ def check_camera(camera: CameraSettings) -> Finding:
         if Path(rest).is_dir():
             return Finding(name, Verdict.OK, f"{rest} is there")
         return Finding(name, Verdict.FAIL, f"{rest}: no such folder", "start the simulator first")
-    import cv2  # noqa: PLC0415 - slow to load
-
+    try:
+        import cv2  # noqa: PLC0415 - slow to load
+    except ImportError as error:
+        return Finding(name, Verdict.FAIL, f"OpenCV does not load: {error}", "run: make setup")
     capture = cv2.VideoCapture(rest if kind == "file" else camera.source)
     try:
         opened = capture.isOpened()
@@ -277,6 +298,11 @@ def check_camera(camera: CameraSettings) -> Finding:
 
 
 def _config_checks(config: Path) -> Iterable[Callable[[], Finding]]:
+    try:
+        from vehicle_agent.shell.config import load_agent_config  # noqa: PLC0415 - needs pydantic
+    except ImportError as error:
+        absent = Finding("config", Verdict.FAIL, f"cannot be read: {error}", "run: make setup")
+        return [lambda: absent]
     try:
         settings = load_agent_config(config)
     except ValueError as error:
