@@ -1,6 +1,7 @@
 # Every target sets up what it needs by itself: .venv with the versions in constraints.txt,
 # node_modules with the one in package.json, and the few Debian packages that something needs
-# (named when they cannot be installed).
+# (named when they cannot be installed). Programs are started as modules: the scripts in .venv/bin
+# name the folder that they were installed for, and fail in a clone that was renamed.
 
 PYTHON ?= python3
 ARGS ?=
@@ -29,7 +30,7 @@ $(READY): pyproject.toml constraints.txt .ci/needs
 	  || { echo 'headframe: needs Python 3.11 or newer; say which with make PYTHON=python3.12' >&2; exit 1; }
 	@.ci/needs libGL.so.1=libgl1 libgthread-2.0.so.0=libglib2.0-0
 	@echo 'headframe: setting up .venv, once, with about 400 MB of packages' >&2
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	  $(BIN)/python -m pip install --no-input --progress-bar off -c constraints.txt -e '.[dev]' >&2
 	@touch $@
@@ -42,14 +43,14 @@ $(TSC): package.json .ci/needs
 setup: $(READY)
 
 demo: $(READY)
-	@$(BIN)/headframe demo $(ARGS)
+	@$(BIN)/python -m headframe demo $(ARGS)
 
 check: $(READY) $(TSC)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/python -m mypy
 	$(TSC) -p .
-	$(BIN)/lint-imports
+	$(BIN)/python -c 'import sys; from importlinter.cli import lint_imports_command as run; sys.exit(run())'
 	$(BIN)/python -m vehicle_agent.describe --check
 	$(BIN)/python -m tests.trace --check
 
@@ -58,10 +59,10 @@ test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(READY)
-	@for file in benchmarks/[a-z]*.py; do \
+	@failed=; for file in benchmarks/[a-z]*.py; do \
 	  name=$$(basename $$file .py); \
-	  [ $$name = common ] || $(BIN)/python -m benchmarks.$$name $(ARGS); \
-	done
+	  [ $$name = common ] || $(BIN)/python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; \
+	done; [ -z "$$failed" ] || { echo "headframe: benchmarks that failed:$$failed" >&2; exit 1; }
 
 mutate: $(READY)
 	$(BIN)/python -m tests.mutation $(ARGS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -93,6 +95,71 @@ def test_need_that_apt_does_not_know__last_line_names_the_package(tmp_path: Path
     )
     assert done.returncode == 1
     assert "no-such-package" in done.stderr.splitlines()[-1]
+
+
+def test_need_still_absent_after_installing__last_line_says_so(tmp_path: Path) -> None:
+    apt = tmp_path / "apt-get"
+    apt.write_text("#!/bin/sh\nexit 0\n", encoding="ascii")
+    apt.chmod(0o755)
+    script = (
+        f"id() {{ echo 0; }}; export -f id; PATH={tmp_path}:$PATH; "
+        ".ci/needs no-such-command=no-such-package"
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("still not found: no-such-package")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Enough of a clone for make to set up; its Python notes what it is asked for."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\necho "$@" >>asked\n[ "$2" != venv ] || { mkdir -p .venv/bin; '
+        "printf '#!/bin/sh\\nexit 0\\n' >.venv/bin/python; chmod +x .venv/bin/python; }\n",
+        encoding="ascii",
+    )
+    python.chmod(0o755)
+    return tmp_path
+
+
+def _set_up(clone: Path) -> list[str]:
+    subprocess.run(
+        ["make", "setup", f"PYTHON={clone}/python"], cwd=clone, check=True, capture_output=True
+    )
+    return (clone / "asked").read_text(encoding="ascii").splitlines()
+
+
+def test_environment_left_without_pip__is_made_anew(clone: Path) -> None:
+    broken = clone / ".venv" / "bin" / "python"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("#!/bin/sh\nexit 1\n", encoding="ascii")
+    broken.chmod(0o755)
+    assert "-m venv --clear .venv" in _set_up(clone)
+
+
+def test_environment_with_pip__is_kept(clone: Path) -> None:
+    sound = clone / ".venv" / "bin" / "python"
+    sound.parent.mkdir(parents=True)
+    sound.write_text("#!/bin/sh\nexit 0\n", encoding="ascii")
+    sound.chmod(0o755)
+    assert not any("venv" in asked for asked in _set_up(clone))
+
+
+def test_make__starts_no_script_that_names_the_clones_folder() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    started = set(re.findall(r"\$\(BIN\)/([\w-]+)", text))
+    scripts = {
+        name
+        for name in started - {"python"}
+        if (Path(sys.prefix) / "bin" / name).read_bytes()[:2] == b"#!"
+    }
+    assert scripts == set()
 
 
 @pytest.mark.parametrize("document", ["README.md", "SAFETY.md", "CONTRIBUTING.md", "CHANGELOG.md"])
