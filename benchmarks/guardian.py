@@ -1,111 +1,159 @@
-"""The guardian's beat, idle and with both cores saturated, and what one command costs it.
+"""The guardian's beat while the truck drives, idle and saturated, and what one command costs it.
 
 The beat is read from outside: the stamps that SUP_CMD frames carry on the by-wire bus, 10 ms
-apart by the matrix. The guardian runs as on a machine, with the simulated ECU on the bus.
+apart by the matrix. The guardian runs as on a machine: with a lease, commands at 50 Hz from a
+console process, the simulated ECU's feedback on the bus, the watchdog relay on its line, and
+writes of its record as the truck sets off and stands. Saturated means two busy processes of
+ordinary priority beside it, one for each core of the computers that this was made on.
+
+The cost is that of one tick of the same supervisor in ACTIVE, in lock-step with the simulated
+machine: one drive command verified and judged, the ECU's frames of that tick, and the decision.
 """
 
 from __future__ import annotations
 
 import json
-import select
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, cast
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from joserfc.jwk import OKPKey
-
+from benchmarks._console import PERIOD_NS, Console, pose_of
 from benchmarks.common import Measurement, Percentiles, percentiles, run
-from protocol.dbw.codec import DriveFeedback, encode
 from protocol.dbw.matrix import SUP_CMD
-from protocol.frames import CommandFrame, CommandKind, decode_state, session_keys, vehicle_id
-from protocol.messages import (
-    AckClaims,
-    Identity,
-    RequestClaims,
-    RequestKind,
-    Role,
-    generate_identity,
-    sign_claims,
-    verify_signed,
-)
-from protocol.profiles import parse_profile
+from protocol.messages import load_private_key, load_trust
 from protocol.signals import DEFAULT_TIMING
+from protocol.state import VehicleMode
 from sim import demo
-from sim.children import Children, ChildSpec
+from sim.children import Children, ChildSpec, interruptible
+from sim.machines.parameters import load_machine
+from sim.pursuit import Pursuit
 from sim.run_folder import run_folder
-from vehicle_agent.core.record import FIRST, Record
+from sim.simulated_machine import ECU_STEP_NS, SimulatedMachine
+from sim.world.site import load_site
+from vehicle_agent.core.record import FIRST, SLOT_BYTES, Record, newest
 from vehicle_agent.core.supervisor import Setup, Supervisor, TickInputs, TickOutputs
-from vehicle_agent.shell import ipc
 from vehicle_agent.shell.local_bus import LocalCanBus
 
-FULL_S, QUICK_S = 300.0, 10.0
-COST_N = 5000
-REPORT_WITHIN_NS = 3_000_000_000
+FULL_S, QUICK_S = 300.0, 5.0
+FULL_COST_N, QUICK_COST_N = 5000, 1000
 PERIOD_MS = SUP_CMD.period_ms
 TICK_NS = DEFAULT_TIMING.guardian_tick_ms * 1_000_000
 BUSY = "while True: pass"
+MAGIC = b"HFR1"
+POLL_S = 0.02
+SETTLES_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One stretch of listening.
+
+    Attributes:
+        off_ms: how far each gap between two beats was from 10 ms.
+        did: what the console did meanwhile. writes: of the record.
+    """
+
+    off_ms: list[float]
+    did: dict[str, Any]
+    writes: int
+
+    def load(self) -> str:
+        """What was running, in words."""
+        did = self.did
+        stops = ", ".join(map(str, did["stops"])) or "none"
+        return (
+            f"console from its start to its end: {did['commands']} commands, "
+            f"{did['drive_commands']} of them drive in {did['spells']} spells, "
+            f"{self.writes} record writes, stops {stops}"
+        )
+
+
+class Rig:
+    """Machine, relay and guardian, and a bus to listen on."""
+
+    def __init__(self, plan: demo.Plan, children: Children, bus: LocalCanBus) -> None:
+        self._plan, self._children, self._bus = plan, children, bus
+
+    def listen(self, seconds: float, beside: Any) -> Part:
+        """Let a console drive and listen for ``seconds`` inside the context ``beside``."""
+        plan = self._plan
+        module = (sys.executable, "-m", "benchmarks._console")
+        spec = ChildSpec(
+            "console",
+            (
+                *module,
+                *("--site", str(plan.site), "--machine", str(plan.machine)),
+                *("--truth", str(plan.run / "truth"), "--runtime", str(plan.run / "agent")),
+                *("--operator", demo.OPERATORS[0], "--vehicle", demo.VEHICLE_ID),
+                *("--key", str(plan.run / f"{demo.OPERATORS[0]}.jwk")),
+                *("--trust", str(plan.run / "trust.json")),
+            ),
+        )
+        before = self._generation()
+        console = self._children.start(spec)
+        self._children.wait_ready()
+        with beside:
+            off_ms = self._beat_ms(seconds)
+        self._children.finish(console, SETTLES_S)
+        did = json.loads(console.lines[-1])
+        self._children.attend(SETTLES_S)  # the truck stops and stands before the next one asks
+        return Part(off_ms, did, self._generation() - before)
+
+    def _beat_ms(self, seconds: float) -> list[float]:
+        while self._bus.recv(0) is not None:
+            pass
+        stamps: list[float] = []
+        end_ns = time.monotonic_ns() + round(seconds * 1e9)
+        while time.monotonic_ns() < end_ns:
+            self._children.attend(0)
+            message = self._bus.recv(POLL_S)  # read at once: the queue of a socket is short
+            if message is not None and message.arbitration_id == SUP_CMD.can_id:
+                stamps.append(message.timestamp)
+        return [abs((after - before) * 1e3 - PERIOD_MS) for before, after in pairwise(stamps)]
+
+    def _generation(self) -> int:
+        """How often the guardian has written its record."""
+        parts = (self._plan.run / "guardian.record").read_bytes().split(MAGIC)
+        slots = (MAGIC + parts[1])[:SLOT_BYTES], (MAGIC + parts[-1])[:SLOT_BYTES]
+        found = newest(slots)
+        return 0 if found is None else found.generation
 
 
 @contextmanager
-def guardian() -> Iterator[tuple[LocalCanBus, ipc.Mailbox]]:
-    """Run machine and guardian; gives a listener on the bus, and the link's mailbox."""
+def rig() -> Iterator[Rig]:
+    """Run machine, relay and guardian for the time of the block."""
     machine = demo.find_config("machines", demo.DEFAULT_MACHINE)
     site = demo.find_config("sites", demo.DEFAULT_SITE)
-    with run_folder() as folder:
+    with interruptible(), run_folder() as folder:
         plan = demo.Plan(folder, machine, site, 1, 1)
         demo.write_keys(folder)
         demo.write_settings(plan)
         module = (sys.executable, "-m", "vehicle_agent.shell.guardian")
         with Children(folder, lambda _text: None) as children:
             for spec in demo.stages(plan)[0]:
-                if spec.name == "machine":
+                if spec.name in ("machine", "relay"):
                     children.start(spec)
             children.wait_ready()
-            mailbox = ipc.Mailbox(folder / "agent", ipc.LINK)
-            children.start(
-                ChildSpec("guardian", (*module, "--config", str(plan.agent_config)), 30.0)
-            )
+            children.start(ChildSpec("guardian", (*module, "--config", str(plan.agent_config))))
             children.wait_ready()
             with LocalCanBus(str(plan.run / "can"), name="benchmark") as bus:
-                yield bus, mailbox
-            mailbox.close()
+                yield Rig(plan, children, bus)
 
 
-def beat_ms(bus: LocalCanBus, seconds: float) -> list[float]:
-    """Return how far each gap between two SUP_CMD frames was from 10 ms."""
-    end_ns = time.monotonic_ns() + round(seconds * 1e9)
-    stamps: list[float] = []
-    while bus.recv(0) is not None:
-        pass
-    while time.monotonic_ns() < end_ns:
-        message = bus.recv(0.1)
-        if message is not None and message.arbitration_id == SUP_CMD.can_id:
-            stamps.append(message.timestamp)
-    return [abs((after - before) * 1e3 - PERIOD_MS) for before, after in pairwise(stamps)]
-
-
-def newest_report(mailbox: ipc.Mailbox) -> dict[str, object]:
-    """Return the guardian's own newest figures; what had queued up before is thrown away."""
-    while mailbox.receive() is not None:
-        pass
-    end_ns = time.monotonic_ns() + REPORT_WITHIN_NS
-    while time.monotonic_ns() < end_ns:
-        select.select([mailbox], [], [], 0.1)
-        datagram = mailbox.receive() or b""
-        addressed = ipc.split_name(datagram[1:])
-        if datagram[:1] == ipc.TO_LINK_TELEMETRY and addressed and addressed.name == "guardian":
-            return dict(json.loads(addressed.content))
-    return {}
+@contextmanager
+def idle() -> Iterator[None]:
+    """Nothing but the guardian's own company."""
+    yield
 
 
 @contextmanager
 def saturated() -> Iterator[None]:
-    """Two busy processes of ordinary priority, one for each core."""
+    """Two busy processes of ordinary priority."""
     busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(2)]
     try:
         yield
@@ -115,139 +163,105 @@ def saturated() -> Iterator[None]:
             process.wait()
 
 
-class Leased:
-    """A supervisor with a lease, in this process, to time one command."""
+class Lockstep:
+    """Supervisor, simulated machine and console under one passed clock, in this process."""
 
     def __init__(self) -> None:
+        machine = load_machine(demo.find_config("machines", demo.DEFAULT_MACHINE))
+        site = load_site(demo.find_config("sites", demo.DEFAULT_SITE))
+        limits = machine.profile.limits
+        with run_folder() as folder:
+            demo.write_keys(folder)
+            keys = {
+                name: load_private_key((folder / f"{name}.jwk").read_text(encoding="utf-8"))
+                for name in (demo.VEHICLE_ID, demo.OPERATORS[0])
+            }
+            trust = load_trust((folder / "trust.json").read_text(encoding="utf-8"))
+        vehicle, operator = demo.VEHICLE_ID, demo.OPERATORS[0]
         self.now_ns = 1_000_000_000_000
-        key, own = self._identity("console-1", Role.DRIVER)
-        vehicle_key, vehicle = self._identity("bench", Role.VEHICLE)
-        machine = demo.find_config("machines", demo.DEFAULT_MACHINE)
-        profile = parse_profile(machine.read_text(encoding="utf-8"), machine.name)
-        trust = {"console-1": own, "bench": vehicle}
-        self.supervisor = Supervisor(
-            Setup(
-                "bench",
-                vehicle_key,
-                trust,
-                profile.limits,
-                DEFAULT_TIMING,
-                1,
-                bytes(32),
-                FIRST,
-            )
-        )
+        self.took_us: list[float] = []
+        self.bus_frames = 0
+        self._operator = operator
+        self._machine = SimulatedMachine(machine, site, seed=1)
+        self.console = Console(operator, vehicle, keys[operator], trust, Pursuit(site, limits))
+        setup = Setup(vehicle, keys[vehicle], trust, limits, DEFAULT_TIMING, 1, bytes(32), FIRST)
+        self._supervisor = Supervisor(setup)
         self._durable: Record | None = FIRST
-        outputs = self.step()
-        assert outputs.authority is not None
-        ephemeral = X25519PrivateKey.generate()
-        public = ephemeral.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        request = RequestClaims(
-            iss="console-1",
-            aud="bench",
-            id="0" * 32,
-            kind=RequestKind.LEASE,
-            nonce=json.loads(outputs.authority)["nonce"],
-            boot=1,
-            x25519=public.hex(),
-        )
-        for _ in range(50):
-            self._still()
-        outputs = self.step(requests=(("console-1", sign_claims(request, key)),))
-        while not outputs.acks:
-            outputs = self.step()
-        ack = verify_signed(outputs.acks[0][1], trust)
-        if not isinstance(ack, AckClaims) or ack.x25519 is None:
-            raise RuntimeError(f"no lease: {ack}")
-        self._ack = ack
-        self._key = session_keys(ephemeral, bytes.fromhex(ack.x25519), 1, ack.epoch).command
-        self._sequence = 0
-        self._echo_us = self.now_ns // 1000
 
-    @staticmethod
-    def _identity(name: str, role: Role) -> tuple[OKPKey, Identity]:
-        private, public = generate_identity()
-        return OKPKey.import_key(dict(private)), Identity(
-            name, role, OKPKey.import_key(dict(public))
-        )
-
-    def _still(self) -> None:
-        """One tick with the machine reporting that it stands."""
-        self.step(bus=_standing(self.now_ns))
-
-    def step(
-        self,
-        requests: tuple[tuple[str, bytes], ...] = (),
-        commands: tuple[tuple[int, bytes], ...] = (),
-        bus: tuple[tuple[int, bytes], ...] = (),
-    ) -> TickOutputs:
-        """One tick."""
+    def step(self) -> None:
+        """One tick; its time counts when a drive command came in ACTIVE with the ECU's frames."""
         self.now_ns += TICK_NS
-        given = TickInputs(commands=commands, requests=requests, bus=bus, durable=self._durable)
-        outputs = self.supervisor.step(self.now_ns, given)
-        self._durable = outputs.persist
-        if outputs.state is not None:
-            self._echo_us = decode_state(outputs.state, {}).frame.stamp_us
-        return outputs
-
-    def command(self) -> bytes:
-        """The next honest command."""
-        self._sequence += 1
-        return CommandFrame(
-            kind=CommandKind.PARKED,
-            vehicle_id=vehicle_id("bench"),
-            key_id=self._ack.key_id,
-            ttl_ms=250,
-            epoch=self._ack.epoch,
-            sequence=self._sequence,
-            boot_tag=1,
-            echo_hold_us=0,
-            source_stamp_us=0,
-            echo_stamp_us=self._echo_us,
-            view_stamp_us=self._echo_us,
-            neutral=True,
-            display_ok=True,
-        ).encode(self._key)
-
-
-def _standing(now_ns: int) -> tuple[tuple[int, bytes], ...]:
-    counter = now_ns // TICK_NS % 16
-    return (encode(DriveFeedback(0.0, 800.0, 0, 0.0), counter),)
-
-
-def command_cost_us() -> Percentiles:
-    """Return what one tick with one command costs: verify, judge, decide, encode."""
-    leased = Leased()
-    samples = []
-    for _ in range(COST_N):
-        command = leased.command()
+        bus: list[tuple[int, bytes]] = []
+        for back in range(TICK_NS // ECU_STEP_NS - 1, -1, -1):
+            bus += self._machine.step(self.now_ns - back * ECU_STEP_NS)
+        console, command, request = self.console, None, None
+        drives = console.count.drive_commands
+        if self.now_ns % PERIOD_NS == 0:
+            truth = cast("dict[str, Any]", self._machine.truth(self.now_ns))
+            command = console.command(self.now_ns, pose_of(truth))
+            request = console.request(self.now_ns)
+        given = TickInputs(
+            commands=() if command is None else ((0, command),),
+            requests=() if request is None else ((self._operator, request),),
+            bus=tuple(bus),
+            durable=self._durable,
+        )
+        driven = console.count.drive_commands > drives
+        active = console.state is not None and console.state.mode is VehicleMode.ACTIVE
         before_ns = time.perf_counter_ns()
-        leased.step(commands=((0, command),))
-        samples.append((time.perf_counter_ns() - before_ns) / 1e3)
-    return percentiles(samples)
+        outputs = self._supervisor.step(self.now_ns, given)
+        took_us = (time.perf_counter_ns() - before_ns) / 1e3
+        if driven and active:
+            self.took_us.append(took_us)
+            self.bus_frames += len(bus)
+        self._tell(outputs)
+
+    def _tell(self, outputs: TickOutputs) -> None:
+        self._durable = outputs.persist
+        for can_id, data in outputs.bus:
+            self._machine.on_frame(self.now_ns, can_id, data)
+        if outputs.authority is not None:
+            self.console.hear_authority(outputs.authority)
+        for _, token in outputs.acks:
+            self.console.hear_answer(token)
+        if outputs.state is not None:
+            self.console.hear_state(self.now_ns, outputs.state)
+
+
+def command_cost_us(n: int) -> tuple[Percentiles, float]:
+    """Return what a tick with one drive command costs, and the ECU frames in such a tick."""
+    lockstep = Lockstep()
+    while len(lockstep.took_us) < n:
+        lockstep.step()
+    return percentiles(lockstep.took_us), lockstep.bus_frames / n
+
+
+def _figures(found: Percentiles, digits: int) -> str:
+    return " ".join(f"{name} {value:.{digits}f}" for name, value in found.as_dict().items())
 
 
 def measure(quick: bool) -> Measurement:
     """Listen to the beat, idle and saturated, and time verify-and-step."""
     seconds = QUICK_S if quick else FULL_S
-    cost = command_cost_us()
-    with guardian() as (bus, mailbox):
-        idle = beat_ms(bus, seconds)
-        with saturated():
-            loaded = beat_ms(bus, seconds)
-        own = newest_report(mailbox)
-    worst = percentiles(loaded)
+    cost_n = QUICK_COST_N if quick else FULL_COST_N
+    cost_us, frames = command_cost_us(cost_n)
+    with rig() as running:
+        quiet = running.listen(seconds, idle())
+        loaded = running.listen(seconds, saturated())
+    own = loaded.did["guardian"]
     return Measurement(
         name="guardian",
         unit="ms",
-        samples=idle,
+        samples=quiet.off_ms,
         notes=(
-            f"ours is the distance of each 10 ms beat from 10 ms over {seconds:g} s idle; with "
-            f"both cores saturated over {seconds:g} s: p50 {worst.p50:.3f} p95 {worst.p95:.3f} "
-            f"p99 {worst.p99:.3f} max {worst.max:.3f} ms, n {len(loaded)}; verify and step with "
-            f"one command: p50 {cost.p50:.0f} p95 {cost.p95:.0f} p99 {cost.p99:.0f} max "
-            f"{cost.max:.0f} us, n {COST_N}; ticks {own.get('ticks')}, skipped "
-            f"{own.get('skipped')}, got {json.dumps(own.get('got'))}"
+            f"ours is the distance of each 10 ms beat from 10 ms over {seconds:g} s while the "
+            f"truck is driven ({quiet.load()}) and nothing else runs; with two busy processes "
+            f"over {seconds:g} s ({loaded.load()}): {_figures(percentiles(loaded.off_ms), 3)} ms, "
+            f"n {len(loaded.off_ms)}; running: guardian, simulated machine and relay, light "
+            f"console at 50 Hz, no broker, link, media or camera; verify and step with one drive "
+            f"command and {frames:.1f} ECU frames in ACTIVE: {_figures(cost_us, 0)} us, n "
+            f"{cost_n}; guardian's own ticks {own.get('ticks')}, skipped {own.get('skipped')}, "
+            f"got {json.dumps(own.get('got'))}"
         ),
     )
 

@@ -15,13 +15,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from vehicle_agent.shell.clock import monotonic_ns
 
+ROOT = Path(__file__).resolve().parents[1]
 GRACE_S = 3.0
 READY_WORD = "ready"
 _LINES_KEPT = 200
@@ -42,6 +43,33 @@ class Interrupted(Exception):
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(number.name)
         self.number = number
+
+
+def own_environment() -> dict[str, str]:
+    """Return this process's environment, with Python's imports from this checkout.
+
+    Without PYTHONSAFEPATH ``python -m`` looks first in the folder that the user happens to be in.
+    """
+    paths = (str(ROOT), os.environ.get("PYTHONPATH", ""))
+    return {
+        **os.environ,
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+    }
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Put round everything that waits on children in a program that knows nothing of them.
+
+    A signal that interrupted a wait then does, once all is cleared away, what it would have done
+    without children: SIGINT raises KeyboardInterrupt, SIGTERM ends the program.
+    """
+    try:
+        yield
+    except Interrupted as interrupted:
+        signal.raise_signal(interrupted.number)
+        raise KeyboardInterrupt from interrupted  # it was ignored
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +113,11 @@ class Children:
     Args:
         log_directory: gets NAME.log with each child's stderr.
         say: takes one progress line.
-        environment: the children's environment; this process's when None.
+        environment: the children's environment; :func:`own_environment` when None.
         niceness: of the children, where this user may set it; 0 leaves it.
+
+    Attributes:
+        lost: one ended by itself before its time.
     """
 
     def __init__(
@@ -98,8 +129,9 @@ class Children:
     ) -> None:
         self._log_directory = log_directory
         self._say = say
-        self._environment = environment
+        self._environment = own_environment() if environment is None else environment
         self._niceness = niceness
+        self.lost = False
         self._children: list[Child] = []
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -140,7 +172,7 @@ class Children:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=errors,
-                    env=None if self._environment is None else dict(self._environment),
+                    env=dict(self._environment),
                     start_new_session=True,
                 )
         except OSError as error:
@@ -202,14 +234,16 @@ class Children:
         return False
 
     def attend(self, seconds: float) -> None:
-        """Look after the children for ``seconds``; one that ends is left for others to judge.
+        """Look after the children for ``seconds``, once for 0; leave it to others to judge an end.
 
         Raises:
             Interrupted: SIGINT or SIGTERM came.
         """
         deadline_ns = monotonic_ns() + int(seconds * 1e9)
-        while (left_ns := deadline_ns - monotonic_ns()) > 0:
+        left_ns = int(seconds * 1e9)
+        while left_ns >= 0:
             self._pump(left_ns / 1e9)
+            left_ns = deadline_ns - monotonic_ns()
 
     def finish(self, child: Child, grace_s: float) -> int:
         """Ask one child to end, take what it still prints, and return its exit code.
@@ -299,6 +333,7 @@ class Children:
                 os.killpg(child.process.pid, number)
 
     def _too_early(self, child: Child) -> ChildError:
+        self.lost = True
         code = self._reap(child)
         how = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
         return ChildError(f"{child.spec.name} {how}{last_words(child)}")

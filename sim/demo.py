@@ -6,6 +6,8 @@ as they would on three computers; this program starts them, watches them and end
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import socket
@@ -16,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.messages import Role, generate_identity
-from protocol.profiles import parse_profile
 from sim.children import Child, ChildError, Children, ChildSpec, Interrupted, last_words
-from sim.run_folder import run_folder
+from sim.machines.parameters import load_machine
+from sim.run_folder import keep_logs, run_folder
 from sim.world.site import load_site
 from vehicle_agent.core.record import FIRST
 from vehicle_agent.shell.store import create_record
@@ -105,8 +107,9 @@ def free_port(wanted: int, option: str) -> int:
         try:
             probe.bind((HOST, wanted))
         except OSError as error:
+            why = "in use" if error.errno == errno.EADDRINUSE else "not to be had"
             raise DemoError(
-                f"port {wanted} on {HOST} is in use; choose another with {option}, "
+                f"port {wanted} on {HOST} is {why}; choose another with {option}, "
                 f"or {option} 0 for any free one ({error.strerror})"
             ) from error
         return int(probe.getsockname()[1])
@@ -290,19 +293,24 @@ def _print(text: str) -> None:
 
 
 def _open_browser(url: str) -> None:
-    """Open the page where there is a desktop; a text browser would take the terminal."""
+    """Open the page where there is a desktop; a text browser would take the terminal.
+
+    Python's webbrowser knows text browsers as plain GenericBrowser: they run in the foreground.
+    """
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return
-    try:
-        webbrowser.open(url)
-    except webbrowser.Error:
+    opened = False
+    with contextlib.suppress(webbrowser.Error):
+        browser = webbrowser.get()
+        opened = type(browser) is not webbrowser.GenericBrowser and browser.open(url)
+    if not opened:
         _say("no browser could be opened; open the address by hand")
 
 
 def _check_files(options: DemoOptions) -> tuple[Path, Path]:
     """Find and read both files before anything starts, so that a mistake costs nothing."""
     machine, site = find_config("machines", options.machine), find_config("sites", options.site)
-    parse_profile(machine.read_text(encoding="utf-8"), str(machine))
+    load_machine(machine)
     load_site(site)
     return machine, site
 
@@ -322,11 +330,17 @@ def run(options: DemoOptions) -> int:
         plan = Plan(folder, machine, site, port, mqtt_port)
         write_keys(folder)
         write_settings(plan)
+        children = Children(folder, _say)
+        code = 1
         try:
-            with Children(folder, _say) as children:
-                return _drive(options, plan, children)
+            with children:
+                code = _drive(options, plan, children)
         except ChildError as error:
             raise DemoError(str(error)) from error
+        finally:
+            if code or children.lost:
+                _say(f"logs of this run: {keep_logs(folder)}")
+        return code
 
 
 def _drive(options: DemoOptions, plan: Plan, children: Children) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PREFIX = "headframe-"
+KEPT_PREFIX = "headframe-logs-"
 _LOCK = "owner.lock"
 PATH_MAX_BYTES = 60
 """Sockets lie in folders below and Linux allows 107 bytes for a socket's path (unix(7))."""
@@ -40,6 +41,14 @@ def run_folder() -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def keep_logs(folder: Path) -> Path:
+    """Copy the logs of a run out of its folder, which will go; return where they are now."""
+    kept = Path(tempfile.mkdtemp(prefix=KEPT_PREFIX))
+    for log in folder.glob("*.log"):
+        shutil.copy(log, kept)
+    return kept
 
 
 def remove_orphans(base: Path) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from blockbuster import blockbuster_ctx
 
-OWN_PACKAGES = ["protocol", "vehicle_agent", "operator_console"]
+OWN_PACKAGES = ["protocol", "vehicle_agent", "operator_console", "sim"]
 
 
 @pytest.fixture(autouse=True)

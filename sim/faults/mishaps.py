@@ -26,7 +26,7 @@ from protocol.messages import RequestKind
 from protocol.signals import DEFAULT_TIMING
 from protocol.state import VehicleMode
 from sim import demo
-from sim.children import ChildError, ChildSpec
+from sim.children import ChildError, ChildSpec, own_environment
 from sim.faults.cut_relay import CutRelay, Direction
 from sim.faults.intruder import Caught, Intruder, Lease, Told, sequence_of
 from sim.faults.rehearsal import (
@@ -510,7 +510,8 @@ def _with_clock(shift_s: int) -> Amend:
     def amend(plan: demo.Plan, spec: ChildSpec) -> ChildSpec:
         if spec.name != "console":
             return spec
-        shimmed = ("env", f"PYTHONPATH={plan.run / SHIM}", *spec.command)
+        paths = f"{plan.run / SHIM}{os.pathsep}{own_environment()['PYTHONPATH']}"
+        shimmed = ("env", f"PYTHONPATH={paths}", *spec.command)
         shifted = ("unshare", "--time", f"--monotonic={shift_s}") if shift_s else ()
         return replace(spec, command=(*shifted, *shimmed))
 

@@ -29,8 +29,8 @@ from protocol.frames import COMMAND_BYTES, decode_state
 from protocol.state import VehicleState, parse_state
 from protocol.topics import Topics
 from sim import demo
-from sim.children import Child, Children, ChildSpec, Interrupted
-from sim.run_folder import run_folder
+from sim.children import Child, Children, ChildSpec, interruptible
+from sim.run_folder import keep_logs, run_folder
 from vehicle_agent.shell import clock
 from vehicle_agent.shell.local_bus import DatagramFanout, LocalCanBus
 
@@ -321,19 +321,9 @@ def rehearsal(
         prepare: may change the settings files before anything starts.
         amend: may change how a process is started.
     """
-    try:
-        with _rehearsing(say, prepare, amend) as running:
-            yield running
-    except Interrupted as interrupted:
-        signal.raise_signal(interrupted.number)  # everything has ended: now it is the program's
-        raise KeyboardInterrupt from interrupted  # which ignored it
-
-
-@contextmanager
-def _rehearsing(say: Callable[[str], None], prepare: Prepare, amend: Amend) -> Iterator[Rehearsal]:
     machine = demo.find_config("machines", demo.DEFAULT_MACHINE)
     site = demo.find_config("sites", demo.DEFAULT_SITE)
-    with run_folder() as folder:
+    with interruptible(), run_folder() as folder:
         plan = demo.Plan(
             folder, machine, site, demo.free_port(0, "--port"), demo.free_port(0, "--port")
         )
@@ -345,5 +335,8 @@ def _rehearsing(say: Callable[[str], None], prepare: Prepare, amend: Amend) -> I
             try:
                 running.start()
                 yield running
+            except Exception as error:
+                error.add_note(f"logs of the processes: {keep_logs(folder)}")
+                raise
             finally:
                 running.close()

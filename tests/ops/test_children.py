@@ -13,6 +13,7 @@ import pytest
 
 from sim.children import ChildError, Children, ChildSpec, Interrupted
 
+ROOT = Path(__file__).parents[2]
 STAYS = "import signal, sys; print('ready', flush=True); signal.pause()"
 DEAF = (
     "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
@@ -72,6 +73,19 @@ def test_child_ends_before_ready__error_carries_its_last_words(tmp_path: Path) -
         with pytest.raises(ChildError, match=r"^bus ended with code 3: no such bus$"):
             children.wait_ready()
     assert other.process.returncode is not None
+
+
+def test_child__imports_this_checkout_and_nothing_of_the_folder_that_the_user_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    code = "import json, sim; print('ready'); print(sim.__file__)"
+    with Children(tmp_path, lambda _: None) as children:
+        child = children.start(ChildSpec("one", _python(code)))
+        children.wait_ready()
+        assert children.wait_end(child, 20.0)
+        assert child.lines == [str(ROOT / "sim" / "__init__.py")]
 
 
 def test_child_never_ready__error_names_it_and_the_time(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import shutil
 import signal
@@ -10,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+import webbrowser
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +113,77 @@ def test_port_in_use__error_names_port_and_remedy_before_anything_starts(
             demo.run(DemoOptions(port=port, browser=False))
 
 
+@pytest.mark.parametrize(
+    ("number", "why"), [(errno.EADDRINUSE, "in use"), (errno.EACCES, "not to be had")]
+)
+def test_port_refused__error_says_why(
+    number: int, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bind(*_: object) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(socket, "socket", lambda: _Socket(bind))
+    with pytest.raises(DemoError, match=rf"port 80 on 127\.0\.0\.1 is {why}"):
+        demo.free_port(80, "--port")
+
+
+class _Socket(contextlib.nullcontext[Any]):
+    """A socket that cannot be bound."""
+
+    def __init__(self, bind: Callable[..., None]) -> None:
+        super().__init__(self)
+        self.bind = bind
+
+    def setsockopt(self, *_: object) -> None:
+        """Nothing to set."""
+
+
+def test_machine_file_that_is_not_text__error_names_it(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"broken\.toml: not UTF-8"):
+        demo.run(DemoOptions(machine=str(broken), port=0, browser=False))
+
+
+def test_machine_file_whose_plant_is_broken__error_comes_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "run_folder", lambda: pytest.fail("half-started"))
+    broken = tmp_path / "broken.toml"
+    text = find_config("machines", "ug_truck_60t").read_text(encoding="utf-8")
+    broken.write_text(text.replace("mass_kg = ", "mass_kg = -"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"broken\.toml: plant: mass_kg"):
+        demo.run(DemoOptions(machine=str(broken), port=0, browser=False))
+
+
+class _Page:
+    """A graphical browser."""
+
+    def __init__(self, opens: bool) -> None:
+        self.opens = opens
+
+    def open(self, _url: str) -> bool:
+        return self.opens
+
+
+@pytest.mark.parametrize(
+    ("browser", "told"),
+    [
+        (_Page(opens=True), False),
+        (_Page(opens=False), True),
+        (webbrowser.GenericBrowser("w3m"), True),
+    ],
+)
+def test_browser__is_asked_and_told_of_when_it_does_not_open(
+    browser: Any, told: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(webbrowser, "get", lambda: browser)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_: pytest.fail("a terminal browser ran"))
+    demo._open_browser("http://x")
+    assert ("open the address by hand" in capsys.readouterr().err) is told
+
+
 def test_broken_machine_file__error_names_file_key_and_reason(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     text = find_config("machines", "ug_truck_60t").read_text(encoding="utf-8")
@@ -172,6 +246,21 @@ def test_driver_without_result__error_carries_its_last_words(
     )
     with pytest.raises(DemoError, match=r"driver ended with code 1.*: never ACTIVE"):
         demo.run(DemoOptions(port=0, scripted=True))
+
+
+def test_child_that_fails__its_log_is_kept_and_said_where(
+    stubbed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "import sys; sys.exit('headframe: no such bus')"
+    command = (sys.executable, "-c", code)
+    monkeypatch.setattr(demo, "stages", lambda _plan: ((ChildSpec("bus", command),),))
+    with pytest.raises(DemoError, match="no such bus"):
+        demo.run(DemoOptions(port=0, browser=False))
+    (kept,) = stubbed.iterdir()
+    assert f"logs of this run: {kept}" in capsys.readouterr().err
+    assert [(log.name, log.read_text(encoding="utf-8")) for log in kept.iterdir()] == [
+        ("bus.log", "headframe: no such bus\n")
+    ]
 
 
 def test_ctrl_c__ends_the_demo_as_asked() -> None:

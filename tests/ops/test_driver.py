@@ -15,6 +15,7 @@ from sim.drive_log import CommandAges, DriveLog, percentiles
 from sim.driver import (
     LET_GO_WITHIN_S,
     STANDSTILL_WITHIN_S,
+    SURE_S,
     Driver,
     Phase,
     Seat,
@@ -26,6 +27,7 @@ from sim.driver import (
 from sim.pursuit import Controls, Pursuit
 from sim.world.site import Site, load_site
 from tests.sim.worlds import DRIFT_FILE, TRUCK_FILE
+from vehicle_agent.core.gate import STANDSTILL_NS
 
 HANDS = Controls(0.25, 0.5, 0.0)
 
@@ -222,6 +224,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver waits for nothing that a test does not bring about."""
     monkeypatch.setattr("sim.driver.LET_GO_WITHIN_S", 0.0)
     monkeypatch.setattr("sim.driver.STANDSTILL_WITHIN_S", 0.0)
+    monkeypatch.setattr("sim.driver.SURE_S", 0.0)
 
 
 async def test_ended_before_active__drive_is_over_at_once_with_enable_open(
@@ -264,5 +267,9 @@ async def test_driven_to_the_end__is_not_interrupted(
     assert driver.log.result()["interrupted"] is False
 
 
+def test_driver__lets_go_only_when_the_machine_is_sure_that_it_stands() -> None:
+    assert SURE_S * 1e9 > STANDSTILL_NS
+
+
 def test_grace_of_the_demo__covers_the_drivers_own_times() -> None:
-    assert demo.DRIVER_GRACE_S > STANDSTILL_WITHIN_S + LET_GO_WITHIN_S
+    assert demo.DRIVER_GRACE_S > STANDSTILL_WITHIN_S + SURE_S + LET_GO_WITHIN_S
