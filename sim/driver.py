@@ -268,6 +268,7 @@ class Driver:
         self._view_came = asyncio.Event()
         self._decoded_us: deque[int] = deque()
         self._drives = True
+        self._latest_ms = 0.0
         self._ages = CommandAges()
 
     # -- what comes in
@@ -286,7 +287,9 @@ class Driver:
 
     def _take(self, message: Json) -> None:
         if message["t"] == "state":
-            self.seat = read_seat(message)
+            before, self.seat = self.seat, read_seat(message)
+            if before.mode in DRIVING and self.seat.mode in STOPPED:
+                _note_stop(self.seat, message["console"], self._latest_ms)
             if self.seat.mode is not None:
                 self.log.state(self.seat.mode, self.seat.cause)
             if self.phase is Phase.LETTING_GO and self.seat.mode not in DRIVING:
@@ -395,6 +398,7 @@ class Driver:
         due_ns = monotonic_ns()
         while True:
             now_ns = monotonic_ns()
+            self._latest_ms = max(self._latest_ms, (now_ns - due_ns) / 1e6)
             due_ns = max(due_ns + INPUT_PERIOD_NS, now_ns)
             pose = self._truth.pose()
             if pose is not None and self.phase is Phase.DRIVING:
@@ -484,6 +488,17 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+
+
+def _note_stop(seat: Seat, console: Json, latest_ms: float) -> None:
+    """Write into the log what console and driver know of a stop."""
+    why = (console.get("why") or {}).get("en", "the console knows no more")
+    sys.stderr.write(
+        f"driver: stopped by {seat.cause}: {why}; the console's longest gap of input "
+        f"{console.get('input_gap_longest_ms', 0.0):.0f} ms, his hands late by at most "
+        f"{latest_ms:.0f} ms\n"
+    )
+    sys.stderr.flush()
 
 
 def _number(frame: bytes, place: slice) -> int:

@@ -29,7 +29,7 @@ from protocol.frames import COMMAND_BYTES, decode_state
 from protocol.state import VehicleState, parse_state
 from protocol.topics import Topics
 from sim import demo
-from sim.children import Child, Children, ChildSpec, interruptible
+from sim.children import Child, Children, ChildSpec, Interrupted, interruptible, last_words
 from sim.run_folder import keep_logs, run_folder
 from vehicle_agent.shell import clock
 from vehicle_agent.shell.local_bus import DatagramFanout, LocalCanBus
@@ -184,6 +184,11 @@ class Rehearsal:
         self._children.discard(child)
         return at_ns
 
+    def drivers_words(self) -> str:
+        """What the driver last wrote into his log: of a stop, what he and his console know."""
+        driver = self._started.get("driver")
+        return "" if driver is None else last_words(driver)
+
     def until(self, done: Callable[[], bool], within_s: float, what: str) -> None:
         """Wait until ``done``.
 
@@ -335,6 +340,8 @@ def rehearsal(
             try:
                 running.start()
                 yield running
+            except Interrupted:
+                raise
             except Exception as error:
                 error.add_note(f"logs of the processes: {keep_logs(folder)}")
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -117,6 +118,21 @@ def test_truck_stops_by_itself_in_a_mishap__what_fell_short_before_is_kept(
     monkeypatch.setitem(mishaps.MISHAPS, "starved", Mishap(stopped, "drives on"))
     assert play("starved").shortfalls == ["beside it: modes STOPPED", "stopped by itself: D101"]
     assert played == ["starved"]
+
+
+def test_wait_that_fails__logs_are_kept_and_the_error_says_where(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Rehearsal, "start", lambda _self: None)
+    monkeypatch.setattr("sim.faults.rehearsal.keep_logs", lambda _folder: tmp_path)
+
+    def rehearsed() -> None:
+        with rehearsal() as running:
+            running.until(lambda: False, 0.0, "nothing")
+
+    with pytest.raises(TimeoutError, match="nothing") as caught:
+        rehearsed()
+    assert caught.value.__notes__ == [f"logs of the processes: {tmp_path}"]
 
 
 def test_ctrl_c_in_a_wait__ends_the_rehearsal_and_reaches_the_program(
