@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import secrets
@@ -562,6 +563,8 @@ async def _until(ending: asyncio.Event, console: Console, link: MqttLink) -> Non
 
 
 def _announce(console: Console) -> None:
+    gc.collect()
+    gc.freeze()  # what is there stays: a full collection took 58 ms of the input's 60 while driving
     sys.stdout.write(f"ready {console.address}\n")
     sys.stdout.flush()
 
