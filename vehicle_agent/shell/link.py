@@ -41,6 +41,8 @@ KEEPALIVE_S = 5
 OUT_TIMEOUT_S = 1.0
 CONNECT_TIMEOUT_S = 1.0
 KEPT_MESSAGES = 64
+OFFER_AGAIN_S = 0.01
+"""The guardian looks this often: one tick."""
 SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_SNDBUF, 8192),
@@ -120,6 +122,7 @@ class Link:
         self._outbox = Outbox()
         self._boot: int | None = None
         self._facts = _facts(settings)
+        self._offering: asyncio.TimerHandle | None = None
         self._online = asyncio.Event()
         self._guardian_spoke = asyncio.Event()
         self.ready = asyncio.Event()
@@ -246,7 +249,16 @@ class Link:
     def _forward(self, to: str, kind: bytes, author: str, payload: bytes) -> None:
         datagram = ipc.with_name(kind, author, payload)
         if len(datagram) <= ipc.DATAGRAM_MAX_BYTES:
-            self._mailbox.send(to, datagram)
+            self._mailbox.post(to, datagram)
+            if self._offering is None:
+                self._offer_again()
+
+    def _offer_again(self) -> None:
+        """Offer what a full socket did not take, until it is taken or out of date."""
+        self._offering = None
+        if self._mailbox.flush():
+            loop = asyncio.get_running_loop()
+            self._offering = loop.call_later(OFFER_AGAIN_S, self._offer_again)
 
     def _from_machine(self) -> None:
         while (datagram := self._mailbox.receive()) is not None:
