@@ -429,8 +429,9 @@ def retained(result: Result) -> None:
         counted = now.refused().get("retained", 0)
         events = now.intruder.heard.events.count("L106")
         killed_ns = now.running.signal("link", signal.SIGKILL)
-        last_ns = max(each for each in now.running.seen.commands if each * 1000 <= killed_ns) * 1000
         now.stops("L102")
+        # Looked up only now: at the kill the newest commands were still on their way to us.
+        last_ns = now.running.last_command_ns(killed_ns)
         now.brakes_within(last_ns, REACTION_MS, "the last command before the link was killed")
         counted = now.refused().get("retained", 0) - counted
         events = now.intruder.heard.events.count("L106") - events
