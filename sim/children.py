@@ -133,6 +133,7 @@ class Children:
         self._niceness = niceness
         self.lost = False
         self._children: list[Child] = []
+        self._ended_since_ready: list[Child] = []
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._wake_read, selectors.EVENT_READ)
@@ -195,6 +196,8 @@ class Children:
     def wait_ready(self) -> None:
         """Wait until every started child has said that it is ready.
 
+        A child that was ready and has ended in one breath is left to :meth:`wait_end`.
+
         Raises:
             ChildError: one ended, or was not ready in time.
             Interrupted: SIGINT or SIGTERM came.
@@ -208,7 +211,9 @@ class Children:
                         f"{child.spec.name} was not ready within {allowed_s:g} s{last_words(child)}"
                     )
             for ended in self._pump(0.2):
-                raise self._too_early(ended)
+                if ended not in waiting or not ended.ready:
+                    raise self._too_early(ended)
+                self._ended_since_ready.append(ended)
 
     def wait_end(self, awaited: Child | None, seconds: float | None = None) -> bool:
         """Wait until ``awaited`` has ended by itself; None waits for a signal or the time.
@@ -225,7 +230,8 @@ class Children:
         deadline_ns = None if seconds is None else monotonic_ns() + int(seconds * 1e9)
         while deadline_ns is None or monotonic_ns() < deadline_ns:
             left_s = 0.2 if deadline_ns is None else (deadline_ns - monotonic_ns()) / 1e9
-            ended = self._pump(min(max(left_s, 0.0), 0.2))
+            ended = self._ended_since_ready or self._pump(min(max(left_s, 0.0), 0.2))
+            self._ended_since_ready = []
             for child in ended:
                 if child is not awaited:
                     self._say(f"{self._too_early(child)}; the rest goes on without it")

@@ -125,6 +125,15 @@ def test_awaited_child_ends__its_lines_and_code_are_there(tmp_path: Path) -> Non
         assert child.lines == ["{}"]
 
 
+def test_child_is_ready_and_ends_in_one_breath__waited_for_as_any_other(tmp_path: Path) -> None:
+    with Children(tmp_path, lambda _: None) as children:
+        child = children.start(ChildSpec("one", _python("print('ready'); print('{}')")))
+        os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT)
+        children.wait_ready()
+        assert children.wait_end(child, 20.0)
+        assert child.lines == ["{}"]
+
+
 def test_time_is_over__wait_end_says_so(tmp_path: Path) -> None:
     with Children(tmp_path, lambda _: None) as children:
         children.start(ChildSpec("one", _python(STAYS)))
