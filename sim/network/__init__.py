@@ -1,0 +1,1 @@
+"""Weak networks on one computer: a pure link model, and what carries real traffic over it."""

@@ -1,0 +1,108 @@
+"""``python -m sim.network udp|tcp|bridge``: traffic over a link of configs/links.
+
+udp and tcp listen on 127.0.0.1 and carry to a port there; bridge makes two network namespaces
+(as root). Each prints one line that begins with ``ready``, and runs until SIGTERM or Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+from sim.network import tcp_relay, udp_relay
+from sim.network.bridge import Bridge, sites
+from sim.network.files import find_link
+from sim.network.journal import Journal
+from sim.network.parameters import LinkParameters
+from sim.network.station import Station, serve
+from sim.network.wire import Wire
+from sim.network.wires import make_wires
+from vehicle_agent.shell.clock import monotonic_ns
+from vehicle_agent.shell.realtime import ask_realtime
+
+
+@contextlib.contextmanager
+def open_station(
+    chosen: argparse.Namespace, link: LinkParameters, journal: Journal | None
+) -> Iterator[tuple[Station, str]]:
+    """Open what was asked for, with the words that say where it is."""
+    start_ns = monotonic_ns()
+    if chosen.kind == "bridge":
+        wires: tuple[Wire[bytes], Wire[bytes]] = make_wires(link, chosen.seed, start_ns, journal)
+        with sites() as (machine, surface):
+            places = (machine.place, surface.place)
+            where = " ".join(f"{place.namespace} {place.address}" for place in places)
+            yield Bridge(machine.descriptor, surface.descriptor, *wires), where
+    elif chosen.kind == "udp":
+        datagrams: tuple[Wire[udp_relay.Packet], Wire[udp_relay.Packet]] = make_wires(
+            link, chosen.seed, start_ns, journal
+        )
+        with contextlib.closing(udp_relay.UdpRelay(chosen.port, chosen.to, *datagrams)) as udp:
+            yield udp, f"{udp.port}"
+    else:
+        streams: tuple[Wire[tcp_relay.Packet], Wire[tcp_relay.Packet]] = make_wires(
+            link, chosen.seed, start_ns, journal, stream=True
+        )
+        dead = link.up.dead or link.down.dead
+        relay = tcp_relay.TcpRelay(chosen.port, chosen.to, *streams, dead=dead)
+        with contextlib.closing(relay):
+            yield relay, f"{relay.port}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sim.network", description=__doc__)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    for name in ("udp", "tcp", "bridge"):
+        kind = kinds.add_parser(name)
+        kind.add_argument("--link", required=True, help="name in configs/links, or a file")
+        kind.add_argument("--seed", type=int, default=1)
+        kind.add_argument("--log", type=Path, help="every decision as a JSON line")
+        if name != "bridge":
+            kind.add_argument("--port", type=int, default=0, help="to listen on; 0: a free one")
+            kind.add_argument("--to", type=int, required=True, help="port to carry to")
+    return parser
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        OSError, RuntimeError, ValueError: it cannot start; one line for a person.
+    """
+    ended = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    link = find_link(chosen.link)
+    journal = None if chosen.log is None else Journal(chosen.log)
+    with contextlib.ExitStack() as stack:
+        if journal is not None:
+            stack.callback(journal.close)
+        station, where = stack.enter_context(open_station(chosen, link, journal))
+        ask_realtime()
+        sys.stdout.write(f"ready {where}\n")
+        sys.stdout.flush()
+        serve(station, monotonic_ns, ended.is_set)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit code."""
+    try:
+        run(_parser().parse_args(arguments))
+    except (OSError, RuntimeError, ValueError) as error:
+        sys.stderr.write(f"sim.network: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
