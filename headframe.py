@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 
 def _complain(text: str) -> None:
@@ -117,6 +118,75 @@ def broker(
     from vehicle_agent.shell.broker import run
 
     run(port=port)
+
+
+keys_app = typer.Typer(
+    help="A site's authority: device keys, certificates, roles, revocation.",
+    rich_markup_mode=None,
+)
+app.add_typer(keys_app, name="keys")
+KeysDirOption = Annotated[Path, typer.Option("--dir", help="folder of the site's authority")]
+KEYS_DIR = Path("keys")
+
+
+@keys_app.command("init")
+def keys_init(
+    site: Annotated[str, typer.Option(help="the site's id, as in topics")],
+    folder: KeysDirOption = KEYS_DIR,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a site's authority in a new folder."""
+    from vehicle_agent.shell import clock, keys
+
+    _print_keys(keys.init(folder, site, clock.wall_now()), as_json)
+
+
+@keys_app.command("issue")
+def keys_issue(
+    name: Annotated[str, typer.Argument(help="of the machine, console or broker")],
+    role: Annotated[str, typer.Option(help="driver, supervisor, ..., vehicle or broker")],
+    folder: KeysDirOption = KEYS_DIR,
+    days: Annotated[int, typer.Option(help="how long it counts")] = 365,
+    host: Annotated[
+        list[str] | None, typer.Option(help="name or address of a broker; may be repeated")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="revoke what it holds, and make new")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Issue a device its keys and its certificate."""
+    from vehicle_agent.shell import clock, keys
+
+    wanted = keys.Wanted(name, role, days, tuple(host or ()), replace)
+    _print_keys(keys.issue(folder, wanted, clock.wall_now()), as_json)
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    name: Annotated[str, typer.Argument(help="whose keys count no more")],
+    folder: KeysDirOption = KEYS_DIR,
+    reason: Annotated[str, typer.Option(help="for people, at most 80 characters")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke a device's keys; then bring trust.json and crl.pem to machines and brokers."""
+    from vehicle_agent.shell import clock, keys
+
+    _print_keys(keys.revoke(folder, name, reason, clock.wall_now()), as_json)
+
+
+@keys_app.command("show")
+def keys_show(folder: KeysDirOption = KEYS_DIR, as_json: JsonOption = False) -> None:
+    """List what was issued, and how it stands; never a private key."""
+    from vehicle_agent.shell import clock, keys
+
+    _print_keys(keys.show(folder, clock.wall_now()), as_json)
+
+
+def _print_keys(result: dict[str, Any], as_json: bool) -> None:
+    from vehicle_agent.shell import keys
+
+    typer.echo(json.dumps(result) if as_json else keys.as_text(result))
 
 
 @app.command()

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from protocol.errors import ProtocolError, Refusal
 
@@ -172,42 +173,110 @@ class Identity:
 
 
 class TrustedIdentity(BaseModel):
-    """One entry of a trust file."""
+    """One entry of a trust file.
+
+    Attributes:
+        expires: from then on it counts no more; None never expires.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     id: _Id
     role: Annotated[Role, Field(strict=False)]
     public: dict[str, str]
+    expires: AwareDatetime | None = None
+
+
+class RevokedKey(BaseModel):
+    """A key that counts no more, whoever bears it.
+
+    Attributes:
+        thumbprint: of the public key (RFC 7638, SHA-256, base64url).
+        reason: short text for people.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    thumbprint: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    reason: Annotated[str, Field(max_length=80)] = ""
 
 
 class TrustFile(BaseModel):
-    """The identities that a program trusts."""
+    """The identities that a program trusts, and the keys that it never does."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     identities: list[TrustedIdentity]
+    revoked: list[RevokedKey] = Field(default_factory=list)
 
 
 Trust = Mapping[str, Identity]
 
+BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+"""Before any expiry: for a digest over a trust file, which must not change by itself one night."""
 
-def load_trust(text: str) -> dict[str, Identity]:
-    """Return the identities of a trust file's JSON text.
+
+@dataclass(frozen=True, slots=True)
+class TrustReading:
+    """What a trust file says at one time.
+
+    Attributes:
+        trust: the identities that count.
+        refused: why the others do not, by id.
+    """
+
+    trust: dict[str, Identity]
+    refused: dict[str, str]
+
+
+def load_trust(text: str, now: datetime | None = None) -> dict[str, Identity]:
+    """Return the identities of a trust file that count now; see :func:`read_trust`."""
+    return read_trust(text, now).trust
+
+
+def read_trust(text: str, now: datetime | None = None) -> TrustReading:
+    """Return the identities of a trust file's JSON text, and those that it refuses.
+
+    Args:
+        text: of the file.
+        now: the wall clock, for expiry only; without it an identity that expires is refused.
 
     Raises:
         ValueError: not JSON, an unknown or missing key, a key that is no Ed25519 public key,
             a private key where a public one belongs, or an id that stands twice.
     """
     trust: dict[str, Identity] = {}
-    for entry in TrustFile.model_validate_json(text).identities:
-        if "d" in entry.public:
-            raise ValueError(f"identity {entry.id}: a private key stands in the trust file")
-        if entry.public.get("kty") != "OKP" or entry.public.get("crv") != "Ed25519":
-            raise ValueError(f"identity {entry.id}: not an Ed25519 key")
-        if entry.id in trust:
+    refused: dict[str, str] = {}
+    content = TrustFile.model_validate_json(text)
+    revoked = {key.thumbprint: key.reason for key in content.revoked}
+    for entry in content.identities:
+        identity = _identity(entry)
+        if entry.id in trust or entry.id in refused:
             raise ValueError(f"identity {entry.id} stands twice")
-        key = OKPKey.import_key(dict(entry.public))
-        trust[entry.id] = Identity(entry.id, entry.role, key)
-    return trust
+        why = _refusal(entry, revoked.get(identity.key.thumbprint()), now)
+        if why is None:
+            trust[entry.id] = identity
+        else:
+            refused[entry.id] = why
+    return TrustReading(trust, refused)
+
+
+def _identity(entry: TrustedIdentity) -> Identity:
+    if "d" in entry.public:
+        raise ValueError(f"identity {entry.id}: a private key stands in the trust file")
+    if entry.public.get("kty") != "OKP" or entry.public.get("crv") != "Ed25519":
+        raise ValueError(f"identity {entry.id}: not an Ed25519 key")
+    return Identity(entry.id, entry.role, OKPKey.import_key(dict(entry.public)))
+
+
+def _refusal(entry: TrustedIdentity, revoked: str | None, now: datetime | None) -> str | None:
+    """Return why an identity does not count; None when it does."""
+    if revoked is not None:
+        return f"its key is revoked{': ' if revoked else ''}{revoked}"
+    if entry.expires is None:
+        return None
+    if now is None:
+        return "it expires, and there is no date to judge that by"
+    if now >= entry.expires:
+        return f"expired on {entry.expires:%Y-%m-%d}"
+    return None
 
 
 def generate_identity() -> tuple[dict[str, str], dict[str, str]]:

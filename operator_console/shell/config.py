@@ -10,7 +10,8 @@ from typing import Annotated
 from joserfc.jwk import OKPKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from protocol.messages import Trust, load_private_key, load_trust
+from operator_console.shell.clock import wall_now
+from protocol.messages import Trust, load_private_key, read_trust
 from protocol.profiles import first_problem
 from protocol.topics import checked_id
 
@@ -107,14 +108,14 @@ def load_keys(settings: ConsoleSettings) -> Keys:
     except ValueError as error:
         raise ValueError(_with_file(device, error)) from error
     try:
-        trusted = load_trust(_text(trust))
+        reading = read_trust(_text(trust), wall_now())
     except ValueError as error:
         raise ValueError(_with_file(trust, error)) from error
-    if settings.console.vehicle not in trusted:
-        raise ValueError(f"{trust}: vehicle {settings.console.vehicle} is not trusted there")
-    operator = settings.console.operator
-    if operator not in trusted:
-        raise ValueError(f"{trust}: operator {operator} is not trusted there")
+    trusted, operator = reading.trust, settings.console.operator
+    for what, name in (("vehicle", settings.console.vehicle), ("operator", operator)):
+        if name not in trusted:
+            why = reading.refused.get(name, "not there")
+            raise ValueError(f"{trust}: {what} {name} is not trusted: {why}")
     if own.as_dict(private=False)["x"] != trusted[operator].key.as_dict(private=False)["x"]:
         raise ValueError(f"{device}: not the key that {trust.name} has for operator {operator}")
     return Keys(own, trusted)

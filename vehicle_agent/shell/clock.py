@@ -18,7 +18,12 @@ def monotonic_us() -> int:
 
 def wall_label() -> str:
     """UTC wall-clock time as ISO 8601 text, for labels in logs only."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return wall_now().isoformat(timespec="milliseconds")
+
+
+def wall_now() -> datetime:
+    """UTC wall-clock time, for labels and for the expiry of keys only."""
+    return datetime.now(UTC)
 
 
 def sleep_until_ns(deadline_ns: int) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from protocol.freshness import Histogram
-from protocol.messages import load_private_key, load_trust
+from protocol.messages import BEFORE_ALL, Trust, load_private_key, load_trust, read_trust
 from protocol.profiles import MachineProfile, parse_profile
 from protocol.signals import Timing, tightened
 from vehicle_agent.core.approval import settings_sha256
@@ -71,7 +71,7 @@ class Guardian:
         *,
         got: dict[str, str],
     ) -> None:
-        trust = load_trust(settings.keys.trust.read_text(encoding="utf-8"))
+        trust = load_trust(settings.keys.trust.read_text(encoding="utf-8"), BEFORE_ALL)
         self._settings_sha256 = settings_sha256(
             settings.vehicle.name, profile.limits, timing, trust
         )
@@ -96,7 +96,7 @@ class Guardian:
             Setup(
                 vehicle=settings.vehicle.name,
                 key=load_private_key(settings.keys.device.read_text(encoding="utf-8")),
-                trust=trust,
+                trust=_trust(settings),
                 limits=profile.limits,
                 timing=timing,
                 boot_tag=self.boot_tag,
@@ -214,6 +214,21 @@ class Guardian:
         self._mailbox.send(
             ipc.LINK, ipc.with_name(ipc.TO_LINK_TELEMETRY, "guardian", content.encode())
         )
+
+
+def _trust(settings: AgentSettings) -> Trust:
+    """Return whom this machine trusts today; says whom it does not, and why.
+
+    Raises:
+        ValueError: the machine's own identity is among those.
+    """
+    path, vehicle = settings.keys.trust, settings.vehicle.name
+    reading = read_trust(path.read_text(encoding="utf-8"), clock.wall_now())
+    for name, why in reading.refused.items():
+        sys.stderr.write(f"guardian: {path}: {name} is not trusted: {why}\n")
+    if vehicle in reading.refused:
+        raise ValueError(f"{path}: {vehicle} is not trusted: {reading.refused[vehicle]}")
+    return reading.trust
 
 
 def run(config: Path) -> None:

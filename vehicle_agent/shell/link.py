@@ -24,7 +24,7 @@ from pathlib import Path
 import aiomqtt
 
 from protocol.frames import VERSION
-from protocol.messages import load_trust
+from protocol.messages import BEFORE_ALL, load_trust
 from protocol.profiles import parse_profile
 from protocol.signals import tightened
 from protocol.state import VehicleState
@@ -301,7 +301,7 @@ def _facts(settings: AgentSettings) -> dict[str, object]:
     machine = settings.vehicle.machine
     profile = parse_profile(machine.read_text(encoding="utf-8"), str(machine))
     timing = tightened(settings.vehicle.timing)
-    trust = load_trust(settings.keys.trust.read_text(encoding="utf-8"))
+    trust = load_trust(settings.keys.trust.read_text(encoding="utf-8"), BEFORE_ALL)
     schema = json.dumps(VehicleState.model_json_schema(), sort_keys=True).encode()
     return {
         "software": version("headframe"),

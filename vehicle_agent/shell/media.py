@@ -634,7 +634,7 @@ def make_server(config: Path) -> MediaServer:
         ValueError: naming the file and the reason.
     """
     settings = load_agent_config(config)
-    trust = _read(settings.keys.trust, load_trust)
+    trust = _read(settings.keys.trust, lambda text: load_trust(text, clock.wall_now()))
     key = _read(settings.keys.device, load_private_key)
     assert isinstance(trust, dict)
     assert isinstance(key, OKPKey)
