@@ -11,6 +11,7 @@ from joserfc.jwk import OKPKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from operator_console.shell.clock import wall_now
+from protocol.broker_settings import BrokerSettings
 from protocol.messages import Trust, load_private_key, read_trust
 from protocol.profiles import first_problem
 from protocol.topics import checked_id
@@ -42,14 +43,6 @@ class SeatSettings(BaseModel):
     ] = (0,)
 
 
-class MqttSettings(BaseModel):
-    """The control broker."""
-
-    model_config = _STRICT
-    host: str
-    port: Annotated[int, Field(ge=1, le=65535)]
-
-
 class KeySettings(BaseModel):
     """Own private key (JWK file) and the identities trusted (JSON file)."""
 
@@ -63,7 +56,7 @@ class ConsoleSettings(BaseModel):
 
     model_config = _STRICT
     console: SeatSettings
-    mqtt: MqttSettings
+    mqtt: BrokerSettings
     keys: KeySettings
 
 
@@ -140,6 +133,7 @@ def _absolute(settings: ConsoleSettings, base: Path) -> ConsoleSettings:
     return settings.model_copy(
         update={
             "console": seat.model_copy(update={"token_file": token_file}),
+            "mqtt": settings.mqtt.absolute(base),
             "keys": keys.model_copy(
                 update={"device": base / keys.device, "trust": base / keys.trust}
             ),

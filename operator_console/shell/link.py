@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import socket
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 import aiomqtt
 
 from operator_console.core.session import Outgoing
+from protocol.broker_settings import BrokerSettings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -80,6 +82,54 @@ class NewestQueue(asyncio.Queue[aiomqtt.Message]):
         return self._waiting.popitem(last=False)[1]
 
 
+def _tls(broker: BrokerSettings) -> aiomqtt.TLSParameters | None:
+    """Return how to encrypt; None on a broker without TLS."""
+    if broker.ca is None:
+        return None
+    return aiomqtt.TLSParameters(
+        ca_certs=str(broker.ca),
+        certfile=None if broker.cert is None else str(broker.cert),
+        keyfile=None if broker.key is None else str(broker.key),
+    )
+
+
+@contextlib.asynccontextmanager
+async def _connected(client: aiomqtt.Client) -> AsyncIterator[aiomqtt.Client]:
+    """Hold a connection; afterwards its socket is closed even where aiomqtt leaves it open."""
+    try:
+        async with client:
+            _raise_if_cancelled()
+            yield client
+    finally:
+        client._client._sock_close()
+
+
+def _raise_if_cancelled() -> None:
+    """Raise when this task was asked to end and what it awaited has hidden that.
+
+    asyncio.wait_for, which aiomqtt awaits everything by, loses a cancellation that comes together
+    with its result (Python 3.11, github.com/python/cpython/issues/86296); a task of a group that
+    goes on after that holds up the whole group for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+async def _serve(work: Coroutine[Any, Any, None]) -> None:
+    """Run one connection's work in a task of its own; its errors come out, and cancellation always.
+
+    Leaving a connection may fail, and that failure takes the place of the cancellation; whoever
+    then connects again never ends. In a task of its own because a task group that fails leaves its
+    task marked as cancelled (Python 3.11).
+    """
+    try:
+        await asyncio.create_task(work, name="mqtt connection")
+    except BaseException:
+        _raise_if_cancelled()
+        raise
+
+
 class _LinkBroken(Exception):
     """Raised inside the link to leave a connection that no longer carries anything."""
 
@@ -91,12 +141,11 @@ class MqttLink:
     must never come out of a new one.
 
     Args:
-        host, port: of the broker. operator: names the client.
+        broker: whom to reach, and as whom. operator: names the client.
     """
 
-    def __init__(self, host: str, port: int, operator: str) -> None:
-        self._host = host
-        self._port = port
+    def __init__(self, broker: BrokerSettings, operator: str) -> None:
+        self._broker = broker
         self._operator = operator
         self._client: aiomqtt.Client | None = None
         self._broken = asyncio.Event()
@@ -118,9 +167,9 @@ class MqttLink:
         dice = secrets.SystemRandom()
         while True:
             try:
-                await self._serve_once(subscriptions, on_message, on_change)
+                await _serve(self._serve_once(subscriptions, on_message, on_change))
             except (aiomqtt.MqttError, _LinkBroken, OSError) as error:
-                LOGGER.warning("broker %s:%d: %s", self._host, self._port, error)
+                LOGGER.warning("broker %s:%d: %s", self._broker.host, self._broker.port, error)
             self.counts["connections_lost"] += 1
             await asyncio.sleep(dice.uniform(RECONNECT_MIN_S, RECONNECT_MAX_S))
 
@@ -136,12 +185,16 @@ class MqttLink:
             self.counts["not_sent"] += 1
             self._broken.set()
             return False
+        _raise_if_cancelled()
         return True
 
     def _new_client(self) -> aiomqtt.Client:
         client = aiomqtt.Client(
-            self._host,
-            self._port,
+            self._broker.host,
+            self._broker.port,
+            username=self._broker.username,
+            password=self._broker.secret,
+            tls_params=_tls(self._broker),
             identifier=f"console-{self._operator}-{secrets.token_hex(4)}",
             protocol=aiomqtt.ProtocolVersion.V311,
             clean_session=True,
@@ -161,9 +214,10 @@ class MqttLink:
         on_change: Callable[[bool], None],
     ) -> None:
         self._broken.clear()
-        async with self._new_client() as client:
+        async with _connected(self._new_client()) as client:
             for topic, qos in subscriptions:
                 await client.subscribe(topic, qos)
+            _raise_if_cancelled()
             self._client = client
             on_change(True)
             try:

@@ -536,7 +536,7 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
     seat = settings.console
-    link = MqttLink(settings.mqtt.host, settings.mqtt.port, seat.operator)
+    link = MqttLink(settings.mqtt, seat.operator)
     console = Console(settings, keys, assets, token, link)
     async with serving(console):
         if seat.token_file is not None:

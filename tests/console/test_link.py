@@ -14,11 +14,16 @@ import pytest
 from operator_console.core.session import Outgoing
 from operator_console.shell import link as link_module
 from operator_console.shell.link import MqttLink, NewestQueue
+from protocol.broker_settings import BrokerSettings
 
 STATE = "headframe/v1/mine/truck-07/state"
 EVENT = "headframe/v1/mine/truck-07/event"
 
 CONNECT, PUBLISH, SUBSCRIBE, DISCONNECT = 1, 3, 8, 14
+
+
+def broker_at(port: int) -> BrokerSettings:
+    return BrokerSettings(host="127.0.0.1", port=port)
 
 
 def message(topic: str, payload: bytes, *, retain: bool = False) -> aiomqtt.Message:
@@ -81,7 +86,7 @@ async def linked(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Linked]:
     monkeypatch.setattr(link_module, "RECONNECT_MAX_S", 0.0)
     broker = TinyBroker()
     server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
-    link = MqttLink("127.0.0.1", server.sockets[0].getsockname()[1], "op-1")
+    link = MqttLink(broker_at(server.sockets[0].getsockname()[1]), "op-1")
     heard: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
     changes: asyncio.Queue[bool] = asyncio.Queue()
     async with asyncio.TaskGroup() as group:
@@ -136,7 +141,7 @@ async def test_connection_lost__new_client_with_another_name(linked: Linked) -> 
 
 
 async def test_not_connected__nothing_is_kept_for_later() -> None:
-    link = MqttLink("127.0.0.1", 1, "op-1")
+    link = MqttLink(broker_at(1), "op-1")
 
     assert not await link.publish(Outgoing("a/b", b"x"))
     assert link.counts["not_connected"] == 1

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from protocol.broker_settings import BrokerSettings
 from protocol.profiles import first_problem
 from protocol.topics import checked_id
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
-_Port = Annotated[int, Field(ge=1, le=65535)]
 _Path = Annotated[Path, Field(strict=False)]
 
 
@@ -57,14 +57,6 @@ class KeySettings(BaseModel):
     model_config = _STRICT
     device: _Path
     trust: _Path
-
-
-class MqttSettings(BaseModel):
-    """The control broker."""
-
-    model_config = _STRICT
-    host: str
-    port: _Port
 
 
 class CanSettings(BaseModel):
@@ -126,13 +118,20 @@ class MediaSettings(BaseModel):
 
 
 class AgentSettings(BaseModel):
-    """The whole file."""
+    """The whole file.
+
+    Attributes:
+        mqtt: the control broker.
+        telemetry: the broker for presence, factsheet and slow values, where the control broker
+            keeps nothing; None where one broker does all.
+    """
 
     model_config = _STRICT
     vehicle: VehicleSettings
     runtime: RuntimeSettings
     keys: KeySettings
-    mqtt: MqttSettings
+    mqtt: BrokerSettings
+    telemetry: BrokerSettings | None = None
     can: CanSettings
     relay: RelaySettings | None = None
     cameras: list[CameraSettings] = Field(default_factory=list)
@@ -183,6 +182,8 @@ def _absolute(settings: AgentSettings, base: Path) -> AgentSettings:
                     "trust": base / settings.keys.trust,
                 }
             ),
+            "mqtt": settings.mqtt.absolute(base),
+            "telemetry": settings.telemetry and settings.telemetry.absolute(base),
             "relay": None
             if settings.relay is None
             else RelaySettings(port=base / settings.relay.port),
