@@ -55,7 +55,7 @@ check: $(READY) $(TSC)
 	$(BIN)/python -m tests.trace --check
 
 test: $(READY)
-	@.ci/needs chromium=chromium
+	@.ci/needs chromium=chromium mosquitto=mosquitto
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(READY)
