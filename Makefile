@@ -59,6 +59,7 @@ test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(READY)
+	@.ci/needs mosquitto=mosquitto
 	@failed=; for file in benchmarks/[a-z]*.py; do \
 	  name=$$(basename $$file .py); \
 	  [ $$name = common ] || $(BIN)/python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; \

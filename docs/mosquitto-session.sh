@@ -137,4 +137,4 @@ start console '^ready' headframe console --config "$folder/console.toml"
 
 # 5. Drive. A person opens the address in a browser instead.
 python -m sim.driver --url "$(cat "$folder/address")" --site "$site" --machine "$machine" \
-    --truth "$folder/truth" --mqtt-port 9 --telemetry none --seconds "$seconds"
+    --truth "$folder/truth" --mqtt-port 9 --site-id mine --vehicle truck-1 --seconds "$seconds"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from protocol.messages import generate_identity, load_trust, read_trust
+from protocol.messages import BEFORE_ALL, generate_identity, load_trust, read_trust
 from protocol.register import thumbprint
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -60,3 +60,10 @@ def test_refused_identity_that_stands_twice__is_no_trust_file() -> None:
     entry = json.loads(trust_text(expires="2026-01-01T00:00:00Z"))["identities"][0]
     with pytest.raises(ValueError, match="twice"):
         load_trust(json.dumps({"identities": [entry, entry]}), NOW)
+
+
+def test_before_all__expiry_changes_nothing_and_a_revocation_does() -> None:
+    expired = trust_text(expires="2026-01-01T00:00:00Z")
+    revoked = trust_text(revoked=[{"thumbprint": thumbprint(PUBLIC)}])
+    assert set(load_trust(expired, BEFORE_ALL)) == {"console-1"}
+    assert load_trust(revoked, BEFORE_ALL) == {}
