@@ -143,6 +143,8 @@ class SignalClaims(_Claims):
         session: random id of this session; seen twice it is refused.
         sdp: the description; empty in a bye.
         cameras: camera ids wanted, in the order of the offer's video sections.
+        viewer: which screen of the console an offer is for; a newer session replaces the older
+            one of the same screen only. Needed in an offer for the media peer.
     """
 
     typ: Literal["signal"] = "signal"
@@ -151,6 +153,7 @@ class SignalClaims(_Claims):
     session: _Hex32
     sdp: Annotated[str, Field(max_length=32 * 1024)] = ""
     cameras: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(default=(), strict=False)
+    viewer: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{0,32}$")] = ""
 
 
 Claims = RequestClaims | AckClaims | StopClaims | SignalClaims

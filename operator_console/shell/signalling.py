@@ -56,6 +56,7 @@ class Signalling:
                 session=session,
                 sdp=sdp,
                 cameras=tuple(cameras),
+                viewer=f"page-{page}",
             )
         except ValidationError:
             self.refused[Refusal.MALFORMED] += 1

@@ -41,6 +41,14 @@ def test_offer__goes_out_signed_with_a_fresh_session(
     assert first.session != second.session
 
 
+def test_offers_of_two_pages__name_each_its_own_screen(
+    signalling: Signalling, vehicle: FakeVehicle
+) -> None:
+    screens = [offered(signalling, vehicle, page).viewer for page in (3, 4, 3)]
+
+    assert screens == ["page-3", "page-4", "page-3"]
+
+
 def test_answer__goes_to_the_page_that_asked(signalling: Signalling, vehicle: FakeVehicle) -> None:
     answered = signalling.take(vehicle.signal_answer(offered(signalling, vehicle)))
 

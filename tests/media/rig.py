@@ -30,10 +30,12 @@ from vehicle_agent.shell.media import MediaServer
 VEHICLE = "truck-1"
 OPERATOR = "operator-a"
 OBSERVER = "observer-a"
+SUPERVISOR = "supervisor-a"
 STOP_ONLY = "stopper-a"
 ROLES = {
     OPERATOR: "driver",
     OBSERVER: "observer",
+    SUPERVISOR: "supervisor",
     STOP_ONLY: "stop_only",
     VEHICLE: "vehicle",
 }
@@ -95,6 +97,7 @@ def signal(
     peer: str = "media",
     session: str | None = None,
     cameras: tuple[int, ...] = (0,),
+    viewer: str = "page-1",
 ) -> SignalClaims:
     return SignalClaims.model_validate(
         {
@@ -105,6 +108,7 @@ def signal(
             "session": session or secrets.token_hex(16),
             "sdp": sdp,
             "cameras": cameras,
+            "viewer": viewer,
         }
     )
 
@@ -215,11 +219,15 @@ class Viewing:
 
 @asynccontextmanager
 async def viewing(
-    rig: Rig, *, operator: str = OPERATOR, cameras: tuple[int, ...] = (0,)
+    rig: Rig,
+    *,
+    operator: str = OPERATOR,
+    cameras: tuple[int, ...] = (0,),
+    screen: str = "page-1",
 ) -> AsyncIterator[Viewing]:
     frames: asyncio.Queue[ViewedFrame] = asyncio.Queue()
     async with HeadlessViewer(frames.put_nowait, cameras, ice_addresses=LOOPBACK) as viewer:
-        claims = signal(await viewer.offer(), issuer=operator, cameras=cameras)
+        claims = signal(await viewer.offer(), issuer=operator, cameras=cameras, viewer=screen)
         rig.send(claims)
         answer = await rig.signal_for(claims.session)
         assert answer.role == "answer"

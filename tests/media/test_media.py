@@ -16,6 +16,7 @@ from tests.media.rig import (
     OBSERVER,
     OPERATOR,
     STOP_ONLY,
+    SUPERVISOR,
     VEHICLE,
     WAIT_S,
     Rig,
@@ -27,6 +28,7 @@ from tests.media.rig import (
 from vehicle_agent.shell import ipc
 from vehicle_agent.shell.h264 import MIN_KEY_INTERVAL_US
 from vehicle_agent.shell.media import (
+    MAX_PEERS_OF_ONE,
     MAX_UNITS_WAITING,
     CameraFeed,
     FrameAnnouncer,
@@ -89,7 +91,7 @@ async def test_two_viewers__one_encoder_serves_both(rig: Rig) -> None:
                 assert report["peers"] == 2
 
 
-async def test_newer_session_of_an_operator__replaces_the_older_once_connected(rig: Rig) -> None:
+async def test_newer_session_of_a_screen__replaces_the_older_once_connected(rig: Rig) -> None:
     async with rig.running():
         await rig.publish()
         async with viewing(rig) as older:
@@ -100,6 +102,38 @@ async def test_newer_session_of_an_operator__replaces_the_older_once_connected(r
                 rig.let_time_pass(MIN_KEY_INTERVAL_US)
                 await follow(rig, newer, 15)
                 assert [peer.session for peer in rig.server.peers] == [newer.session]
+
+
+async def test_second_screen_of_an_operator__the_first_keeps_its_picture(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as driving:
+            await driving.frame()
+            async with viewing(rig, screen="page-2") as watching:
+                await rig.report_where(lambda r: r["cameras"][0]["viewers"] == 2)
+                rig.let_time_pass(MIN_KEY_INTERVAL_US)
+                await follow(rig, watching, 5)
+                await follow(rig, driving, 5)
+                assert not driving.viewer.ended.is_set()
+                assert [p.viewer for p in rig.server.peers] == ["page-1", "page-2"]
+
+
+async def test_offers_in_one_burst__no_more_than_the_operators_share_is_served(rig: Rig) -> None:
+    offers = [signal(await offer_sdp(), viewer=f"page-{n}") for n in range(MAX_PEERS_OF_ONE + 2)]
+    async with rig.running():
+        for claims in offers:
+            rig.send(claims)
+        report = await rig.report_where(lambda r: bool(r["refused"]))
+        assert report["refused"] == {Refusal.RATE_LIMITED.value: 2}
+        assert len(rig.server.peers) == MAX_PEERS_OF_ONE
+
+
+async def test_supervisor_beside_a_driver__only_the_drivers_link_sets_the_rate(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig), viewing(rig, operator=SUPERVISOR):
+            await rig.report_where(lambda r: r["cameras"][0]["viewers"] == 2)
+            assert sorted(t.leading for t in rig.server.feeds[0].tracks) == [False, True]
 
 
 async def test_offer_that_never_connects__the_older_session_goes_on(rig: Rig) -> None:
@@ -167,6 +201,7 @@ REFUSED_OFFERS: dict[str, tuple[Callable[[str], SignalClaims], Refusal]] = {
     "an answer": (lambda sdp: signal(sdp, role="answer"), Refusal.WRONG_ROLE),
     "control peer": (lambda sdp: signal(sdp, peer="control"), Refusal.UNKNOWN_KIND),
     "unknown camera": (lambda sdp: signal(sdp, cameras=(9,)), Refusal.OUT_OF_RANGE),
+    "no screen": (lambda sdp: signal(sdp, viewer=""), Refusal.MALFORMED),
     "no camera": (lambda sdp: signal(sdp, cameras=()), Refusal.OUT_OF_RANGE),
     "camera twice": (lambda sdp: signal(sdp, cameras=(0, 0)), Refusal.OUT_OF_RANGE),
     "more cameras than sections": (lambda sdp: signal(sdp, cameras=(0, 1)), Refusal.MALFORMED),

@@ -47,15 +47,17 @@ CONNECT_WITHIN_S = 10.0
 CLOSE_WITHIN_S = 2.0
 TELEMETRY_PERIOD_S = 1.0
 CAMERA_RETRY_S = 1.0
-MAX_PEERS = 8
+MAX_PEERS = 12
+MAX_PEERS_OF_ONE = 6
+"""Of one operator: the driver's screen, a few that watch, and one that is being replaced."""
 MAX_WAITING_OFFERS = 16
 MAX_SESSIONS_REMEMBERED = 4096
 MAX_UNITS_WAITING = 3
 """Pictures that may wait for one viewer's sender: a tenth of a second at 30 Hz."""
 FRAMES_CHANNEL = "frames"
 VIEWING_ROLES = frozenset({Role.DRIVER, Role.SUPERVISOR, Role.OBSERVER})
-LEADING_ROLES = frozenset({Role.DRIVER, Role.SUPERVISOR})
-"""Whose links set the bit rate; an observer's bad link must not spoil the driver's picture."""
+LEADING_ROLES = frozenset({Role.DRIVER})
+"""Whose links set the bit rate; nobody else's bad link may spoil the driver's picture."""
 
 logger = logging.getLogger("headframe.media")
 
@@ -213,7 +215,11 @@ class FeedCounters:
 
 
 class CameraFeed:
-    """One camera, its encoder and its viewers."""
+    """One camera, its encoder and its viewers.
+
+    Attributes:
+        tracks: of the viewers that watch.
+    """
 
     def __init__(self, camera: Camera) -> None:
         self.settings: CameraSettings = camera.settings
@@ -221,7 +227,7 @@ class CameraFeed:
         self._camera = camera
         self._encoder = self._new_encoder()
         self._thread = ThreadPoolExecutor(1, f"encode-{camera.settings.id}")
-        self._tracks: set[ViewerTrack] = set()
+        self.tracks: set[ViewerTrack] = set()
         self._watched = asyncio.Event()
         self._frame_counter = 0
         self._next_due_us = 0
@@ -246,15 +252,15 @@ class CameraFeed:
 
     def join(self, track: ViewerTrack) -> None:
         """Add a viewer; it begins with a key frame."""
-        self._tracks.add(track)
+        self.tracks.add(track)
         self.update_bit_rate()
         self.request_key_frame()
         self._watched.set()
 
     def leave(self, track: ViewerTrack) -> None:
         """Remove a viewer; without any, the camera rests."""
-        self._tracks.discard(track)
-        if self._tracks:
+        self.tracks.discard(track)
+        if self.tracks:
             self.update_bit_rate()
         else:
             self._watched.clear()
@@ -265,7 +271,7 @@ class CameraFeed:
 
     def update_bit_rate(self) -> None:
         """Follow the narrowest link among the leading viewers, or among all without one."""
-        leading = [track for track in self._tracks if track.leading] or list(self._tracks)
+        leading = [track for track in self.tracks if track.leading] or list(self.tracks)
         if leading:
             self._encoder.bit_rate_bps = min(track.link_rate.limit_bps for track in leading)
 
@@ -282,7 +288,7 @@ class CameraFeed:
         return {
             "id": self.settings.id,
             "name": self.settings.name,
-            "viewers": len(self._tracks),
+            "viewers": len(self.tracks),
             "fps": len(encode_us),
             "sent": self.counters.sent,
             "captured": camera.captured,
@@ -295,7 +301,7 @@ class CameraFeed:
             "encode_max_ms": round(encode_us[-1] / 1000, 2) if encode_us else None,
             "target_bps": self._encoder.bit_rate_bps,
             "sent_bps": self.sent_bps(now_us),
-            "skipped": sum(track.skipped for track in self._tracks),
+            "skipped": sum(track.skipped for track in self.tracks),
             "error": camera.error,
         }
 
@@ -304,7 +310,7 @@ class CameraFeed:
         while True:
             await self._watched.wait()
             picture = await self._camera.newest()
-            if not self._tracks:
+            if not self.tracks:
                 continue
             if not self._due(picture.capture_stamp_us):
                 self.counters.too_fast += 1
@@ -318,7 +324,7 @@ class CameraFeed:
             self.counters.encode_us.append(now_us - started_us)
             self.counters.sent += 1
             self._sent.append((now_us, len(unit.data)))
-            for track in tuple(self._tracks):
+            for track in tuple(self.tracks):
                 track.put(unit)
 
     def _due(self, stamp_us: int) -> bool:
@@ -352,13 +358,14 @@ class ViewerPeer:
     """One viewer's peer connection, from its offer to its end.
 
     Attributes:
-        operator, session: whose it is.
+        operator, viewer, session: whose it is, on which of the operator's screens.
         connected, ended: set once; `ended` also when it never connected.
     """
 
-    def __init__(self, operator: str, session: str, connection: RTCPeerConnection) -> None:
-        self.operator = operator
-        self.session = session
+    def __init__(self, offer: SignalClaims, connection: RTCPeerConnection) -> None:
+        self.operator = offer.iss
+        self.viewer = offer.viewer
+        self.session = offer.session
         self.connected = asyncio.Event()
         self.ended = asyncio.Event()
         self._settled = asyncio.Event()
@@ -366,6 +373,10 @@ class ViewerPeer:
         self._connection = connection
         connection.on("connectionstatechange", self._on_state)
         connection.on("datachannel", self._on_channel)
+
+    def same_screen(self, other: ViewerPeer) -> bool:
+        """Return whether both are for one screen: only one of them is looked at."""
+        return (self.operator, self.viewer) == (other.operator, other.viewer)
 
     async def answer(
         self, offer_sdp: str, tracks: list[ViewerTrack], ice_addresses: list[str]
@@ -498,8 +509,10 @@ class MediaServer:
             if claims.role == "bye":
                 self._end_session(claims)
                 continue
+            peer = self._admit(claims)
             group.create_task(
-                self._serve_viewer(claims, role), name=f"viewer {claims.iss} {claims.session[:8]}"
+                self._serve_viewer(peer, claims, role),
+                name=f"viewer {claims.iss} {claims.session[:8]}",
             )
 
     def _accepted(self, datagram: bytes) -> tuple[SignalClaims, Role]:
@@ -545,7 +558,10 @@ class MediaServer:
         # The video first: aiortc closes the shared transport when the data channel leads.
         if kinds not in (["video"] * len(wanted), ["video"] * len(wanted) + ["application"]):
             raise ProtocolError(f"sections {kinds} for cameras {wanted}", Refusal.MALFORMED)
-        if len(self.peers) >= MAX_PEERS:
+        if not claims.viewer:
+            raise ProtocolError("an offer that does not say for which screen")
+        of_operator = sum(peer.operator == claims.iss for peer in self.peers)
+        if len(self.peers) >= MAX_PEERS or of_operator >= MAX_PEERS_OF_ONE:
             raise ProtocolError("too many viewers", Refusal.RATE_LIMITED)
 
     def _end_session(self, claims: SignalClaims) -> None:
@@ -553,12 +569,16 @@ class MediaServer:
             if (peer.operator, peer.session) == (claims.iss, claims.session):
                 peer.end()
 
-    async def _serve_viewer(self, claims: SignalClaims, role: Role) -> None:
-        peer = ViewerPeer(claims.iss, claims.session, rtc_compat.new_peer_connection())
+    def _admit(self, offer: SignalClaims) -> ViewerPeer:
+        """Make room for the offer's peer at once, so that the next offer is counted against it."""
+        peer = ViewerPeer(offer, rtc_compat.new_peer_connection())
         for older in self.peers:
-            if older.operator == peer.operator and not older.connected.is_set():
+            if older.same_screen(peer) and not older.connected.is_set():
                 older.end()
         self.peers.append(peer)
+        return peer
+
+    async def _serve_viewer(self, peer: ViewerPeer, claims: SignalClaims, role: Role) -> None:
         tracks = [
             ViewerTrack(self.feeds[camera], peer.announcer, leading=role in LEADING_ROLES)
             for camera in claims.cameras
@@ -580,12 +600,12 @@ class MediaServer:
             await peer.close()
 
     def _retire_older(self, newest: ViewerPeer) -> None:
-        """End the operator's older peers now that the newer one has proven its keys.
+        """End the screen's older peers now that the newer one has proven its keys.
 
         Not at the offer: an old offer sent again after a restart must not cost the picture.
         """
         for peer in self.peers[: self.peers.index(newest)]:
-            if peer.operator == newest.operator:
+            if peer.same_screen(newest):
                 peer.end()
 
     def _say_goodbye(self) -> None:
