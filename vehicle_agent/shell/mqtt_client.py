@@ -12,6 +12,7 @@ from typing import Any
 import aiomqtt
 
 from protocol.broker_settings import BrokerSettings
+from vehicle_agent.shell.incoming import IncomingQueue
 
 KEEPALIVE_S = 5
 OUT_TIMEOUT_S = 1.0
@@ -52,6 +53,7 @@ def new_client(
         keepalive=KEEPALIVE_S,
         timeout=OUT_TIMEOUT_S,
         will=will,
+        queue_type=IncomingQueue,
         socket_options=SOCKET_OPTIONS,
     )
     client._client.connect_timeout = CONNECT_TIMEOUT_S  # aiomqtt passes none on
