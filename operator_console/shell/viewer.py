@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -94,6 +94,13 @@ class StampBook:
         return anchor_us + ticks * 100 // 9
 
 
+async def _within_limit(work: Awaitable[object]) -> None:
+    """Give each part of the closing its own time: a slow decoder must not keep the peer open."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_WITHIN_S):
+            await work
+
+
 class HeadlessViewer:
     """One viewer of some cameras. Use as ``async with``; then `offer`, `accept`.
 
@@ -140,11 +147,9 @@ class HeadlessViewer:
             self._upkeep_task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._upkeep_task
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_WITHIN_S):
-                for transceiver in self._transceivers:
-                    await rtc_receive.end_decoder(transceiver.receiver)
-                await self._connection.close()
+        ending = [rtc_receive.end_decoder(each.receiver) for each in self._transceivers]
+        await _within_limit(asyncio.gather(*ending))
+        await _within_limit(self._connection.close())
 
     async def offer(self) -> str:
         """Return the description to be signed and sent, with all candidates inside."""

@@ -16,7 +16,7 @@ from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 
-from operator_console.shell import rtc_receive
+from operator_console.shell import rtc_receive, viewer
 from operator_console.shell.rtc_receive import (
     MAX_UNITS_WAITING,
     NACK_AGAIN_US,
@@ -29,8 +29,9 @@ from operator_console.shell.rtc_receive import (
     Unit,
     decoder_worker,
 )
-from operator_console.shell.viewer import StampBook, _Decoded, frame_of
+from operator_console.shell.viewer import HeadlessViewer, StampBook, _Decoded, frame_of
 from protocol.strip import draw_strip_i420
+from tests.media.rig import LOOPBACK
 from vehicle_agent.shell.h264 import H264Encoder
 
 KEY = b"\0\0\0\1\x67k"
@@ -287,3 +288,17 @@ def test_announcement_lost__the_rtp_clock_gives_the_stamp(anchor_rtp: int, elaps
     assert stamp_us is not None
     assert abs(stamp_us - (70_000_000 + elapsed_us)) <= 12
     assert book.by_rtp == 1
+
+
+async def test_decoder_that_does_not_end__the_connection_is_closed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(_: RTCRtpReceiver) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(viewer, "CLOSE_WITHIN_S", 0.5)
+    monkeypatch.setattr(rtc_receive, "end_decoder", never)
+    async with HeadlessViewer(lambda _: None, ice_addresses=LOOPBACK) as view:
+        await view.offer()
+    async with asyncio.timeout(WAIT_S):
+        await view.ended.wait()
