@@ -12,9 +12,31 @@ import pytest
 
 from tests.media.rig import WAIT_S
 from vehicle_agent.shell import clock
-from vehicle_agent.shell.cameras import Camera, fit_i420, open_camera
+from vehicle_agent.shell.cameras import (
+    LATE_FOR_US,
+    LATE_MAX_US,
+    SILENT_US,
+    Camera,
+    CameraCounters,
+    FrozenWatch,
+    Picture,
+    ThreadedCamera,
+    fit_i420,
+    open_camera,
+)
 from vehicle_agent.shell.config import CameraSettings
 from vehicle_agent.shell.framebuffer import FrameReader, FrameWriter
+from vehicle_agent.shell.sources import (
+    DRIVER_STAMP_MAX_AGE_US,
+    Arrived,
+    DriverClock,
+    SourceLost,
+    SourcePicture,
+    SourcePictures,
+    Wait,
+    stamped,
+    stream_pictures,
+)
 
 WIDTH, HEIGHT = 320, 180
 
@@ -45,12 +67,6 @@ async def error_of(camera: Camera) -> str:
         raise TimeoutError
 
     return await asyncio.to_thread(wait)
-
-
-@pytest.mark.parametrize("source", ["", "sim:", "file:", "http://x", "/etc/passwd", "video0"])
-async def test_source_of_unknown_kind__is_refused_by_name(source: str) -> None:
-    with pytest.raises(ValueError, match="camera 3: source"):
-        open_camera(settings(source))
 
 
 async def test_file__plays_in_a_loop_at_the_wanted_size(tmp_path: Path) -> None:
@@ -151,3 +167,185 @@ def test_picture_of_another_size__keeps_luma_and_chroma_apart() -> None:
     assert (fitted[:HEIGHT] == 50).all()
     assert (fitted[HEIGHT : HEIGHT * 5 // 4] == 90).all()
     assert (fitted[HEIGHT * 5 // 4 :] == 170).all()
+
+
+PERIOD_US = 40_000
+
+
+def still(level: int = 0) -> Picture:
+    return np.full((HEIGHT * 3 // 2, WIDTH), level, np.uint8)
+
+
+class FakeSource:
+    """Gives pictures as old as told, each once the one before was taken, and counts its openings.
+
+    Attributes:
+        closed: how often it was closed.
+    """
+
+    def __init__(self, ages_us: list[int], level_step: int = 1) -> None:
+        self._ages_us = ages_us
+        self._step = level_step
+        self.opened = 0
+        self.closed = 0
+
+    def open(self, wait: Wait) -> SourcePictures:
+        self.opened += 1
+        try:
+            for number, age_us in enumerate(self._ages_us):
+                stamp_us = clock.monotonic_us() - age_us
+                yield SourcePicture(still(number * self._step % 256), stamp_us)
+            wait(WAIT_S)
+        finally:
+            self.closed += 1
+
+
+async def camera_on(source: FakeSource, kind: str = "rtsp://camera") -> ThreadedCamera:
+    return ThreadedCamera(settings(kind), source.open)
+
+
+async def test_picture_that_was_old_when_it_came__is_not_handed_out() -> None:
+    camera = await camera_on(FakeSource([LATE_MAX_US + 1000, LATE_MAX_US + 1000, 0]))
+    async with asyncio.timeout(WAIT_S):
+        picture = await camera.newest()
+    camera.close()
+    assert picture.number == 1
+    assert camera.counters.late == 2
+
+
+async def test_pictures_late_for_long__the_source_is_lost_and_so_opened_again() -> None:
+    camera = await camera_on(FakeSource([]))
+    camera.close()
+    late, since_us = SourcePicture(still(), 0), LATE_MAX_US + 1
+    camera._take(late, since_us)
+    camera._take(late, since_us + LATE_FOR_US - 1)
+    with pytest.raises(SourceLost, match=r"pictures come 2500 ms late"):
+        camera._take(late, since_us + LATE_FOR_US)
+
+
+async def test_source_that_ends__is_closed_and_opened_again() -> None:
+    class Ending(FakeSource):
+        def open(self, wait: Wait) -> SourcePictures:
+            for picture in super().open(wait):
+                yield picture
+                return
+
+    source = Ending([0])
+    camera = await camera_on(source)
+    async with asyncio.timeout(WAIT_S):
+        await camera.newest()
+        await camera.newest()
+    camera.close()
+    assert source.opened == 2
+    assert camera.counters.opened == 2
+
+
+def arrivals(lags_us: list[int], drift_ppm: int = 0) -> list[Arrived]:
+    """Return a stream of a camera whose own clock is elsewhere and runs a little wrong."""
+    picture = still()
+    taken_us = [1_000_000_000 + n * PERIOD_US for n in range(len(lags_us))]
+    return [
+        Arrived(picture, 77 + n * PERIOD_US * (1_000_000 + drift_ppm) // 1_000_000, taken + lag)
+        for n, (taken, lag) in enumerate(zip(taken_us, lags_us, strict=True))
+    ]
+
+
+def errors_us(lags_us: list[int], drift_ppm: int = 0) -> list[int]:
+    """Return how much later than its capture each picture was stamped."""
+    stamps_us = [picture.capture_stamp_us for picture in stamped(arrivals(lags_us, drift_ppm))]
+    return [stamp - 1_000_000_000 - n * PERIOD_US for n, stamp in enumerate(stamps_us)]
+
+
+def test_stream_that_stalled__its_old_pictures_keep_their_time_of_capture() -> None:
+    stall_us = [max(0, 2_000_000 - n * PERIOD_US) for n in range(50)]
+    errors = errors_us([5_000] * 100 + stall_us + [5_000] * 10)
+    assert max(errors) <= 5_000 + 1_000
+    assert min(errors) >= 0
+
+
+def test_stream_late_for_minutes__the_lag_is_not_forgotten() -> None:
+    errors = errors_us([5_000] * 100 + [405_000] * (120_000_000 // PERIOD_US))
+    assert max(errors) <= 5_000 + 25_000
+
+
+@pytest.mark.parametrize("drift_ppm", [-100, 100])
+def test_camera_clock_that_runs_wrong__makes_no_lag(drift_ppm: int) -> None:
+    pictures = 600_000_000 // PERIOD_US
+    errors = errors_us([5_000] * pictures, drift_ppm)
+    assert max(errors) <= 5_001
+    assert min(errors) >= 4_990
+
+
+async def test_stream_that_ends__its_pictures_came_with_the_streams_own_stamps(
+    tmp_path: Path,
+) -> None:
+    clip = tmp_path / "clip.avi"
+    await asyncio.to_thread(write_clip, clip, 6)
+    wanted = settings("rtsp://camera").model_copy(update={"source": str(clip)})
+    pictures = await asyncio.to_thread(lambda: list(stream_pictures(wanted)))
+    stamps_us = [picture.pts_us for picture in pictures]
+    assert stamps_us[-3:] == [60_000, 80_000, 100_000]
+    assert pictures[-1].i420.shape == (HEIGHT * 3 // 2, WIDTH)
+    assert abs(int(pictures[-1].i420[0, 0]) - 220) < 5
+
+
+def test_stream_without_time_stamps__is_refused() -> None:
+    with pytest.raises(SourceLost, match="no time stamps"):
+        next(stamped([Arrived(still(), None, 1)]))
+
+
+def test_driver_stamp_of_our_clock__is_believed_also_when_old() -> None:
+    driver = DriverClock()
+    assert driver.stamp_us(1_000_000, 1_010_000) == 1_000_000
+    late_us = 2_000_000 + DRIVER_STAMP_MAX_AGE_US
+    assert driver.stamp_us(1_500_000, late_us) == 1_500_000
+
+
+@pytest.mark.parametrize("driver_us", [5, 99_000_000])
+def test_driver_stamp_of_another_clock__is_replaced_by_now(driver_us: int) -> None:
+    assert DriverClock().stamp_us(driver_us, 10_000_000) == 10_000_000
+
+
+def test_picture_that_repeats_itself__grows_old_after_the_time() -> None:
+    watch = FrozenWatch(after_us=100)
+    stamps_us = [watch.stamp_us(still(7), taken_us) for taken_us in (1000, 1050, 1099, 1100, 1150)]
+    assert stamps_us == [1000, 1050, 1099, 1000, 1000]
+    assert watch.stamp_us(still(8), 1200) == 1200
+
+
+def test_picture_with_a_sensors_noise__is_live() -> None:
+    rng = np.random.default_rng(3)
+    watch = FrozenWatch(after_us=1)
+    for taken_us in range(1000, 60_000, 1000):
+        noisy = still(100) + rng.integers(0, 2, (HEIGHT * 3 // 2, WIDTH), np.uint8)
+        assert watch.stamp_us(noisy, taken_us) == taken_us
+
+
+async def test_device_that_hangs__its_stamp_stands_still_and_it_is_counted() -> None:
+    camera = await camera_on(FakeSource([]), "/dev/video0")
+    for now_us in (5_000_000, 5_999_000, 6_000_000):
+        camera._put(still(1), now_us, now_us)
+    async with asyncio.timeout(WAIT_S):
+        picture = await camera.newest()
+    camera.close()
+    assert (picture.capture_stamp_us, picture.taken_us) == (5_000_000, 6_000_000)
+    assert camera.counters.frozen == 1
+    assert camera.counters.trouble(6_000_000) == "the same picture again and again"
+
+
+async def test_recording_of_a_standing_world__is_not_held_for_frozen() -> None:
+    camera = await camera_on(FakeSource([]), "file:/clip.avi")
+    for now_us in (5_000_000, 9_000_000):
+        camera._put(still(1), now_us, now_us)
+    camera.close()
+    assert camera.counters.frozen == 0
+
+
+def test_pictures_that_do_not_come__are_said_to_be_missing() -> None:
+    counters = CameraCounters(expected_us=1_000_000)
+    assert counters.trouble(1_000_000 + SILENT_US - 1) == ""
+    assert counters.trouble(4_500_000) == "no picture for 3 s"
+
+
+def test_camera_nobody_waits_for__is_not_said_to_be_silent() -> None:
+    assert CameraCounters().trouble(9_000_000) == ""

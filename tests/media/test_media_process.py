@@ -53,7 +53,8 @@ def write_settings(run: Path, source: str) -> Path:
 
 def start(config: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "vehicle_agent.shell.media", "--config", str(config)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
 
 
 def test_terminated__it_ends_at_once_and_leaves_no_socket(tmp_path: Path) -> None:
@@ -61,9 +62,9 @@ def test_terminated__it_ends_at_once_and_leaves_no_socket(tmp_path: Path) -> Non
     process = start(write_settings(tmp_path, f"sim:{tmp_path / 'cam'}"))
     assert select.select([link], [], [], WAIT_S)[0], "no telemetry came"
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=WAIT_S)
+    said, errors = process.communicate(timeout=WAIT_S)
     link.close()
-    assert (process.returncode, errors) == (0, "")
+    assert (process.returncode, said, errors) == (0, "ready\n", "")
     assert not (tmp_path / ipc.MEDIA).exists()
 
 
@@ -75,7 +76,7 @@ def test_terminated__it_ends_at_once_and_leaves_no_socket(tmp_path: Path) -> Non
         (lambda run: (run / "trust.json").unlink(), "trust.json: "),
         (
             lambda run: write_settings(run, "http://camera"),
-            "camera 0: source 'http://camera' is none of",
+            "agent.toml: cameras.0.source: Value error, 'http://camera' is none of",
         ),
     ],
     ids=["settings", "key", "trust", "source"],

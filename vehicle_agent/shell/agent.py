@@ -39,12 +39,11 @@ class Part:
 
     Attributes:
         name: module under vehicle_agent.shell. repaired: started again when it dies.
-        says_ready: it prints "ready" and the agent waits for it.
+        ready: it has said so; the agent is ready when all are.
     """
 
     name: str
     repaired: bool
-    says_ready: bool
     process: subprocess.Popen[bytes] | None = None
     ready: bool = False
     again_ns: int | None = None
@@ -53,10 +52,9 @@ class Part:
 
 def parts_of(settings: AgentSettings) -> list[Part]:
     """Return the processes that these settings need."""
-    parts = [Part("guardian", repaired=False, says_ready=True)]
-    parts.append(Part("link", repaired=True, says_ready=True))
+    parts = [Part("guardian", repaired=False), Part("link", repaired=True)]
     if settings.cameras:
-        parts.append(Part("media", repaired=True, says_ready=False))
+        parts.append(Part("media", repaired=True))
     return parts
 
 
@@ -147,7 +145,7 @@ class Agent:
         part.process = None
 
     def _tell_ready(self) -> None:
-        if self._told_ready or not all(p.ready for p in self._parts if p.says_ready):
+        if self._told_ready or not all(part.ready for part in self._parts):
             return
         self._told_ready = True
         sys.stdout.write("ready\n")

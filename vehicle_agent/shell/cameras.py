@@ -1,46 +1,68 @@
 """Cameras: each gives its newest picture with a capture stamp, and troubles nobody but itself.
 
 Sources: ``sim:DIR`` (shared memory of the simulator), ``file:PATH`` (looped at its own rate),
-``rtsp://…``, ``/dev/videoN``. All but the first are read by OpenCV in a daemon thread of their
-own, which opens the source again, with growing pauses, whenever it is lost. Between a camera and
-its taker there is one slot: a newer picture replaces one that nobody took, and is counted.
+``rtsp://…``, ``/dev/videoN``. All but the first are read in a daemon thread of their own, which
+opens the source again, with growing pauses, whenever it is lost, and reads on while nobody
+watches: exposure stays set and the first picture is there at once. Between a camera and its taker
+there is one slot: a newer picture replaces one that nobody took, and is counted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import av
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vehicle_agent.shell import clock
-from vehicle_agent.shell.config import CameraSettings
+from vehicle_agent.shell.config import CameraSettings, SourceKind
 from vehicle_agent.shell.framebuffer import FrameReader
+from vehicle_agent.shell.sources import (
+    SourceLost,
+    SourcePicture,
+    SourcePictures,
+    Wait,
+    open_source,
+)
 
 Picture = npt.NDArray[np.uint8]
 
 REOPEN_FIRST_S = 0.25
 REOPEN_MAX_S = 4.0
-OPEN_TIMEOUT_MS = 4000
-READ_TIMEOUT_MS = 2000
-DRIVER_STAMP_MAX_AGE_US = 500_000
-"""A V4L2 driver whose stamps were never younger than this has another clock than ours. Once it
-has shown ours, an old stamp is an old picture."""
-_FALLBACK_FILE_FPS = 25.0
+LATE_MAX_US = 500_000
+"""A picture that is older when it comes is of no use: the view rule would stop the machine."""
+LATE_FOR_US = 2_000_000
+"""A source whose pictures all come late for this long is opened again: that empties its queues."""
+SILENT_US = 1_000_000
+"""Without a picture for this long a camera is said to be silent."""
+FROZEN_SAMPLE_PX = 8
+"""Every eighth luma sample of every eighth row is compared: 14400 of a 720p picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraPicture:
-    """One picture: I420, shape (H*3/2, W), its capture stamp (monotonic µs), its number from 1."""
+    """One picture.
+
+    Attributes:
+        i420: shape (H*3/2, W).
+        capture_stamp_us: monotonic time since when the scene is known to have looked like this.
+        taken_us: monotonic; when this picture was taken. Later than the capture stamp only when
+            the camera is frozen.
+        number: from 1.
+    """
 
     i420: Picture
     capture_stamp_us: int
+    taken_us: int
     number: int
 
 
@@ -51,14 +73,27 @@ class CameraCounters:
     Attributes:
         captured: pictures that came from the source.
         dropped: pictures replaced by newer ones before anybody took them.
+        late: pictures thrown away because they were old when they came.
+        frozen: pictures that were the same as the one before for too long.
         opened: times that the source was opened.
         error: one line on the present trouble; empty when there is none.
+        expected_us: since when the next picture is waited for; None while nobody waits.
     """
 
     captured: int = 0
     dropped: int = 0
+    late: int = 0
+    frozen: int = 0
     opened: int = 0
     error: str = ""
+    expected_us: int | None = None
+
+    def trouble(self, now_us: int) -> str:
+        """Return one line on the present trouble, also when pictures simply do not come."""
+        if self.error or self.expected_us is None:
+            return self.error
+        silent_us = now_us - self.expected_us
+        return f"no picture for {silent_us // 1_000_000} s" if silent_us >= SILENT_US else ""
 
 
 class Camera(Protocol):
@@ -78,25 +113,17 @@ def open_camera(settings: CameraSettings) -> Camera:
     """Return the camera of `settings`, started. To be called inside the event loop.
 
     A source that cannot be opened now is tried again; `counters.error` says why.
-
-    Raises:
-        ValueError: the source is of no known kind.
     """
-    kind, _, rest = settings.source.partition(":")
-    if kind == "sim" and rest:
-        return SimulatedCamera(settings, Path(rest))
-    if kind == "file" and rest:
-        return OpenCvCamera(settings, rest, looped=True)
-    if settings.source.startswith(("rtsp://", "rtsps://", "/dev/video")):
-        return OpenCvCamera(settings, settings.source, looped=False)
-    raise ValueError(
-        f"camera {settings.id}: source {settings.source!r} is none of"
-        " sim:DIR, file:PATH, rtsp://…, /dev/videoN"
-    )
+    if settings.kind is SourceKind.SIMULATOR:
+        return SimulatedCamera(settings, Path(settings.path))
+    return ThreadedCamera(settings, lambda wait: open_source(settings, wait))
 
 
 class SimulatedCamera:
-    """Pictures of the simulator, through shared memory; read only while somebody waits for one."""
+    """Pictures of the simulator, through shared memory; read only while somebody waits for one.
+
+    Their stamp is that of the simulated world, and stands still when that does.
+    """
 
     def __init__(self, settings: CameraSettings, directory: Path) -> None:
         self.settings = settings
@@ -110,10 +137,12 @@ class SimulatedCamera:
 
     async def newest(self) -> CameraPicture:
         """Return the newest picture, waiting for one that has not been returned before."""
+        self.counters.expected_us = clock.monotonic_us()
         while True:
             self._ready.clear()
             picture = await self._loop.run_in_executor(self._thread, self._read)
             if picture is not None:
+                self.counters.expected_us = None
                 return picture
             assert self._reader is not None
             self._loop.add_reader(self._reader.fileno(), self._on_ready)
@@ -139,7 +168,7 @@ class SimulatedCamera:
         self.counters.dropped = self._reader.skipped
         self.counters.captured = self._number + self._reader.skipped
         self.counters.error = ""
-        return CameraPicture(i420, stamp_us, self._number)
+        return CameraPicture(i420, stamp_us, stamp_us, self._number)
 
     def _on_ready(self) -> None:
         assert self._reader is not None
@@ -147,15 +176,44 @@ class SimulatedCamera:
         self._ready.set()
 
 
-class OpenCvCamera:
-    """A source that OpenCV reads, in a thread."""
+class FrozenWatch:
+    """Holds the capture stamp back while a camera repeats itself.
 
-    def __init__(self, settings: CameraSettings, source: str, *, looped: bool) -> None:
+    No two pictures of a sensor are the same: its noise sees to that. A camera or a grabber that
+    hangs gives the same picture under ever new stamps, and it must grow old.
+    """
+
+    def __init__(self, after_us: int) -> None:
+        self._after_us = after_us
+        self._sample: Picture | None = None
+        self._since_us = 0
+
+    def stamp_us(self, i420: Picture, taken_us: int) -> int:
+        """Return since when the scene is known to look like this."""
+        luma = i420[: i420.shape[0] * 2 // 3]
+        sample = luma[::FROZEN_SAMPLE_PX, ::FROZEN_SAMPLE_PX]
+        if self._sample is None or not np.array_equal(sample, self._sample):
+            self._sample = sample.copy()
+            self._since_us = taken_us
+        return taken_us if taken_us - self._since_us < self._after_us else self._since_us
+
+
+class ThreadedCamera:
+    """A source that is read in a thread.
+
+    Args:
+        settings: of the camera.
+        open_pictures: opens the source and yields its pictures; called again after each loss.
+    """
+
+    def __init__(
+        self, settings: CameraSettings, open_pictures: Callable[[Wait], SourcePictures]
+    ) -> None:
         self.settings = settings
-        self.counters = CameraCounters(error="not opened yet")
-        self._driver_clock_is_ours = False
-        self._source = source
-        self._looped = looped
+        self.counters = CameraCounters(error="not opened yet", expected_us=clock.monotonic_us())
+        self._open_pictures = open_pictures
+        self._frozen = FrozenWatch(settings.frozen_after_ms * 1000)
+        self._late_since_us: int | None = None
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
         self._lock = threading.Lock()
@@ -184,102 +242,59 @@ class OpenCvCamera:
     def _run(self) -> None:
         pause_s = REOPEN_FIRST_S
         while not self._ending.is_set():
+            before = self.counters.captured
             try:
-                if self._read_until_lost():
-                    pause_s = REOPEN_FIRST_S
-            except (cv2.error, OSError, ValueError) as error:
-                self._report(f"{type(error).__name__}: {error}")
+                self._read_until_lost()
+            except (SourceLost, av.FFmpegError, cv2.error, OSError, ValueError) as error:
+                self._report(str(error) or type(error).__name__)
+            if self.counters.captured > before:
+                pause_s = REOPEN_FIRST_S
             if self._ending.wait(pause_s):
                 return
             pause_s = min(pause_s * 2, REOPEN_MAX_S)
 
-    def _read_until_lost(self) -> bool:
-        """Read pictures until the source fails or ends; return whether there were any."""
-        capture = self._open()
-        if capture is None:
-            return False
-        any_read = False
-        try:
-            file_fps = capture.get(cv2.CAP_PROP_FPS) if self._looped else 0.0
-            pacer = _Pacer(file_fps if file_fps > 0 else _FALLBACK_FILE_FPS)
-            while not self._ending.is_set():
-                grabbed, bgr = capture.read()
-                if not grabbed and self._looped and any_read:
-                    capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
-                    grabbed, bgr = capture.read()
-                if not grabbed:
-                    self._report("no picture came: the source ended or was lost")
-                    return any_read
-                if self._looped and self._ending.wait(pacer.wait_s(clock.monotonic_ns())):
-                    return any_read
-                any_read = True
-                self._put(self._to_i420(bgr), self._stamp_us(capture))
-        finally:
-            capture.release()
-        return any_read
+    def _read_until_lost(self) -> None:
+        """Read pictures until the camera is closed.
 
-    def _open(self) -> cv2.VideoCapture | None:
-        if self._looped and not Path(self._source).is_file():
-            self._report(f"{self._source}: no such file")
-            return None
-        if self._source.startswith("/dev/"):
-            if not Path(self._source).exists():
-                self._report(f"{self._source}: no such device")
-                return None
-            capture = cv2.VideoCapture(self._source, cv2.CAP_V4L2)
-            capture.set(cv2.CAP_PROP_FRAME_WIDTH, self.settings.width)
-            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self.settings.height)
-            capture.set(cv2.CAP_PROP_FPS, self.settings.fps)
-            capture.set(cv2.CAP_PROP_BUFFERSIZE, 2)
-        else:
-            capture = cv2.VideoCapture(
-                self._source,
-                cv2.CAP_FFMPEG,
-                [
-                    cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-                    OPEN_TIMEOUT_MS,
-                    cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-                    READ_TIMEOUT_MS,
-                ],
-            )
-        if not capture.isOpened():
-            capture.release()
-            self._report(f"{self._source}: cannot be opened as a video source")
-            return None
-        self.counters.opened += 1
-        return capture
+        Raises:
+            SourceLost: the source ended, or its pictures came late for too long.
+        """
+        self._late_since_us = None
+        first = True
+        with closing(self._open_pictures(self._ending.wait)) as pictures:
+            for picture in pictures:
+                if self._ending.is_set():
+                    return
+                self.counters.opened += first
+                first = False
+                self._take(picture, clock.monotonic_us())
+        if not self._ending.is_set():
+            raise SourceLost("no picture came: the source ended")
 
-    def _to_i420(self, bgr: npt.NDArray[np.generic]) -> Picture:
-        size = (self.settings.width, self.settings.height)
-        picture = np.ascontiguousarray(bgr, np.uint8)
-        if (picture.shape[1], picture.shape[0]) != size:
-            shrinks = picture.shape[1] > size[0]
-            picture = np.asarray(
-                cv2.resize(
-                    picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-                ),
-                np.uint8,
-            )
-        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), np.uint8)
+    def _take(self, picture: SourcePicture, now_us: int) -> None:
+        """Put a picture into the slot, unless it was old already when it came."""
+        taken_us = picture.capture_stamp_us
+        if now_us - taken_us <= LATE_MAX_US:
+            self._late_since_us = None
+            self._put(picture.i420, taken_us, now_us)
+            return
+        self.counters.late += 1
+        if self._late_since_us is None:
+            self._late_since_us = now_us
+        elif now_us - self._late_since_us >= LATE_FOR_US:
+            raise SourceLost(f"pictures come {(now_us - taken_us) // 1000} ms late")
 
-    def _stamp_us(self, capture: cv2.VideoCapture) -> int:
-        """Return the driver's stamp of the picture where it is of our clock, or else now."""
-        now_us = clock.monotonic_us()
-        if not self._source.startswith("/dev/"):
-            return now_us
-        driver_us = int(capture.get(cv2.CAP_PROP_POS_MSEC) * 1000)
-        age_us = now_us - driver_us
-        if 0 <= age_us <= DRIVER_STAMP_MAX_AGE_US:
-            self._driver_clock_is_ours = True
-        return driver_us if self._driver_clock_is_ours and age_us >= 0 else now_us
-
-    def _put(self, i420: Picture, stamp_us: int) -> None:
+    def _put(self, i420: Picture, taken_us: int, now_us: int) -> None:
+        stamp_us = taken_us
+        if self.settings.tells_frozen:
+            stamp_us = self._frozen.stamp_us(i420, taken_us)
         with self._lock:
-            if self._slot is not None:
-                self.counters.dropped += 1
+            self.counters.dropped += self._slot is not None
+            self.counters.frozen += stamp_us != taken_us
             self.counters.captured += 1
-            self.counters.error = ""
-            self._slot = CameraPicture(i420, stamp_us, self.counters.captured)
+            self.counters.error = "" if stamp_us == taken_us else "the same picture again and again"
+            self.counters.expected_us = now_us
+            self._slot = CameraPicture(i420, stamp_us, taken_us, self.counters.captured)
         self._wake()
 
     def _wake(self) -> None:
@@ -290,23 +305,7 @@ class OpenCvCamera:
 
     def _report(self, line: str) -> None:
         with self._lock:
-            self.counters.error = line.splitlines()[0] if line else ""
-
-
-class _Pacer:
-    """Spaces a file's pictures evenly; after a stall it goes on from now instead of catching up."""
-
-    def __init__(self, fps: float) -> None:
-        self._period_ns = int(1e9 / fps)
-        self._due_ns: int | None = None
-
-    def wait_s(self, now_ns: int) -> float:
-        """Return how long to wait before the next picture is shown."""
-        due_ns = now_ns if self._due_ns is None else self._due_ns + self._period_ns
-        if due_ns < now_ns - self._period_ns:
-            due_ns = now_ns
-        self._due_ns = due_ns
-        return max(0.0, (due_ns - now_ns) / 1e9)
+            self.counters.error = line.splitlines()[0]
 
 
 def fit_i420(i420: Picture, width: int, height: int) -> Picture:

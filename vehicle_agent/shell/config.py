@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import tomllib
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from protocol.broker_settings import BrokerSettings
 from protocol.profiles import first_problem
 from protocol.topics import checked_id
+
+LOCAL_INTERFACE = "headframe_local"
+"""The bus of one computer: its channel is a folder."""
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 _Path = Annotated[Path, Field(strict=False)]
@@ -64,7 +68,7 @@ class CanSettings(BaseModel):
 
     Attributes:
         interface: python-can's name, e.g. socketcan, slcan, headframe_local.
-        channel: as the interface names it.
+        channel: as the interface names it; a path where it has a slash, or on headframe_local.
         bitrate_bps: None where the interface has none.
         options: further python-can options, passed on as they are.
     """
@@ -87,6 +91,31 @@ class RelaySettings(BaseModel):
     port: _Path
 
 
+class SourceKind(StrEnum):
+    """Where a camera's pictures come from."""
+
+    SIMULATOR = "sim"
+    FILE = "file"
+    STREAM = "rtsp"
+    DEVICE = "device"
+
+
+def source_kind(source: str) -> SourceKind:
+    """Return the kind of a camera's source.
+
+    Raises:
+        ValueError: it is of none.
+    """
+    for kind in (SourceKind.SIMULATOR, SourceKind.FILE):
+        if source.startswith(f"{kind}:") and source != f"{kind}:":
+            return kind
+    if source.startswith(("rtsp://", "rtsps://")):
+        return SourceKind.STREAM
+    if source.startswith("/dev/video"):
+        return SourceKind.DEVICE
+    raise ValueError(f"{source!r} is none of sim:DIR, file:PATH, rtsp://…, rtsps://…, /dev/videoN")
+
+
 class CameraSettings(BaseModel):
     """One camera.
 
@@ -94,6 +123,11 @@ class CameraSettings(BaseModel):
         id: travels in commands and frame messages. The lowest id is the main view forwards.
         source: ``sim:DIR``, ``file:PATH``, ``rtsp://…`` or ``/dev/videoN``.
         width, height: pixels sent. fps: pictures a second. bit_rate_bps: of the stream.
+        identical_means_frozen: pictures without the least difference are those of a stuck camera.
+            None: yes for devices and streams, whose sensors are never without noise; no for
+            recordings and for the simulator, which draws a standing world alike.
+        frozen_after_ms: how long pictures may be identical. A network camera that codes a still
+            scene may repeat pictures up to its next key frame.
     """
 
     model_config = _STRICT
@@ -104,6 +138,31 @@ class CameraSettings(BaseModel):
     height: Annotated[int, Field(ge=180, le=2160, multiple_of=2)] = 720
     fps: Annotated[int, Field(ge=1, le=60)] = 30
     bit_rate_bps: Annotated[int, Field(ge=50_000, le=20_000_000)] = 3_000_000
+    identical_means_frozen: bool | None = None
+    frozen_after_ms: Annotated[int, Field(ge=100, le=10_000)] = 1000
+
+    @field_validator("source")
+    @classmethod
+    def _known(cls, source: str) -> str:
+        source_kind(source)
+        return source
+
+    @property
+    def kind(self) -> SourceKind:
+        """Where the pictures come from."""
+        return source_kind(self.source)
+
+    @property
+    def path(self) -> str:
+        """The source without its kind: a folder, a file, a device or an address."""
+        return self.source.removeprefix("sim:").removeprefix("file:")
+
+    @property
+    def tells_frozen(self) -> bool:
+        """Whether identical pictures are held for frozen ones."""
+        if self.identical_means_frozen is not None:
+            return self.identical_means_frozen
+        return self.kind in (SourceKind.DEVICE, SourceKind.STREAM)
 
 
 class MediaSettings(BaseModel):
@@ -158,10 +217,20 @@ def load_agent_config(path: Path) -> AgentSettings:
         raise ValueError(f"{path}: {first_problem(error)}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    _check_cameras(settings, path)
+    return _absolute(settings, path.resolve().parent)
+
+
+def _check_cameras(settings: AgentSettings, path: Path) -> None:
     ids = [camera.id for camera in settings.cameras]
     if len(set(ids)) != len(ids):
         raise ValueError(f"{path}: cameras: an id stands twice")
-    return _absolute(settings, path.resolve().parent)
+    for number, camera in enumerate(settings.cameras):
+        if camera.kind is SourceKind.FILE and not settings.vehicle.simulated:
+            raise ValueError(
+                f"{path}: cameras.{number}.source: a recording is no view of a real machine;"
+                " only with vehicle.simulated = true"
+            )
 
 
 def _absolute(settings: AgentSettings, base: Path) -> AgentSettings:
@@ -184,8 +253,25 @@ def _absolute(settings: AgentSettings, base: Path) -> AgentSettings:
             ),
             "mqtt": settings.mqtt.absolute(base),
             "telemetry": settings.telemetry and settings.telemetry.absolute(base),
+            "can": settings.can.model_copy(
+                update={"channel": _absolute_channel(settings.can, base)}
+            ),
+            "cameras": [_absolute_source(camera, base) for camera in settings.cameras],
             "relay": None
             if settings.relay is None
             else RelaySettings(port=base / settings.relay.port),
         }
     )
+
+
+def _absolute_channel(can: CanSettings, base: Path) -> str:
+    """Return a channel that is a path as an absolute one; ``can0`` and ``socket://…`` are none."""
+    names_path = "/" in can.channel and "://" not in can.channel
+    is_path = names_path or can.interface == LOCAL_INTERFACE
+    return str(base / can.channel) if is_path else can.channel
+
+
+def _absolute_source(camera: CameraSettings, base: Path) -> CameraSettings:
+    if camera.kind not in (SourceKind.SIMULATOR, SourceKind.FILE):
+        return camera
+    return camera.model_copy(update={"source": f"{camera.kind}:{base / camera.path}"})

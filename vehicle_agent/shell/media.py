@@ -3,8 +3,9 @@
     python -m vehicle_agent.shell.media --config agent.toml
 
 Signed offers come as datagrams at RUN/media.sock, signed answers go to RUN/link.sock. A camera is
-read and encoded only while somebody watches it. Nothing here waits for a viewer: the newest
-picture goes out, and a viewer that cannot follow misses pictures up to the next key frame.
+encoded only while somebody watches it; devices and streams are read always (see cameras.py).
+Nothing here waits for a viewer: the newest picture goes out, and a viewer that cannot follow
+misses pictures up to the next key frame. Says "ready" once cameras and socket are in place.
 """
 
 from __future__ import annotations
@@ -293,6 +294,8 @@ class CameraFeed:
             "sent": self.counters.sent,
             "captured": camera.captured,
             "dropped": camera.dropped,
+            "late": camera.late,
+            "frozen": camera.frozen,
             "too_fast": self.counters.too_fast,
             "failed": self.counters.failed,
             "opened": camera.opened,
@@ -302,7 +305,7 @@ class CameraFeed:
             "target_bps": self._encoder.bit_rate_bps,
             "sent_bps": self.sent_bps(now_us),
             "skipped": sum(track.skipped for track in self.tracks),
-            "error": camera.error,
+            "error": camera.trouble(now_us),
         }
 
     async def _serve(self) -> None:
@@ -312,7 +315,7 @@ class CameraFeed:
             picture = await self._camera.newest()
             if not self.tracks:
                 continue
-            if not self._due(picture.capture_stamp_us):
+            if not self._due(picture.taken_us):
                 self.counters.too_fast += 1
                 continue
             self._frame_counter = (self._frame_counter + 1) % COUNTER_MODULUS
@@ -339,7 +342,7 @@ class CameraFeed:
         """Run in this camera's own thread."""
         i420 = fit_i420(picture.i420, self.settings.width, self.settings.height)
         draw_strip_i420(i420, frame_counter)
-        encoded = self._encoder.encode(i420, picture.capture_stamp_us)
+        encoded = self._encoder.encode(i420, picture.taken_us)
         return AccessUnit(
             payloads=packetise(encoded.data),
             pts_90khz=encoded.pts_90khz,
@@ -441,6 +444,7 @@ class MediaServer:
         feeds: by camera id, once running.
         refused: offers refused, by reason.
         peers: living peers, oldest first.
+        ready: set once cameras and socket are in place.
     """
 
     def __init__(self, settings: AgentSettings, trust: Trust, key: OKPKey) -> None:
@@ -454,13 +458,10 @@ class MediaServer:
         self.feeds: dict[int, CameraFeed] = {}
         self.refused: Counter[str] = Counter()
         self.peers: list[ViewerPeer] = []
+        self.ready = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set.
-
-        Raises:
-            ValueError: a camera's source is of no known kind.
-        """
+        """Serve until `stop` is set."""
         loop = asyncio.get_running_loop()
         try:
             for settings in self._settings.cameras:
@@ -473,6 +474,7 @@ class MediaServer:
                 ]
                 tasks.append(group.create_task(self._report(), name="telemetry"))
                 tasks.append(group.create_task(self._serve_offers(group), name="offers"))
+                self.ready.set()
                 await stop.wait()
                 self._say_goodbye()
                 for task in tasks:
@@ -668,7 +670,16 @@ async def _serve(server: MediaServer) -> None:
         loop.add_signal_handler(number, stop.set)
     gc.collect()
     gc.freeze()  # what lives as long as the process need not be walked through again
-    await server.run(stop)
+    async with asyncio.TaskGroup() as group:
+        announcing = group.create_task(_announce(server), name="announce")
+        await server.run(stop)
+        announcing.cancel()
+
+
+async def _announce(server: MediaServer) -> None:
+    await server.ready.wait()
+    await asyncio.to_thread(sys.stdout.write, "ready\n")
+    await asyncio.to_thread(sys.stdout.flush)
 
 
 def main() -> int:

@@ -1,0 +1,107 @@
+"""The agent's settings: what a camera may be, and where relative paths count from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vehicle_agent.shell.config import SourceKind, load_agent_config
+
+TEXT = """
+[vehicle]
+site = "mine"
+name = "truck-1"
+machine = "machine.toml"
+simulated = {simulated}
+[runtime]
+dir = "run"
+record = "record"
+[keys]
+device = "device.jwk"
+trust = "trust.json"
+[mqtt]
+host = "127.0.0.1"
+port = 1883
+[can]
+interface = "{interface}"
+channel = "{channel}"
+[[cameras]]
+id = 3
+name = "front"
+source = "{source}"
+"""
+
+
+def write(
+    folder: Path,
+    *,
+    source: str = "/dev/video0",
+    simulated: str = "true",
+    interface: str = "socketcan",
+    channel: str = "can0",
+) -> Path:
+    path = folder / "agent.toml"
+    path.write_text(
+        TEXT.format(source=source, simulated=simulated, interface=interface, channel=channel)
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    "source", ["", "sim:", "file:", "http://x", "/etc/passwd", "video0", "v4l:0", "rtsp:x"]
+)
+def test_source_of_no_known_kind__is_refused_by_file_key_and_reason(
+    tmp_path: Path, source: str
+) -> None:
+    with pytest.raises(ValueError, match=r"agent\.toml: cameras\.0\.source: .* is none of sim:DIR"):
+        load_agent_config(write(tmp_path, source=source))
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "frozen"),
+    [
+        ("sim:/a", SourceKind.SIMULATOR, False),
+        ("file:/a.avi", SourceKind.FILE, False),
+        ("rtsp://camera/1", SourceKind.STREAM, True),
+        ("rtsps://camera/1", SourceKind.STREAM, True),
+        ("/dev/video2", SourceKind.DEVICE, True),
+    ],
+)
+def test_source__has_its_kind_and_what_identical_pictures_mean(
+    tmp_path: Path, source: str, kind: SourceKind, frozen: bool
+) -> None:
+    camera = load_agent_config(write(tmp_path, source=source)).cameras[0]
+    assert (camera.source, camera.kind, camera.tells_frozen) == (source, kind, frozen)
+
+
+@pytest.mark.parametrize("kind", ["sim", "file"])
+def test_relative_source__counts_from_the_files_folder(tmp_path: Path, kind: str) -> None:
+    camera = load_agent_config(write(tmp_path, source=f"{kind}:clips/a")).cameras[0]
+    assert camera.source == f"{kind}:{tmp_path / 'clips/a'}"
+    assert camera.path == str(tmp_path / "clips/a")
+
+
+def test_recording_on_a_real_machine__is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, source="file:a.avi", simulated="false")
+    with pytest.raises(
+        ValueError, match=r"agent\.toml: cameras\.0\.source: a recording is no view"
+    ):
+        load_agent_config(path)
+
+
+@pytest.mark.parametrize(
+    ("interface", "channel", "relative"),
+    [
+        ("socketcan", "can0", False),
+        ("slcan", "socket://192.0.2.1:5000", False),
+        ("slcan", "/dev/ttyACM0", False),
+        ("slcan", "dev/tty7", True),
+        ("headframe_local", "can", True),
+    ],
+)
+def test_channel__counts_from_the_files_folder_where_it_is_a_relative_path(
+    tmp_path: Path, interface: str, channel: str, relative: bool
+) -> None:
+    can = load_agent_config(write(tmp_path, interface=interface, channel=channel)).can
+    assert can.channel == {False: channel, True: str(tmp_path / channel)}[relative]
