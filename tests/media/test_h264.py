@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -72,6 +73,28 @@ def test_bit_rate_changed__the_stream_follows_without_a_key_frame(encoder: H264E
     assert 0.6 * RATE_BPS < rate_bps(before[60:]) < 1.1 * RATE_BPS
     assert 0.6 * 500_000 < rate_bps(after[60:]) < 1.1 * 500_000
     assert not any(picture.key for picture in after)
+
+
+def test_key_frame_after_a_rate_cut__takes_no_more_of_the_link_than_before() -> None:
+    encoder = H264Encoder(WIDTH, HEIGHT, FPS, RATE_BPS)
+    rng = np.random.default_rng(4)
+    coarse = rng.integers(0, 256, (HEIGHT * 3 // 64 + 1, WIDTH // 16), np.uint8)
+    size = (WIDTH * 2, HEIGHT * 3 // 2)
+    smooth = np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+    def key_frame_ms(first: int) -> float:
+        encoder.request_key_frame()
+        sizes = []
+        for n in range(first, first + 60):
+            shown = np.ascontiguousarray(smooth[:, 4 * (n % 60) : 4 * (n % 60) + WIDTH])
+            sizes.append(len(encoder.encode(shown, 5_000_000 + n * PERIOD_US).data))
+        return sizes[0] * 8000 / encoder.bit_rate_bps
+
+    key_frame_ms(0)
+    assert key_frame_ms(60) < 60
+    encoder.bit_rate_bps = 300_000
+    key_frame_ms(120)
+    assert key_frame_ms(180) < 60
 
 
 @pytest.mark.parametrize(

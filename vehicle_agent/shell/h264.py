@@ -2,7 +2,8 @@
 
 What differs from a usual live encoder, and why:
 - rate control buffer (VBV) of 1.5 frames, so that a key frame is not a burst of ten frames' size;
-- the bit rate changes on the open encoder, so that a congested link is not met with a key frame;
+- bit rate and buffer change on the open encoder, so that a congested link is not met with a key
+  frame, and a key frame after the cut is as short in time as one before it;
 - key frames only on request, with a least interval, so that a noisy viewer cannot ask for a flood;
 - time base 1/90000 and the camera's real rate, so that the rate control spends what it is told to.
 """
@@ -17,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from av.video.frame import PictureType
 
+from vehicle_agent.shell.av_compat import set_rate_buffer
+
 RTP_CLOCK_HZ = 90_000
 """RTP clock of video, RFC 6184, 8.2.1."""
 MIN_BIT_RATE_BPS = 100_000
@@ -24,7 +27,7 @@ MIN_BIT_RATE_BPS = 100_000
 MIN_KEY_INTERVAL_US = 300_000
 """Least time between two requested key frames."""
 VBV_FRAMES = 1.5
-"""Rate control buffer in frames at the full bit rate."""
+"""Rate control buffer in frames."""
 
 _NEVER_KEY = 1 << 30
 _SINGLE_THREAD_PIXELS = 1280 * 720
@@ -62,7 +65,7 @@ class H264Encoder:
         self._last_key_us: int | None = None
         self._last_pts = -1
         self.key_frames = 0
-        buffer_bits = int(self._max_bit_rate_bps / fps * VBV_FRAMES)
+        self._fps = fps
         pixels = width * height
         context = av.CodecContext.create("libx264", "w")
         context.width = width
@@ -81,7 +84,7 @@ class H264Encoder:
             "sc_threshold": "0",
             "forced-idr": "1",
             "maxrate": str(self._max_bit_rate_bps),
-            "bufsize": str(buffer_bits),
+            "bufsize": str(self._buffer_bits()),
             "x264-params": "colorprim=smpte170m:transfer=smpte170m:colormatrix=smpte170m",
         }
         if pixels <= _LEVEL_3_1_PIXELS:
@@ -119,6 +122,7 @@ class H264Encoder:
         frame.pict_type = PictureType.I if self._key_due(stamp_us) else PictureType.NONE
         if self._context.bit_rate != self._bit_rate_bps:
             self._context.bit_rate = self._bit_rate_bps
+            set_rate_buffer(self._context, self._buffer_bits())
         data = b"".join(bytes(packet) for packet in self._context.encode(frame))
         key = is_key_frame(data)
         if key:
@@ -126,6 +130,9 @@ class H264Encoder:
             self._last_key_us = stamp_us
             self._key_wanted = False
         return EncodedPicture(data, pts, key)
+
+    def _buffer_bits(self) -> int:
+        return int(self._bit_rate_bps / self._fps * VBV_FRAMES)
 
     def _key_due(self, stamp_us: int) -> bool:
         if not self._key_wanted:
