@@ -1,0 +1,301 @@
+"""Runs one chain for some seconds: camera, sender, receiver, each a process, and what they cost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.chains.relay import Impairment, Line
+from protocol.messages import (
+    Role,
+    SignalClaims,
+    generate_identity,
+    load_private_key,
+    load_trust,
+    sign_claims,
+    verify_signed,
+)
+from vehicle_agent.shell import clock, ipc
+
+ANSWER_WITHIN_S = 30.0
+WARM_UP_S = 2.0
+VEHICLE, OPERATOR = "truck-1", "operator-1"
+AGE_EVERY_US = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is sent over which line, and for how long it is measured."""
+
+    width: int
+    height: int
+    fps: int
+    bit_rate_bps: int
+    seconds: float
+    impairment: Impairment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one chain did in one measured time.
+
+    Attributes:
+        latencies_ms: of each picture that was decoded: from its capture until it was there.
+        ages_ms: of the newest picture that was there, looked at each 10 ms: freezes count.
+        cpu_s: processor time of sender and receiver, for one second.
+        decoded: share of the captured pictures that were decoded.
+        rate_bps: sent, payload.
+    """
+
+    latencies_ms: list[float]
+    ages_ms: list[float]
+    cpu_s: float
+    decoded: float
+    rate_bps: float
+
+
+class Part:
+    """One process of a chain, spoken to by lines."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def hear(self) -> dict[str, Any]:
+        """Return its next object.
+
+        Raises:
+            RuntimeError: it ended.
+        """
+        assert self._process.stdout is not None
+        line = await asyncio.wait_for(self._process.stdout.readline(), ANSWER_WITHIN_S)
+        if not line:
+            raise RuntimeError("a part of the chain ended too early")
+        got = json.loads(line)
+        assert isinstance(got, dict)
+        return got
+
+    async def until_ready(self) -> None:
+        """Wait until it says so in plain words."""
+        assert self._process.stdout is not None
+        line = await asyncio.wait_for(self._process.stdout.readline(), ANSWER_WITHIN_S)
+        if line.strip() != b"ready":
+            raise RuntimeError(f"a part of the chain said {line!r} in the place of ready")
+
+    def say(self, content: dict[str, Any]) -> None:
+        """Send it an object."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(content).encode() + b"\n")
+
+
+@asynccontextmanager
+async def part(module: str, *arguments: str) -> AsyncIterator[Part]:
+    """Run a module as a process while the block runs; its input ends with the block."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", module, *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=1 << 24,
+    )
+    try:
+        yield Part(process)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+class Sender:
+    """The sending side: takes an offer, gives the answer, and tells at the end what it sent."""
+
+    def __init__(self, process: Part) -> None:
+        self.process = process
+
+    async def answer(self, sdp: str) -> str:
+        """Return the answer to an offer."""
+        self.process.say({"sdp": sdp})
+        return str((await self.process.hear())["sdp"])
+
+    async def finish(self) -> tuple[list[int] | None, int]:
+        """Return the capture stamps by picture number (None: they came with the pictures)."""
+        self.process.say({})
+        told = await self.process.hear()
+        return told["stamps_us"], told["bytes"]
+
+
+class OurSender(Sender):
+    """The media process of the product, with the conductor in the place of its link."""
+
+    def __init__(self, process: Part, folder: Path, keys: dict[str, dict[str, str]]) -> None:
+        super().__init__(process)
+        self._mailbox = ipc.Mailbox(folder, ipc.LINK)
+        self._key = load_private_key(json.dumps(keys[OPERATOR]))
+        self._trust = load_trust((folder / "trust.json").read_text())
+        self._answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._sent: list[tuple[int, float]] = []
+        asyncio.get_running_loop().add_reader(self._mailbox.fileno(), self._on_link)
+
+    async def answer(self, sdp: str) -> str:
+        """Return the answer to an offer."""
+        claims = SignalClaims(
+            iss=OPERATOR,
+            aud=VEHICLE,
+            role="offer",
+            peer="media",
+            session=secrets.token_hex(16),
+            sdp=sdp,
+            cameras=(0,),
+            viewer="benchmark",
+        )
+        token = sign_claims(claims, self._key)
+        self._mailbox.send(ipc.MEDIA, ipc.with_name(ipc.TO_MEDIA_SIGNAL, OPERATOR, token))
+        return await asyncio.wait_for(self._answer, ANSWER_WITHIN_S)
+
+    async def finish(self) -> tuple[list[int] | None, int]:
+        """Return no stamps; the bytes are those of the telemetry's rates."""
+        asyncio.get_running_loop().remove_reader(self._mailbox.fileno())
+        self._mailbox.close()
+        return None, int(sum(rate / 8 for _, rate in self._sent))
+
+    def _on_link(self) -> None:
+        while (datagram := self._mailbox.receive()) is not None:
+            addressed = ipc.split_name(datagram[1:])
+            assert addressed is not None
+            if datagram[:1] == ipc.TO_LINK_TELEMETRY:
+                camera = json.loads(addressed.content)["cameras"][0]
+                self._sent.append((clock.monotonic_us(), camera["sent_bps"]))
+                continue
+            claims = verify_signed(addressed.content, self._trust)
+            if isinstance(claims, SignalClaims) and claims.role == "answer":
+                self._answer.set_result(claims.sdp)
+
+
+def write_agent(folder: Path, buffer: Path, scenario: Scenario) -> dict[str, dict[str, str]]:
+    """Write the settings of a media process; return the private keys by name."""
+    keys, trusted = {}, []
+    for name, role in ((VEHICLE, Role.VEHICLE), (OPERATOR, Role.DRIVER)):
+        keys[name], public = generate_identity()
+        trusted.append({"id": name, "role": role.value, "public": public})
+    (folder / "trust.json").write_text(json.dumps({"identities": trusted}))
+    (folder / "device.jwk").write_text(json.dumps(keys[VEHICLE]))
+    (folder / "agent.toml").write_text(
+        f"""
+        vehicle = {{ site = "bench", name = "{VEHICLE}", machine = "none", simulated = true }}
+        runtime = {{ dir = ".", record = "record" }}
+        keys = {{ device = "device.jwk", trust = "trust.json" }}
+        mqtt = {{ host = "127.0.0.1", port = 1 }}
+        can = {{ interface = "virtual", channel = "none" }}
+        media = {{ ice_addresses = ["127.0.0.1"] }}
+        [[cameras]]
+        id = 0
+        name = "front"
+        source = "sim:{buffer}"
+        width = {scenario.width}
+        height = {scenario.height}
+        fps = {scenario.fps}
+        bit_rate_bps = {scenario.bit_rate_bps}
+        """
+    )
+    return keys
+
+
+@asynccontextmanager
+async def our_sender(folder: Path, buffer: Path, scenario: Scenario) -> AsyncIterator[Sender]:
+    """Run the product's media process while the block runs."""
+    keys = write_agent(folder, buffer, scenario)
+    config = ("--config", str(folder / "agent.toml"))
+    async with part("vehicle_agent.shell.media", *config) as process:
+        await process.until_ready()
+        yield OurSender(process, folder, keys)
+
+
+@asynccontextmanager
+async def stock_sender(folder: Path, buffer: Path, scenario: Scenario) -> AsyncIterator[Sender]:
+    """Run a stock aiortc sender while the block runs."""
+    del folder
+    rate = ("--bit-rate", str(scenario.bit_rate_bps))
+    async with part("benchmarks.chains.stock", "send", "--buffer", str(buffer), *rate) as process:
+        yield Sender(process)
+
+
+async def run_chain(ours: bool, pictures: Path, folder: Path, scenario: Scenario) -> Run:
+    """Run one chain: warm up, measure, and end it.
+
+    Args:
+        ours: our chain, or stock aiortc at both ends.
+        pictures: drawn by `benchmarks.chains.pictures`.
+        folder: an empty one of this run.
+        scenario: what and how long.
+    """
+    buffer = folder / "camera"
+    camera = ("--pictures", str(pictures), "--buffer", str(buffer), "--fps", str(scenario.fps))
+    receiver_of = ("benchmarks.chains.ours",) if ours else ("benchmarks.chains.stock", "receive")
+    sending = our_sender if ours else stock_sender
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(part("benchmarks.chains.pictures", *camera))
+        await source.until_ready()
+        sender = await stack.enter_async_context(sending(folder, buffer, scenario))
+        receiver = await stack.enter_async_context(part(*receiver_of))
+        line = Line(scenario.impairment or Impairment())
+        await line.open()
+        stack.callback(line.close)
+        through = scenario.impairment is not None
+        offer = (await receiver.hear())["sdp"]
+        answer = await sender.answer(line.disguise(offer, 0) if through else offer)
+        receiver.say({"sdp": line.disguise(answer, 1) if through else answer})
+        await asyncio.sleep(WARM_UP_S)
+        line.lossy = through
+        begun_us, cpu_before_s = clock.monotonic_us(), cpu_s(sender.process, receiver)
+        await asyncio.sleep(scenario.seconds)
+        ended_us, cpu_after_s = clock.monotonic_us(), cpu_s(sender.process, receiver)
+        receiver.say({})
+        seen = (await receiver.hear())["seen"]
+        stamps_us, sent_bytes = await sender.finish()
+    pairs = seen if stamps_us is None else [(stamps_us[number], at) for number, at in seen]
+    within = [(stamp, at) for stamp, at in pairs if begun_us <= at < ended_us]
+    if not within:
+        raise RuntimeError("no picture came through the chain")
+    seconds = (ended_us - begun_us) / 1e6
+    return Run(
+        latencies_ms=[(at - stamp) / 1000 for stamp, at in within],
+        ages_ms=ages_ms(pairs, begun_us, ended_us),
+        cpu_s=(cpu_after_s - cpu_before_s) / seconds,
+        decoded=len(within) / (scenario.fps * seconds),
+        rate_bps=8 * sent_bytes / (seconds + WARM_UP_S),
+    )
+
+
+def cpu_s(*parts: Part) -> float:
+    """Return the processor time that processes have used so far."""
+    times = [psutil.Process(each.pid).cpu_times() for each in parts]
+    return float(sum(each.user + each.system for each in times))
+
+
+def ages_ms(pairs: Sequence[tuple[int, int]], begun_us: int, ended_us: int) -> list[float]:
+    """Return the age of the newest picture that was there, at even moments."""
+    ordered = sorted(pairs, key=lambda pair: pair[1])
+    ages: list[float] = []
+    newest_us, place = None, 0
+    for moment_us in range(begun_us, ended_us, AGE_EVERY_US):
+        while place < len(ordered) and ordered[place][1] <= moment_us:
+            newest_us = max(newest_us or 0, ordered[place][0])
+            place += 1
+        if newest_us is not None:
+            ages.append((moment_us - newest_us) / 1000)
+    return ages
