@@ -307,13 +307,14 @@ async def end_decoder(receiver: RTCRtpReceiver) -> None:
 
 
 class _UnitDecoder:
-    """Decodes units of one codec; H.264 on one thread and without delay."""
+    """Decodes units of one codec; H.264 slice by slice, without delay."""
 
     def __init__(self, codec: RTCRtpCodecParameters) -> None:
         self.is_h264 = codec.name.lower() == "h264"
         if self.is_h264:
             self._context = av.CodecContext.create("h264", "r")
-            self._context.thread_count = 1
+            self._context.thread_type = "SLICE"  # a thread a picture would hold pictures back
+            self._context.thread_count = 2
             self._context.flags |= Flags.low_delay
         else:
             self._stock = get_decoder(codec)

