@@ -1,6 +1,6 @@
 """The camera of every chain: the same pictures of the drift at an even rate, stamped on leaving.
 
-    python -m benchmarks.chains.pictures --pictures FILE --buffer DIR --fps N
+    python -m benchmarks.chains.pictures --pictures FILE --buffer DIR --fps N [--slide-us N]
 
 The pictures are drawn once and kept in a file, so that drawing costs nothing while measuring.
 Says "ready" after the first picture; ends when its input does.
@@ -62,11 +62,12 @@ def main() -> int:
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--buffer", type=Path, required=True)
     parser.add_argument("--fps", type=int, required=True)
+    parser.add_argument("--slide-us", type=int, default=0, help="how much each comes later")
     arguments = parser.parse_args()
     pictures = np.load(arguments.pictures)
     rows, width = pictures.shape[1:]
     writer = FrameWriter(arguments.buffer, width, rows * 2 // 3)
-    period_ns = 1_000_000_000 // arguments.fps
+    period_ns = 1_000_000_000 // arguments.fps + arguments.slide_us * 1000
     due_ns = clock.monotonic_ns()
     number = 0
     while not select.select([sys.stdin], [], [], 0)[0]:
