@@ -5,7 +5,7 @@ from __future__ import annotations
 import av
 import pytest
 
-from vehicle_agent.shell.av_compat import PyAvChanged, check_series, set_rate_buffer
+from vehicle_agent.shell.av_compat import PyAvChanged, check_series, set_rate_limits
 
 
 def test_another_series__fails_and_names_both() -> None:
@@ -16,4 +16,4 @@ def test_another_series__fails_and_names_both() -> None:
 def test_object_that_holds_no_codec_context__is_not_touched() -> None:
     frame = av.VideoFrame(16, 16, "yuv420p")
     with pytest.raises(PyAvChanged, match="no codec context"):
-        set_rate_buffer(frame, 1)  # type: ignore[arg-type]
+        set_rate_limits(frame, 1, 1)  # type: ignore[arg-type]

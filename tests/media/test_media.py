@@ -25,6 +25,7 @@ from tests.media.rig import (
     signal,
     viewing,
 )
+from vehicle_agent.core.ladder import Ladder
 from vehicle_agent.shell import ipc
 from vehicle_agent.shell.h264 import MIN_KEY_INTERVAL_US
 from vehicle_agent.shell.media import (
@@ -32,7 +33,7 @@ from vehicle_agent.shell.media import (
     MAX_UNITS_WAITING,
     CameraFeed,
     FrameAnnouncer,
-    LinkRate,
+    ViewerLink,
     ViewerTrack,
 )
 from vehicle_agent.shell.rtc_compat import AccessUnit
@@ -259,6 +260,7 @@ class FakeFeed:
 
     def __init__(self, rig: Rig) -> None:
         self.settings = rig.settings.cameras[0]
+        self.weight = 1
         self.joined: list[ViewerTrack] = []
         self.key_requests = 0
 
@@ -271,13 +273,19 @@ class FakeFeed:
     def request_key_frame(self) -> None:
         self.key_requests += 1
 
+    def sent_bps(self, _: int) -> int:
+        return 2_000_000
+
+    def update_bit_rate(self) -> None:
+        """The tracks have their limits."""
+
 
 async def test_sender_that_does_not_read__holds_few_pictures_and_goes_on_with_a_key_frame(
     rig: Rig,
 ) -> None:
     feed = FakeFeed(rig)
     stand_in: CameraFeed = feed  # type: ignore[assignment]
-    track = ViewerTrack(stand_in, FrameAnnouncer(), leading=True)
+    track = ViewerTrack(stand_in, FrameAnnouncer(), ViewerLink(), leading=True)
     track.put(unit(0, key=True))
     for number in range(1, 100):
         track.put(unit(number))
@@ -294,7 +302,7 @@ async def test_stalled_viewer__the_other_one_gets_every_picture(rig: Rig) -> Non
         async with viewing(rig) as view:
             await view.frame()
             feed = rig.server.feeds[0]
-            stalled = ViewerTrack(feed, FrameAnnouncer(), leading=False)
+            stalled = ViewerTrack(feed, FrameAnnouncer(), ViewerLink(), leading=False)
             feed.join(stalled)
             await follow(rig, view, 30)
             assert stalled.skipped > 0
@@ -305,35 +313,48 @@ async def test_source_faster_than_the_camera_rate__is_thinned_out(rig: Rig) -> N
     feed = CameraFeed.__new__(CameraFeed)
     feed.settings = rig.settings.cameras[0]
     feed._next_due_us = 0
-    taken = [n for n in range(600) if feed._due(1_000_000 + n * 8_333)]
+    taken = [n for n in range(600) if feed._due(1_000_000 + n * 8_333, 30)]
     assert 145 <= len(taken) <= 155
 
 
-def test_estimate_well_above_what_is_sent__does_not_limit() -> None:
-    rate = LinkRate(3_000_000)
-    for _ in range(20):
-        rate.on_estimate(600_000, 400_000)
-    assert rate.limit_bps == 3_000_000
+def linked_tracks(rig: Rig) -> tuple[ViewerLink, list[ViewerTrack]]:
+    """Return a link with the rig's two cameras, 2 Mbit/s each sent, the first with weight 4."""
+    link = ViewerLink()
+    tracks = []
+    for number, weight in ((0, 4), (1, 1)):
+        feed = FakeFeed(rig)
+        feed.settings = rig.settings.cameras[number]
+        feed.weight = weight
+        stand_in: CameraFeed = feed  # type: ignore[assignment]
+        tracks.append(ViewerTrack(stand_in, FrameAnnouncer(), link, leading=True))
+    return link, tracks
 
 
-def test_estimate_just_above_what_is_sent__does_not_limit() -> None:
-    rate = LinkRate(3_000_000)
-    rate.on_estimate(2_000_000, 1_900_000)
-    assert rate.limit_bps == 3_000_000
+async def test_link_too_narrow_for_both_cameras__it_is_shared_by_weight(rig: Rig) -> None:
+    link, (front, rear) = linked_tracks(rig)
+    link.on_estimate(front, 1_500_000, 1)
+    assert (front.limit_bps, rear.limit_bps) == (3_000_000, 3_000_000)
+    link.on_estimate(rear, 500_000, 1)
+    assert (front.limit_bps, rear.limit_bps) == (1_520_000, 380_000)
 
 
-def test_estimate_below_what_is_sent__limits_at_once_and_rises_slowly_again() -> None:
-    rate = LinkRate(3_000_000)
-    rate.on_estimate(1_000_000, 2_500_000)
-    assert rate.limit_bps == 950_000
-    rate.on_estimate(2_000_000, 900_000)
-    assert rate.limit_bps == int(950_000 * 1.08)
+async def test_much_loss_of_one_camera__the_whole_link_slows_down(rig: Rig) -> None:
+    link, (front, rear) = linked_tracks(rig)
+    link.on_loss(0.5, 1)
+    assert front.limit_bps + rear.limit_bps == 3_000_000
 
 
-def test_estimate_of_nothing__keeps_the_least_rate() -> None:
-    rate = LinkRate(3_000_000)
-    rate.on_estimate(0, 2_500_000)
-    assert rate.limit_bps == 100_000
+async def test_rate_too_low_for_the_size__the_viewer_reads_smaller_pictures(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            rig.server.feeds[0]._ladder = Ladder(320, 180, 30)
+            rig.let_time_pass(MIN_KEY_INTERVAL_US)
+            await follow(rig, view, 5)
+            assert view.viewer.unread == 0
+            report = await rig.report_where(lambda r: r["cameras"][0]["key_frames"] == 2)
+            assert report["cameras"][0]["step"] == "320x180@30"
 
 
 class FakeChannel:

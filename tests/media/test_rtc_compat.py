@@ -10,13 +10,28 @@ from types import ModuleType
 import aioice.ice
 import aiortc.rtcrtpsender
 import pytest
+from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpSendParameters
-from aiortc.rtp import HeaderExtensions, RtpPacket, unpack_header_extensions
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    HeaderExtensions,
+    RtcpPsfbPacket,
+    RtcpReceiverInfo,
+    RtcpRrPacket,
+    RtpPacket,
+    pack_remb_fci,
+    unpack_header_extensions,
+)
 
 from operator_console.shell import rtc_receive
 from tests.media.rig import LOOPBACK
 from vehicle_agent.shell import rtc_compat
-from vehicle_agent.shell.rtc_compat import PLAYOUT_DELAY_URI, PlayoutDelayExtensionsMap
+from vehicle_agent.shell.rtc_compat import (
+    PLAYOUT_DELAY_URI,
+    AccessUnit,
+    PlayoutDelayExtensionsMap,
+    SharedStreamTrack,
+)
 
 BOTH = pytest.mark.parametrize("compat", [rtc_compat, rtc_receive], ids=["agent", "console"])
 
@@ -124,6 +139,66 @@ async def test_ice_addresses_given__only_these_are_offered(compat: ModuleType) -
         await connection.close()
     candidates = [line.split() for line in sdp.splitlines() if line.startswith("a=candidate:")]
     assert {(fields[4], fields[7]) for fields in candidates} == {("127.0.0.1", "host")}
+
+
+class ToldTrack(SharedStreamTrack):
+    """Notes what it is told of its viewer's reports."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[float] = []
+
+    async def next_access_unit(self) -> AccessUnit:
+        raise MediaStreamError
+
+    def on_rtp_timestamp(self, rtp_timestamp: int) -> None:
+        raise AssertionError
+
+    def on_key_frame_request(self) -> None:
+        raise AssertionError
+
+    def on_rate_estimate(self, bit_rate_bps: int) -> None:
+        self.told.append(bit_rate_bps)
+
+    def on_loss(self, share: float) -> None:
+        self.told.append(share)
+
+
+def remb(bit_rate_bps: int, ssrcs: list[int]) -> RtcpPsfbPacket:
+    fci = pack_remb_fci(bit_rate_bps, ssrcs)
+    return RtcpPsfbPacket(fmt=RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=fci)
+
+
+def lost(ssrc: int, fraction_256: int) -> RtcpRrPacket:
+    report = RtcpReceiverInfo(
+        ssrc=ssrc,
+        fraction_lost=fraction_256,
+        packets_lost=1,
+        highest_sequence=9,
+        jitter=0,
+        lsr=0,
+        dlsr=0,
+    )
+    return RtcpRrPacket(ssrc=1, reports=[report])
+
+
+@pytest.mark.parametrize(
+    ("packet", "told"),
+    [
+        (remb(800_000, [77]), [800_000]),
+        (remb(800_000, [5, 77, 6, 7]), [200_000]),
+        (remb(800_000, [5]), []),
+        (lost(77, 64), [0.25]),
+        (lost(5, 64), []),
+    ],
+    ids=["own estimate", "estimate for four", "another's estimate", "loss", "another's loss"],
+)
+async def test_viewers_report__the_track_is_told_its_part(
+    packet: RtcpPsfbPacket | RtcpRrPacket, told: list[float]
+) -> None:
+    track = ToldTrack()
+    rtc_compat._tell_reports(track, 77, packet)
+    assert track.told == told
 
 
 def test_mdns_candidates__are_dropped_and_the_rest_kept() -> None:

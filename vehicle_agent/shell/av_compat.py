@@ -1,10 +1,10 @@
-"""The one thing that PyAV 18 cannot do: set the rate control buffer of an encoder that is open.
+"""The one thing that PyAV 18 cannot do: set the rate control's limits on an encoder that is open.
 
-libx264 takes a new buffer size with the next picture, in place (libavcodec/libx264.c,
-reconfig_encoder); PyAV has no setter for it before series 19, which needs a newer Python. So it
-is set by FFmpeg's own option call on the context behind PyAV's object. Where that context lies is
-an inside of PyAV: its series is checked when this is imported, and what is found there is checked
-to be a codec context before it is touched.
+libx264 takes a new buffer size and greatest rate with the next picture, in place (libavcodec,
+libx264.c, reconfig_encoder); PyAV has no setters before series 19, which needs a newer Python. So
+they are set by FFmpeg's own option call on the context behind PyAV's object. Where that lies is an
+inside of PyAV: its series is checked when this is imported, and what is found there is checked to
+be a codec context before it is touched.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def check_series(found: str = av.__version__) -> None:
 check_series()
 
 
-def set_rate_buffer(context: av.VideoCodecContext, bits: int) -> None:
-    """Set the rate control buffer of an open encoder; it counts from the next picture on.
+def set_rate_limits(context: av.VideoCodecContext, max_bps: int, buffer_bits: int) -> None:
+    """Set greatest rate and buffer of an open encoder; they count from the next picture on.
 
     Raises:
         PyAvChanged: there is no codec context where PyAV keeps it.
@@ -51,5 +51,6 @@ def set_rate_buffer(context: av.VideoCodecContext, bits: int) -> None:
     address = ctypes.c_void_p.from_address(id(context) + _CONTEXT_AT).value
     if not address or ctypes.c_void_p.from_address(address).value != _get_class():
         raise PyAvChanged("no codec context where PyAV keeps it")
-    if _set_option(address, b"bufsize", bits, 0) != 0:
-        raise PyAvChanged("the encoder has no rate control buffer")
+    for name, value in ((b"maxrate", max_bps), (b"bufsize", buffer_bits)):
+        if _set_option(address, name, value, 0) != 0:
+            raise PyAvChanged(f"the encoder has no {name.decode()}")

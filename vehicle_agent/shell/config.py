@@ -123,6 +123,7 @@ class CameraSettings(BaseModel):
         id: travels in commands and frame messages. The lowest id is the main view forwards.
         source: ``sim:DIR``, ``file:PATH``, ``rtsp://…`` or ``/dev/videoN``.
         width, height: pixels sent. fps: pictures a second. bit_rate_bps: of the stream.
+        weight: share of a link that is too narrow for all; None: 4 for the main view, 1 for others.
         identical_means_frozen: pictures without the least difference are those of a stuck camera.
             None: yes for devices and streams, whose sensors are never without noise; no for
             recordings and for the simulator, which draws a standing world alike.
@@ -138,6 +139,7 @@ class CameraSettings(BaseModel):
     height: Annotated[int, Field(ge=180, le=2160, multiple_of=2)] = 720
     fps: Annotated[int, Field(ge=1, le=60)] = 30
     bit_rate_bps: Annotated[int, Field(ge=50_000, le=20_000_000)] = 3_000_000
+    weight: Annotated[int, Field(ge=1, le=100)] | None = None
     identical_means_frozen: bool | None = None
     frozen_after_ms: Annotated[int, Field(ge=100, le=10_000)] = 1000
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import fractions
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import PictureType
 
-from vehicle_agent.shell.av_compat import set_rate_buffer
+from vehicle_agent.shell.av_compat import set_rate_limits
 
 RTP_CLOCK_HZ = 90_000
 """RTP clock of video, RFC 6184, 8.2.1."""
@@ -40,11 +41,17 @@ _NAL_IDR = 5
 
 @dataclass(frozen=True, slots=True)
 class EncodedPicture:
-    """One access unit: Annex-B bytes, RTP time (90 kHz, not wrapped), and whether it is an IDR."""
+    """One access unit.
+
+    Attributes:
+        data: Annex-B bytes. pts_90khz: RTP time, not wrapped. key: it is an IDR.
+        quantiser: x264's for the picture, 0 (best) to 51.
+    """
 
     data: bytes
     pts_90khz: int
     key: bool
+    quantiser: int
 
 
 def pts_from_us(stamp_us: int) -> int:
@@ -55,18 +62,30 @@ def pts_from_us(stamp_us: int) -> int:
 class H264Encoder:
     """One stream's encoder. Not thread-safe: one thread encodes; the rate may be set by another.
 
+    Args:
+        width, height: of the pictures. fps: their rate.
+        bit_rate_bps: the greatest. start_bps: the first; None begins with the greatest.
+
     Attributes:
+        size: width and height.
+        fps: pictures a second that come now; may be changed at any time.
         key_frames: IDR pictures made.
     """
 
-    def __init__(self, width: int, height: int, fps: int, bit_rate_bps: int) -> None:
+    def __init__(
+        self, width: int, height: int, fps: int, bit_rate_bps: int, start_bps: int | None = None
+    ) -> None:
         self._max_bit_rate_bps = max(MIN_BIT_RATE_BPS, bit_rate_bps)
         self._bit_rate_bps = self._max_bit_rate_bps
+        if start_bps is not None:
+            self.bit_rate_bps = start_bps
+        self.size = (width, height)
+        self.fps = fps
+        self._limits = self._wanted_limits()
         self._key_wanted = True
         self._last_key_us: int | None = None
         self._last_pts = -1
         self.key_frames = 0
-        self._fps = fps
         pixels = width * height
         context = av.CodecContext.create("libx264", "w")
         context.width = width
@@ -84,8 +103,8 @@ class H264Encoder:
             "tune": "zerolatency",
             "sc_threshold": "0",
             "forced-idr": "1",
-            "maxrate": str(self._max_bit_rate_bps),
-            "bufsize": str(self._buffer_bits()),
+            "maxrate": str(self._limits[0]),
+            "bufsize": str(self._limits[1]),
             "x264-params": "subme=0:colorprim=smpte170m:transfer=smpte170m:colormatrix=smpte170m",
         }
         if pixels <= _LEVEL_3_1_PIXELS:
@@ -121,24 +140,38 @@ class H264Encoder:
         frame.pts = pts
         frame.time_base = _TIME_BASE
         frame.pict_type = PictureType.I if self._key_due(stamp_us) else PictureType.NONE
-        if self._context.bit_rate != self._bit_rate_bps:
-            self._context.bit_rate = self._bit_rate_bps
-            set_rate_buffer(self._context, self._buffer_bits())
-        data = b"".join(bytes(packet) for packet in self._context.encode(frame))
+        self._take_limits()
+        packets = self._context.encode(frame)
+        data = b"".join(bytes(packet) for packet in packets)
         key = is_key_frame(data)
         if key:
             self.key_frames += 1
             self._last_key_us = stamp_us
             self._key_wanted = False
-        return EncodedPicture(data, pts, key)
+        return EncodedPicture(data, pts, key, _quantiser(packets[0]) if packets else 0)
 
-    def _buffer_bits(self) -> int:
-        return int(self._bit_rate_bps / self._fps * VBV_FRAMES)
+    def _wanted_limits(self) -> tuple[int, int]:
+        """Return the greatest rate and the buffer in bits; the rate is constant."""
+        return self._bit_rate_bps, int(self._bit_rate_bps / self.fps * VBV_FRAMES)
+
+    def _take_limits(self) -> None:
+        wanted = self._wanted_limits()
+        if wanted != self._limits:
+            self._limits = wanted
+            self._context.bit_rate = wanted[0]
+            set_rate_limits(self._context, *wanted)
 
     def _key_due(self, stamp_us: int) -> bool:
         if not self._key_wanted:
             return False
         return self._last_key_us is None or stamp_us - self._last_key_us >= MIN_KEY_INTERVAL_US
+
+
+def _quantiser(packet: av.Packet[Any]) -> int:
+    """Return the picture's quantiser, which libavcodec gives in units of 1/118 (FF_QP2LAMBDA)."""
+    if not packet.has_sidedata("quality_stats"):
+        return 0
+    return int.from_bytes(bytes(packet.get_sidedata("quality_stats"))[:4], "little") // 118
 
 
 def is_key_frame(annex_b: bytes) -> bool:

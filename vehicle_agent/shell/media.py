@@ -38,6 +38,7 @@ from protocol.messages import (
     verify_signed,
 )
 from protocol.strip import COUNTER_MODULUS, draw_strip_i420
+from vehicle_agent.core.ladder import Ladder, LinkRate, Step, Want, allocate
 from vehicle_agent.shell import clock, ipc, rtc_compat
 from vehicle_agent.shell.cameras import Camera, CameraPicture, fit_i420, open_camera
 from vehicle_agent.shell.config import AgentSettings, CameraSettings, load_agent_config
@@ -55,38 +56,13 @@ MAX_WAITING_OFFERS = 16
 MAX_SESSIONS_REMEMBERED = 4096
 MAX_UNITS_WAITING = 3
 """Pictures that may wait for one viewer's sender: a tenth of a second at 30 Hz."""
+MAIN_VIEW_WEIGHT = 4
 FRAMES_CHANNEL = "frames"
 VIEWING_ROLES = frozenset({Role.DRIVER, Role.SUPERVISOR, Role.OBSERVER})
 LEADING_ROLES = frozenset({Role.DRIVER})
 """Whose links set the bit rate; nobody else's bad link may spoil the driver's picture."""
 
 logger = logging.getLogger("headframe.media")
-
-
-class LinkRate:
-    """What one viewer's link carries, from its estimates and from what is really sent.
-
-    A receiver's estimate (REMB) follows what it is sent, so a high estimate says nothing while
-    the picture is quiet. A receiver that sees its link congested says 0.85 of what it gets: an
-    estimate below the sent rate counts as a limit; otherwise the limit rises by 8 % an estimate,
-    as the receiver's own control does (draft-ietf-rmcat-gcc-02, 5.5).
-    """
-
-    CONGESTED_BELOW = 1.0
-    SHARE_OF_ESTIMATE = 0.95
-    RISE = 1.08
-
-    def __init__(self, max_bps: int) -> None:
-        self._max_bps = max_bps
-        self.limit_bps = max_bps
-
-    def on_estimate(self, estimate_bps: int, sent_bps: int) -> None:
-        """Take an estimate, with the rate sent over the last second."""
-        if estimate_bps < sent_bps * self.CONGESTED_BELOW:
-            limit = min(self.limit_bps, int(estimate_bps * self.SHARE_OF_ESTIMATE))
-        else:
-            limit = int(self.limit_bps * self.RISE)
-        self.limit_bps = max(MIN_BIT_RATE_BPS, min(self._max_bps, limit))
 
 
 class FrameAnnouncer:
@@ -131,17 +107,60 @@ class FrameAnnouncer:
             channel.send(self._pending.pop(camera))
 
 
+class ViewerLink:
+    """One viewer's link, shared by the cameras that it watches."""
+
+    def __init__(self) -> None:
+        self._tracks: dict[ViewerTrack, int | None] = {}
+        self._rate: LinkRate | None = None
+
+    def add(self, track: ViewerTrack) -> None:
+        """Let a camera's stream have its part."""
+        self._tracks[track] = None
+        full_bps = sum(each.want.full_bps for each in self._tracks)
+        self._rate = LinkRate(MIN_BIT_RATE_BPS * len(self._tracks), full_bps)
+
+    def on_estimate(self, track: ViewerTrack, share_bps: int, now_us: int) -> None:
+        """Take the receiver's estimate for one stream; it counts when all have one."""
+        self._tracks[track] = share_bps
+        shares = [share for share in self._tracks.values() if share is not None]
+        if self._rate is not None and len(shares) == len(self._tracks):
+            self._rate.on_estimate(sum(shares), self._sent_bps(now_us), now_us)
+            self._share_out()
+
+    def on_loss(self, share: float, now_us: int) -> None:
+        """Take the loss that the receiver reports for one stream."""
+        if self._rate is not None:
+            self._rate.on_loss(share, self._sent_bps(now_us))
+            self._share_out()
+
+    def _sent_bps(self, now_us: int) -> int:
+        return sum(track.feed.sent_bps(now_us) for track in self._tracks)
+
+    def _share_out(self) -> None:
+        assert self._rate is not None
+        given = allocate(self._rate.limit_bps, [track.want for track in self._tracks])
+        for track in self._tracks:
+            track.limit_bps = given[track.want.camera]
+            track.feed.update_bit_rate()
+
+
 class ViewerTrack(SharedStreamTrack):
     """One camera's stream to one viewer: joins the feed when its sender starts to read.
 
     Attributes:
+        feed: the camera's.
+        want: what it may use of the viewer's link. limit_bps: what it has of it.
         leading: this viewer's link sets the bit rate.
         skipped: pictures that this viewer did not get because it was behind.
     """
 
-    def __init__(self, feed: CameraFeed, announcer: FrameAnnouncer, *, leading: bool) -> None:
+    def __init__(
+        self, feed: CameraFeed, announcer: FrameAnnouncer, link: ViewerLink, *, leading: bool
+    ) -> None:
         super().__init__()
-        self._feed = feed
+        self.feed = feed
+        self._link = link
         self._announcer = announcer
         self._units: deque[AccessUnit] = deque()
         self._ready = asyncio.Event()
@@ -149,8 +168,10 @@ class ViewerTrack(SharedStreamTrack):
         self._needs_key = True
         self._joined = False
         self.leading = leading
-        self.link_rate = LinkRate(feed.settings.bit_rate_bps)
+        self.want = Want(feed.settings.id, feed.weight, feed.settings.bit_rate_bps)
+        self.limit_bps = self.want.full_bps
         self.skipped = 0
+        link.add(self)
 
     def put(self, unit: AccessUnit) -> None:
         """Take a picture of the feed; without waiting, whatever the viewer does."""
@@ -160,7 +181,7 @@ class ViewerTrack(SharedStreamTrack):
             self._needs_key = True
         if self._needs_key and not unit.key:
             self.skipped += 1
-            self._feed.request_key_frame()
+            self.feed.request_key_frame()
             return
         self._needs_key = False
         self._units.append(unit)
@@ -170,7 +191,7 @@ class ViewerTrack(SharedStreamTrack):
         """Return the next picture for this viewer."""
         if not self._joined:
             self._joined = True
-            self._feed.join(self)
+            self.feed.join(self)
         while not self._units:
             if self.readyState != "live":
                 raise MediaStreamError
@@ -182,21 +203,24 @@ class ViewerTrack(SharedStreamTrack):
     def on_rtp_timestamp(self, rtp_timestamp: int) -> None:
         """Announce the picture that leaves now."""
         if self._sending is not None:
-            self._announcer.announce(self._feed.settings.id, self._sending, rtp_timestamp)
+            self._announcer.announce(self.feed.settings.id, self._sending, rtp_timestamp)
 
     def on_key_frame_request(self) -> None:
         """Pass the request on; the encoder keeps the least interval."""
-        self._feed.request_key_frame()
+        self.feed.request_key_frame()
 
     def on_rate_estimate(self, bit_rate_bps: int) -> None:
-        """Take what the viewer thinks its link carries."""
-        self.link_rate.on_estimate(bit_rate_bps, self._feed.sent_bps(clock.monotonic_us()))
-        self._feed.update_bit_rate()
+        """Take this stream's share of what the viewer thinks its link carries."""
+        self._link.on_estimate(self, bit_rate_bps, clock.monotonic_us())
+
+    def on_loss(self, share: float) -> None:
+        """Take what the viewer's link has lost of this stream."""
+        self._link.on_loss(share, clock.monotonic_us())
 
     def stop(self) -> None:
         """Leave the feed and end the track."""
         super().stop()
-        self._feed.leave(self)
+        self.feed.leave(self)
         self._ready.set()
 
 
@@ -206,13 +230,16 @@ class FeedCounters:
 
     Attributes:
         sent, too_fast, failed: totals: pictures encoded, left out to keep the rate, not encoded.
-        encode_us: time of each encoding since the last telemetry.
+        encode_us, age_us, quantisers: of each picture since the last telemetry: time of its
+            encoding, its age when it was handed out, and x264's quantiser.
     """
 
     sent: int = 0
     too_fast: int = 0
     failed: int = 0
     encode_us: list[int] = field(default_factory=list)
+    age_us: list[int] = field(default_factory=list)
+    quantisers: list[int] = field(default_factory=list)
 
 
 class CameraFeed:
@@ -220,13 +247,19 @@ class CameraFeed:
 
     Attributes:
         tracks: of the viewers that watch.
+        weight: share of a link that is too narrow for all cameras.
     """
 
-    def __init__(self, camera: Camera) -> None:
+    def __init__(self, camera: Camera, weight: int = 1) -> None:
         self.settings: CameraSettings = camera.settings
+        self.weight = weight
         self.counters = FeedCounters()
         self._camera = camera
-        self._encoder = self._new_encoder()
+        self._bit_rate_bps = camera.settings.bit_rate_bps
+        self._key_frames = 0
+        settings = camera.settings
+        self._ladder = Ladder(settings.width, settings.height, settings.fps)
+        self._encoder = self._new_encoder(self._ladder.step)
         self._thread = ThreadPoolExecutor(1, f"encode-{camera.settings.id}")
         self.tracks: set[ViewerTrack] = set()
         self._watched = asyncio.Event()
@@ -242,8 +275,7 @@ class CameraFeed:
             except Exception:  # one camera's trouble stays its own
                 logger.exception("camera %d: feed failed", self.settings.id)
                 self.counters.failed += 1
-                self._encoder = self._new_encoder()
-                self.update_bit_rate()
+                self._encoder = self._new_encoder(self._ladder.step)
                 await asyncio.sleep(CAMERA_RETRY_S)
 
     def close(self) -> None:
@@ -274,7 +306,8 @@ class CameraFeed:
         """Follow the narrowest link among the leading viewers, or among all without one."""
         leading = [track for track in self.tracks if track.leading] or list(self.tracks)
         if leading:
-            self._encoder.bit_rate_bps = min(track.link_rate.limit_bps for track in leading)
+            self._bit_rate_bps = min(track.limit_bps for track in leading)
+            self._encoder.bit_rate_bps = self._bit_rate_bps
 
     def sent_bps(self, now_us: int) -> int:
         """Return the rate encoded over the last second."""
@@ -284,7 +317,10 @@ class CameraFeed:
 
     def take_report(self, now_us: int) -> dict[str, object]:
         """Return the figures for telemetry and begin the next period."""
-        encode_us, self.counters.encode_us = sorted(self.counters.encode_us), []
+        encode_us, self.counters.encode_us = self.counters.encode_us, []
+        age_us, self.counters.age_us = self.counters.age_us, []
+        quantisers, self.counters.quantisers = self.counters.quantisers, []
+        step = self._ladder.step
         camera = self._camera.counters
         return {
             "id": self.settings.id,
@@ -299,9 +335,15 @@ class CameraFeed:
             "too_fast": self.counters.too_fast,
             "failed": self.counters.failed,
             "opened": camera.opened,
-            "key_frames": self._encoder.key_frames,
-            "encode_ms": round(encode_us[len(encode_us) // 2] / 1000, 2) if encode_us else None,
-            "encode_max_ms": round(encode_us[-1] / 1000, 2) if encode_us else None,
+            "key_frames": self._key_frames,
+            "encode_ms": _part_of(encode_us, 0.5, 1000),
+            "encode_max_ms": _part_of(encode_us, 1.0, 1000),
+            "age_ms": _part_of(age_us, 0.5, 1000),
+            "age_p95_ms": _part_of(age_us, 0.95, 1000),
+            "age_max_ms": _part_of(age_us, 1.0, 1000),
+            "qp": _part_of(quantisers, 0.5),
+            "qp_max": _part_of(quantisers, 1.0),
+            "step": f"{step.width}x{step.height}@{step.fps}",
             "target_bps": self._encoder.bit_rate_bps,
             "sent_bps": self.sent_bps(now_us),
             "skipped": sum(track.skipped for track in self.tracks),
@@ -315,34 +357,41 @@ class CameraFeed:
             picture = await self._camera.newest()
             if not self.tracks:
                 continue
-            if not self._due(picture.taken_us):
+            step = self._ladder.update(self._bit_rate_bps, picture.taken_us)
+            if not self._due(picture.taken_us, step.fps):
                 self.counters.too_fast += 1
                 continue
             self._frame_counter = (self._frame_counter + 1) % COUNTER_MODULUS
             started_us = clock.monotonic_us()
             unit = await loop.run_in_executor(
-                self._thread, self._encode, picture, self._frame_counter
+                self._thread, self._encode, picture, self._frame_counter, step
             )
             now_us = clock.monotonic_us()
+            self._key_frames += unit.key
             self.counters.encode_us.append(now_us - started_us)
+            self.counters.age_us.append(now_us - picture.capture_stamp_us)
             self.counters.sent += 1
             self._sent.append((now_us, len(unit.data)))
             for track in tuple(self.tracks):
                 track.put(unit)
 
-    def _due(self, stamp_us: int) -> bool:
-        """Keep the configured rate under a faster source, with a quarter period of tolerance."""
-        period_us = 1_000_000 // self.settings.fps
+    def _due(self, stamp_us: int, fps: int) -> bool:
+        """Keep the wanted rate under a faster source, with a quarter period of tolerance."""
+        period_us = 1_000_000 // fps
         if stamp_us < self._next_due_us - period_us // 4:
             return False
         self._next_due_us = max(self._next_due_us + period_us, stamp_us)
         return True
 
-    def _encode(self, picture: CameraPicture, frame_counter: int) -> AccessUnit:
+    def _encode(self, picture: CameraPicture, frame_counter: int, step: Step) -> AccessUnit:
         """Run in this camera's own thread."""
-        i420 = fit_i420(picture.i420, self.settings.width, self.settings.height)
+        if self._encoder.size != (step.width, step.height):
+            self._encoder = self._new_encoder(step)
+        self._encoder.fps = step.fps
+        i420 = fit_i420(picture.i420, step.width, step.height)
         draw_strip_i420(i420, frame_counter)
         encoded = self._encoder.encode(i420, picture.taken_us)
+        self.counters.quantisers.append(encoded.quantiser)
         return AccessUnit(
             payloads=packetise(encoded.data),
             pts_90khz=encoded.pts_90khz,
@@ -352,9 +401,17 @@ class CameraFeed:
             data=encoded.data,
         )
 
-    def _new_encoder(self) -> H264Encoder:
-        settings = self.settings
-        return H264Encoder(settings.width, settings.height, settings.fps, settings.bit_rate_bps)
+    def _new_encoder(self, step: Step) -> H264Encoder:
+        full_bps = self.settings.bit_rate_bps
+        return H264Encoder(step.width, step.height, step.fps, full_bps, self._bit_rate_bps)
+
+
+def _part_of(values: list[int], share: float, divisor: int = 1) -> float | None:
+    """Return the value below which a share of them lies; None of no values."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))] / divisor, 2)
 
 
 class ViewerPeer:
@@ -373,6 +430,7 @@ class ViewerPeer:
         self.ended = asyncio.Event()
         self._settled = asyncio.Event()
         self.announcer = FrameAnnouncer()
+        self.link = ViewerLink()
         self._connection = connection
         connection.on("connectionstatechange", self._on_state)
         connection.on("datachannel", self._on_channel)
@@ -463,9 +521,11 @@ class MediaServer:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set."""
         loop = asyncio.get_running_loop()
+        main = min((settings.id for settings in self._settings.cameras), default=0)
         try:
             for settings in self._settings.cameras:
-                self.feeds[settings.id] = CameraFeed(open_camera(settings))
+                weight = settings.weight or (MAIN_VIEW_WEIGHT if settings.id == main else 1)
+                self.feeds[settings.id] = CameraFeed(open_camera(settings), weight)
             loop.add_reader(self._mailbox.fileno(), self._on_datagram)
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -582,7 +642,9 @@ class MediaServer:
 
     async def _serve_viewer(self, peer: ViewerPeer, claims: SignalClaims, role: Role) -> None:
         tracks = [
-            ViewerTrack(self.feeds[camera], peer.announcer, leading=role in LEADING_ROLES)
+            ViewerTrack(
+                self.feeds[camera], peer.announcer, peer.link, leading=role in LEADING_ROLES
+            )
             for camera in claims.cameras
         ]
         try:

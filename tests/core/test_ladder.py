@@ -1,0 +1,133 @@
+"""Bits are shared by weight; with too few of them first the frame rate falls, then the size."""
+
+from __future__ import annotations
+
+import pytest
+
+from vehicle_agent.core.ladder import UP_AFTER_US, Ladder, LinkRate, Step, Want, allocate, steps_of
+
+FRONT = Want(0, 4, 3_000_000)
+SIDES = tuple(Want(camera, 1, 600_000) for camera in (1, 2, 3))
+S = 1_000_000
+
+
+def test_enough_for_all__each_camera_has_all_that_it_can_use() -> None:
+    assert allocate(9_000_000, (FRONT, *SIDES)) == {
+        0: 3_000_000,
+        1: 600_000,
+        2: 600_000,
+        3: 600_000,
+    }
+
+
+def test_too_little__shares_are_by_weight() -> None:
+    assert allocate(700_000, (FRONT, *SIDES)) == {0: 400_000, 1: 100_000, 2: 100_000, 3: 100_000}
+
+
+def test_what_one_cannot_use__goes_to_the_others() -> None:
+    shared = allocate(4_500_000, (FRONT, *SIDES))
+    assert shared == {0: 2_700_000, 1: 600_000, 2: 600_000, 3: 600_000}
+
+
+@pytest.mark.parametrize("total_bps", [-5, 0, 1, 123_457, 3_333_333, 10_000_000])
+def test_any_total__no_more_is_given_than_there_is(total_bps: int) -> None:
+    given = allocate(total_bps, (FRONT, *SIDES))
+    assert sum(given.values()) <= max(0, total_bps)
+    assert all(given[want.camera] <= want.full_bps for want in (FRONT, *SIDES))
+
+
+def test_no_camera__nothing_is_given() -> None:
+    assert allocate(1_000_000, ()) == {}
+
+
+def test_steps_of_720p30__frame_rate_falls_before_the_size() -> None:
+    assert steps_of(1280, 720, 30) == (
+        Step(1280, 720, 30),
+        Step(1280, 720, 20),
+        Step(1280, 720, 15),
+        Step(640, 360, 15),
+        Step(640, 360, 10),
+    )
+
+
+def test_steps_of_a_small_camera__the_strip_still_fits() -> None:
+    assert {step.width for step in steps_of(480, 270, 15)} == {480}
+
+
+def test_rate_falls__the_step_follows_at_once() -> None:
+    ladder = Ladder(1280, 720, 30)
+    assert ladder.update(3_000_000, 0) == Step(1280, 720, 30)
+    assert ladder.update(100_000, 1) == Step(640, 360, 15)
+    assert ladder.update(1, 2) == Step(640, 360, 10)
+
+
+def test_rate_is_back__each_step_up_takes_its_time() -> None:
+    ladder = Ladder(1280, 720, 30)
+    ladder.update(350_000, 0)
+    fps = [ladder.update(3_000_000, second * S // 2).fps for second in range(1, 15)]
+    assert fps == [15] * 6 + [20] * 6 + [30] * 2
+
+
+def test_rate_just_enough_for_more__the_step_does_not_flutter() -> None:
+    ladder = Ladder(1280, 720, 30)
+    ladder.update(600_000, 0)
+    needed_bps = int(Step(1280, 720, 30).least_bps)
+    for second in range(20):
+        assert ladder.update(needed_bps, second * S).fps == 20
+
+
+def test_rate_good_only_now_and_then__no_step_up() -> None:
+    ladder = Ladder(1280, 720, 30)
+    ladder.update(500_000, 0)
+    for number in range(20):
+        rate_bps = 3_000_000 if number % 2 else 500_000
+        assert ladder.update(rate_bps, number * (UP_AFTER_US - 1)).fps == 20
+
+
+@pytest.fixture
+def rate() -> LinkRate:
+    return LinkRate(100_000, 3_000_000)
+
+
+def test_estimate_well_above_what_is_sent__does_not_limit(rate: LinkRate) -> None:
+    for second in range(20):
+        rate.on_estimate(600_000, 400_000, second * S)
+    assert rate.limit_bps == 3_000_000
+
+
+def test_estimate_below_what_is_sent__limits_at_once_and_rises_slowly_again(rate: LinkRate) -> None:
+    rate.on_estimate(1_000_000, 2_500_000, 1 * S)
+    assert rate.limit_bps == 950_000
+    rate.on_estimate(2_000_000, 900_000, 2 * S)
+    assert rate.limit_bps == int(950_000 * 1.08)
+
+
+def test_many_estimates_in_a_second__rise_no_faster_than_one(rate: LinkRate) -> None:
+    rate.on_estimate(1_000_000, 2_500_000, 1 * S)
+    for tenth in range(1, 11):
+        rate.on_estimate(2_000_000, 900_000, 1 * S + tenth * S // 10)
+    assert rate.limit_bps == pytest.approx(950_000 * 1.08, rel=1e-4)
+
+
+def test_estimates_after_a_pause__rise_by_a_second_at_most(rate: LinkRate) -> None:
+    rate.on_estimate(1_000_000, 2_500_000, 1 * S)
+    rate.on_estimate(2_000_000, 900_000, 100 * S)
+    assert rate.limit_bps == int(950_000 * 1.08)
+
+
+def test_estimate_of_nothing__keeps_the_least_rate(rate: LinkRate) -> None:
+    rate.on_estimate(0, 2_500_000, 0)
+    assert rate.limit_bps == 100_000
+
+
+def test_much_loss__lowers_the_limit(rate: LinkRate) -> None:
+    rate.on_loss(0.2, 1_000_000)
+    assert rate.limit_bps == 900_000
+
+
+@pytest.mark.parametrize(("loss", "rises"), [(0.02, True), (0.05, False), (0.10, False)])
+def test_some_loss__keeps_the_limit_from_rising(rate: LinkRate, loss: float, rises: bool) -> None:
+    rate.on_estimate(1_000_000, 2_500_000, 1 * S)
+    rate.on_loss(loss, 900_000)
+    rate.on_estimate(2_000_000, 900_000, 2 * S)
+    assert (rate.limit_bps > 950_000) is rises
