@@ -8,7 +8,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Run:
         cpu_s: processor time of sender and receiver, for one second.
         decoded: share of the captured pictures that were decoded.
         rate_bps: sent, payload.
+        reports: the media process's telemetry of the camera, once a second; empty for stock.
     """
 
     latencies_ms: list[float]
@@ -61,6 +62,7 @@ class Run:
     cpu_s: float
     decoded: float
     rate_bps: float
+    reports: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Part:
@@ -122,10 +124,15 @@ async def part(module: str, *arguments: str) -> AsyncIterator[Part]:
 
 
 class Sender:
-    """The sending side: takes an offer, gives the answer, and tells at the end what it sent."""
+    """The sending side: takes an offer, gives the answer, and tells at the end what it sent.
+
+    Attributes:
+        reports: telemetry, where it has any.
+    """
 
     def __init__(self, process: Part) -> None:
         self.process = process
+        self.reports: list[dict[str, Any]] = []
 
     async def answer(self, sdp: str) -> str:
         """Return the answer to an offer."""
@@ -148,7 +155,6 @@ class OurSender(Sender):
         self._key = load_private_key(json.dumps(keys[OPERATOR]))
         self._trust = load_trust((folder / "trust.json").read_text())
         self._answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._sent: list[tuple[int, float]] = []
         asyncio.get_running_loop().add_reader(self._mailbox.fileno(), self._on_link)
 
     async def answer(self, sdp: str) -> str:
@@ -171,15 +177,14 @@ class OurSender(Sender):
         """Return no stamps; the bytes are those of the telemetry's rates."""
         asyncio.get_running_loop().remove_reader(self._mailbox.fileno())
         self._mailbox.close()
-        return None, int(sum(rate / 8 for _, rate in self._sent))
+        return None, int(sum(report["sent_bps"] / 8 for report in self.reports))
 
     def _on_link(self) -> None:
         while (datagram := self._mailbox.receive()) is not None:
             addressed = ipc.split_name(datagram[1:])
             assert addressed is not None
             if datagram[:1] == ipc.TO_LINK_TELEMETRY:
-                camera = json.loads(addressed.content)["cameras"][0]
-                self._sent.append((clock.monotonic_us(), camera["sent_bps"]))
+                self.reports.append(json.loads(addressed.content)["cameras"][0])
                 continue
             claims = verify_signed(addressed.content, self._trust)
             if isinstance(claims, SignalClaims) and claims.role == "answer":
@@ -260,7 +265,7 @@ async def run_chain(ours: bool, pictures: Path, folder: Path, scenario: Scenario
         answer = await sender.answer(line.disguise(offer, 0) if through else offer)
         receiver.say({"sdp": line.disguise(answer, 1) if through else answer})
         await asyncio.sleep(WARM_UP_S)
-        line.lossy = through
+        line.begin()
         begun_us, cpu_before_s = clock.monotonic_us(), cpu_s(sender.process, receiver)
         await asyncio.sleep(scenario.seconds)
         ended_us, cpu_after_s = clock.monotonic_us(), cpu_s(sender.process, receiver)
@@ -278,6 +283,7 @@ async def run_chain(ours: bool, pictures: Path, folder: Path, scenario: Scenario
         cpu_s=(cpu_after_s - cpu_before_s) / seconds,
         decoded=len(within) / (scenario.fps * seconds),
         rate_bps=8 * sent_bytes / (seconds + WARM_UP_S),
+        reports=sender.reports[-round(seconds) :],
     )
 
 

@@ -14,11 +14,24 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Impairment:
-    """What the line does in each direction: a fixed delay, and independent loss."""
+    """What the line does in each direction.
+
+    Attributes:
+        one_way_s: fixed delay. loss: share of datagrams lost, each by itself. seed: of the dice.
+        rates: seconds from when it counts, and the bit/s that the line carries from then on;
+            what comes faster waits, and is dropped when it would wait longer than `queue_s`.
+    """
 
     one_way_s: float = 0.0
     loss: float = 0.0
     seed: int = 1
+    rates: tuple[tuple[float, float], ...] = ()
+    queue_s: float = 0.3
+
+    def rate_bps(self, at_s: float) -> float | None:
+        """Return what the line carries at a time; None is without limit."""
+        holding = [rate for from_s, rate in self.rates if from_s <= at_s]
+        return holding[-1] if holding else None
 
 
 class _Ear(asyncio.DatagramProtocol):
@@ -36,7 +49,6 @@ class Line:
     """A socket for each peer; what one hears from its peer, the other says to its own.
 
     Attributes:
-        lossy: loss counts from when this is set, so that the set-up is never in question.
         lost: datagrams lost.
     """
 
@@ -45,7 +57,8 @@ class Line:
         self._dice = (random.Random(impairment.seed), random.Random(impairment.seed + 1))
         self._sockets: list[asyncio.DatagramTransport] = []
         self._peers: list[tuple[str, int] | None] = [None, None]
-        self.lossy = False
+        self._begun_s: float | None = None
+        self._free_s = [0.0, 0.0]
         self.lost = 0
 
     async def open(self) -> None:
@@ -57,6 +70,10 @@ class Line:
                 local_addr=(HOST, 0),
             )
             self._sockets.append(transport)
+
+    def begin(self) -> None:
+        """Let loss and rates count from now on, so that the set-up is never in question."""
+        self._begun_s = asyncio.get_running_loop().time()
 
     def close(self) -> None:
         """Close them."""
@@ -85,11 +102,27 @@ class Line:
     def carry(self, side: int, data: bytes, sender: tuple[str, int]) -> None:
         """Carry what the peer of that side has sent to the other one."""
         self._peers[side] = sender
-        if self.lossy and self._dice[side].random() < self._impairment.loss:
+        loop = asyncio.get_running_loop()
+        leaves_s: float | None = loop.time()
+        if self._begun_s is not None:
+            leaves_s = self._through_s(side, len(data), loop.time(), self._begun_s)
+        if leaves_s is None:
             self.lost += 1
             return
-        loop = asyncio.get_running_loop()
-        loop.call_later(self._impairment.one_way_s, self._say, side, data)
+        loop.call_at(leaves_s + self._impairment.one_way_s, self._say, side, data)
+
+    def _through_s(self, side: int, size: int, now_s: float, begun_s: float) -> float | None:
+        """Return when a datagram has left the narrow part; None when it is lost."""
+        if self._dice[side].random() < self._impairment.loss:
+            return None
+        rate_bps = self._impairment.rate_bps(now_s - begun_s)
+        if rate_bps is None:
+            return now_s
+        free_s = max(now_s, self._free_s[side])
+        if free_s - now_s > self._impairment.queue_s:
+            return None
+        self._free_s[side] = free_s + size * 8 / rate_bps
+        return self._free_s[side]
 
     def _say(self, side: int, data: bytes) -> None:
         other = self._peers[1 - side]

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from vehicle_agent.core.ladder import UP_AFTER_US, Ladder, LinkRate, Step, Want, allocate, steps_of
+from vehicle_agent.core.ladder import (
+    UP_AFTER_US,
+    Ladder,
+    LinkRate,
+    MissingPackets,
+    Retransmissions,
+    Step,
+    Want,
+    allocate,
+    steps_of,
+)
 
 FRONT = Want(0, 4, 3_000_000)
 SIDES = tuple(Want(camera, 1, 600_000) for camera in (1, 2, 3))
@@ -100,6 +110,51 @@ def test_estimate_below_what_is_sent__limits_at_once_and_rises_slowly_again(rate
     assert rate.limit_bps == 950_000
     rate.on_estimate(2_000_000, 900_000, 2 * S)
     assert rate.limit_bps == int(950_000 * 1.08)
+
+
+def test_rate_far_from_where_the_link_was_full__rises_quickly(rate: LinkRate) -> None:
+    rate.on_estimate(1_000_000, 2_500_000, 1 * S)
+    rate.on_loss(0.9, 950_000)
+    before_bps = rate.limit_bps
+    rate.on_loss(0.0, 500_000)
+    rate.on_estimate(2_000_000, 500_000, 2 * S)
+    assert rate.limit_bps == pytest.approx(before_bps * 1.30, rel=1e-4)
+
+
+def test_many_packets_missing_at_once__the_rate_falls_to_what_came_through(rate: LinkRate) -> None:
+    rate.on_missing(0.75, 2_000_000, 1 * S)
+    assert rate.limit_bps == 500_000
+    rate.on_missing(0.75, 500_000, 1 * S + 299_999)
+    assert rate.limit_bps == 500_000
+    rate.on_missing(0.5, 500_000, 1 * S + 300_000)
+    assert rate.limit_bps == 250_000
+
+
+def test_few_packets_missing__the_rate_stays(rate: LinkRate) -> None:
+    rate.on_missing(0.20, 2_000_000, 1 * S)
+    assert rate.limit_bps == 3_000_000
+
+
+def test_packets_asked_for_again__count_once_and_for_a_while() -> None:
+    missing = MissingPackets()
+    assert missing.ask([1, 2], 0) == 2
+    assert missing.ask([1, 2, 3], 40_000) == 3
+    assert missing.ask([3], 260_000) == 1
+    assert missing.ask([3], 300_000) == 0
+
+
+def test_lost_packet__is_sent_again_when_young_and_not_twice_at_once() -> None:
+    again = Retransmissions()
+    assert again.allows(7, 10_000, 100_000, 1_000_000, 0)
+    assert not again.allows(7, 10_000, 100_000, 1_000_000, 59_999)
+    assert again.allows(7, 10_000, 160_000, 1_000_000, 60_000)
+    assert not again.allows(8, 10_000, 250_001, 1_000_000, 60_000)
+
+
+def test_flood_of_requests__no_more_than_a_share_of_the_rate_is_sent_again() -> None:
+    again = Retransmissions()
+    sent = [again.allows(n, 10_000, 0, 400_000, n * 1_000) for n in range(1000)]
+    assert sum(sent) == 20 + 9
 
 
 def test_many_estimates_in_a_second__rise_no_faster_than_one(rate: LinkRate) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 
 import aioice.ice
@@ -14,10 +15,12 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpSendParameters
 from aiortc.rtp import (
     RTCP_PSFB_APP,
+    RTCP_RTPFB_NACK,
     HeaderExtensions,
     RtcpPsfbPacket,
     RtcpReceiverInfo,
     RtcpRrPacket,
+    RtcpRtpfbPacket,
     RtpPacket,
     pack_remb_fci,
     unpack_header_extensions,
@@ -163,6 +166,12 @@ class ToldTrack(SharedStreamTrack):
     def on_loss(self, share: float) -> None:
         self.told.append(share)
 
+    def on_missing(self, sequence_numbers: Sequence[int]) -> None:
+        self.told += sequence_numbers
+
+    def may_retransmit(self, sequence_number: int, size_bytes: int, rtp_timestamp: int) -> bool:
+        raise AssertionError
+
 
 def remb(bit_rate_bps: int, ssrcs: list[int]) -> RtcpPsfbPacket:
     fci = pack_remb_fci(bit_rate_bps, ssrcs)
@@ -190,11 +199,19 @@ def lost(ssrc: int, fraction_256: int) -> RtcpRrPacket:
         (remb(800_000, [5]), []),
         (lost(77, 64), [0.25]),
         (lost(5, 64), []),
+        (RtcpRtpfbPacket(fmt=RTCP_RTPFB_NACK, ssrc=1, media_ssrc=77, lost=[8, 9]), [8, 9]),
     ],
-    ids=["own estimate", "estimate for four", "another's estimate", "loss", "another's loss"],
+    ids=[
+        "own estimate",
+        "estimate for four",
+        "another's estimate",
+        "loss",
+        "another's loss",
+        "missing",
+    ],
 )
 async def test_viewers_report__the_track_is_told_its_part(
-    packet: RtcpPsfbPacket | RtcpRrPacket, told: list[float]
+    packet: RtcpPsfbPacket | RtcpRrPacket | RtcpRtpfbPacket, told: list[float]
 ) -> None:
     track = ToldTrack()
     rtc_compat._tell_reports(track, 77, packet)

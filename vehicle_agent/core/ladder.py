@@ -108,36 +108,44 @@ class Ladder:
 
 
 class LinkRate:
-    """What one viewer's link carries, from its estimates, its loss and what is really sent.
+    """What one viewer's link carries, from its estimates, its losses and what is really sent.
 
     A receiver's estimate (REMB) follows what it is sent, so a high estimate says nothing while
     the picture is quiet. A receiver that sees its link congested says 0.85 of what it gets: an
-    estimate below the sent rate counts as a limit; otherwise the limit rises by 8 % a second,
-    as the receiver's own control does. Loss above a tenth lowers the limit, loss above a fiftieth
-    keeps it from rising (draft-ietf-rmcat-gcc-02, 5.5 and 6).
+    estimate below the sent rate counts as a limit. Many packets missing at once are a full queue:
+    the limit falls to what came through. Otherwise the limit rises, slowly near the rate at which
+    the link was last found full, quickly elsewhere. Reported loss above a tenth lowers the limit
+    too, above a fiftieth it keeps it from rising (draft-ietf-rmcat-gcc-02, 5.5 and 6).
     """
 
     SHARE_OF_ESTIMATE = 0.95
-    RISE_PER_S = 1.08
+    RISE_NEAR_A_S = 1.08
+    RISE_FAR_A_S = 1.30
+    NEAR = 0.25
     LONGEST_RISE_US = 1_000_000
     MUCH_LOSS = 0.10
     SOME_LOSS = 0.02
+    FULL_QUEUE = 0.20
+    """Share of packets missing at once; radio alone seldom loses that many."""
+    CUT_AGAIN_US = 300_000
 
     def __init__(self, least_bps: int, max_bps: int) -> None:
         self._least_bps = least_bps
         self._max_bps = max_bps
+        self._full_at_bps: float | None = None
         self._risen_us: int | None = None
+        self._cut_us: int | None = None
         self._loss = 0.0
         self.limit_bps = max_bps
 
     def on_estimate(self, estimate_bps: int, sent_bps: int, now_us: int) -> None:
         """Take the receiver's estimate for all cameras, and the rate sent over the last second."""
         if estimate_bps < sent_bps:
-            self._set(min(self.limit_bps, estimate_bps * self.SHARE_OF_ESTIMATE))
+            self._found_full(estimate_bps * self.SHARE_OF_ESTIMATE)
         elif self._loss <= self.SOME_LOSS:
             since_us = now_us if self._risen_us is None else self._risen_us
             rise_s = min(now_us - since_us, self.LONGEST_RISE_US) / 1e6
-            self._set(self.limit_bps * self.RISE_PER_S**rise_s)
+            self._set(self.limit_bps * self._rise_a_s() ** rise_s)
         self._risen_us = now_us
 
     def on_loss(self, share: float, sent_bps: int) -> None:
@@ -146,5 +154,85 @@ class LinkRate:
         if share > self.MUCH_LOSS:
             self._set(min(self.limit_bps, sent_bps) * (1 - 0.5 * share))
 
+    def on_missing(self, share: float, sent_bps: int, now_us: int) -> None:
+        """Take the share of the newest packets that the receiver asks for again."""
+        cut_lately = self._cut_us is not None and now_us - self._cut_us < self.CUT_AGAIN_US
+        if share > self.FULL_QUEUE and not cut_lately:
+            self._cut_us = now_us
+            self._found_full(sent_bps * max(0.0, 1 - share))
+
+    def _rise_a_s(self) -> float:
+        full_bps = self._full_at_bps
+        if full_bps is not None and abs(self.limit_bps - full_bps) <= self.NEAR * full_bps:
+            return self.RISE_NEAR_A_S
+        return self.RISE_FAR_A_S
+
+    def _found_full(self, carried_bps: float) -> None:
+        self._full_at_bps = carried_bps
+        self._set(min(self.limit_bps, carried_bps))
+
     def _set(self, limit_bps: float) -> None:
         self.limit_bps = max(self._least_bps, min(self._max_bps, int(limit_bps)))
+
+
+class MissingPackets:
+    """Which packets a receiver has begun to ask for lately; asking again counts once."""
+
+    WINDOW_US = 250_000
+
+    def __init__(self) -> None:
+        self._first_us: dict[int, int] = {}
+
+    def ask(self, sequence_numbers: Sequence[int], now_us: int) -> int:
+        """Take a request; return how many packets have been asked for within the window."""
+        self._first_us = {
+            number: first_us
+            for number, first_us in self._first_us.items()
+            if now_us - first_us < 4 * self.WINDOW_US
+        }
+        for number in sequence_numbers:
+            self._first_us.setdefault(number, now_us)
+        return sum(now_us - first_us < self.WINDOW_US for first_us in self._first_us.values())
+
+
+class Retransmissions:
+    """Which lost packets are worth sending again: young ones, not too often, not too many.
+
+    Without an end to them a full queue is answered with more of what filled it.
+    """
+
+    OLDEST_US = 250_000
+    AGAIN_US = 60_000
+    SHARE_OF_RATE = 0.25
+    BURST_BITS = 200_000
+    KEPT = 1024
+
+    def __init__(self) -> None:
+        self._sent_us: dict[int, int] = {}
+        self._budget_bits = float(self.BURST_BITS)
+        self._filled_us: int | None = None
+
+    def allows(self, number: int, size_bits: int, age_us: int, rate_bps: int, now_us: int) -> bool:
+        """Return whether to send a packet again.
+
+        Args:
+            number: its sequence number.
+            size_bits: of its payload.
+            age_us: since its picture was captured, by the stream's own clock.
+            rate_bps: of the stream.
+            now_us: monotonic.
+        """
+        elapsed_us = 0 if self._filled_us is None else now_us - self._filled_us
+        self._filled_us = now_us
+        filled = self._budget_bits + elapsed_us * rate_bps * self.SHARE_OF_RATE / 1e6
+        self._budget_bits = min(float(self.BURST_BITS), filled)
+        sent_us = self._sent_us.get(number)
+        again = sent_us is not None and now_us - sent_us < self.AGAIN_US
+        if age_us > self.OLDEST_US or again or self._budget_bits < size_bits:
+            return False
+        self._budget_bits -= size_bits
+        self._sent_us.pop(number, None)
+        self._sent_us[number] = now_us
+        if len(self._sent_us) > self.KEPT:
+            del self._sent_us[next(iter(self._sent_us))]
+        return True

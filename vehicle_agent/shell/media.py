@@ -18,7 +18,7 @@ import logging
 import signal
 import sys
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +38,15 @@ from protocol.messages import (
     verify_signed,
 )
 from protocol.strip import COUNTER_MODULUS, draw_strip_i420
-from vehicle_agent.core.ladder import Ladder, LinkRate, Step, Want, allocate
+from vehicle_agent.core.ladder import (
+    Ladder,
+    LinkRate,
+    MissingPackets,
+    Retransmissions,
+    Step,
+    Want,
+    allocate,
+)
 from vehicle_agent.shell import clock, ipc, rtc_compat
 from vehicle_agent.shell.cameras import Camera, CameraPicture, fit_i420, open_camera
 from vehicle_agent.shell.config import AgentSettings, CameraSettings, load_agent_config
@@ -134,6 +142,13 @@ class ViewerLink:
             self._rate.on_loss(share, self._sent_bps(now_us))
             self._share_out()
 
+    def on_missing(self, missing: int, now_us: int) -> None:
+        """Take how many packets of one stream the receiver has asked for lately."""
+        sent = sum(track.feed.sent_packets(now_us) for track in self._tracks)
+        if self._rate is not None and sent:
+            self._rate.on_missing(min(1.0, missing / sent), self._sent_bps(now_us), now_us)
+            self._share_out()
+
     def _sent_bps(self, now_us: int) -> int:
         return sum(track.feed.sent_bps(now_us) for track in self._tracks)
 
@@ -171,6 +186,9 @@ class ViewerTrack(SharedStreamTrack):
         self.want = Want(feed.settings.id, feed.weight, feed.settings.bit_rate_bps)
         self.limit_bps = self.want.full_bps
         self.skipped = 0
+        self._missing = MissingPackets()
+        self._retransmissions = Retransmissions()
+        self._newest_rtp = 0
         link.add(self)
 
     def put(self, unit: AccessUnit) -> None:
@@ -202,6 +220,7 @@ class ViewerTrack(SharedStreamTrack):
 
     def on_rtp_timestamp(self, rtp_timestamp: int) -> None:
         """Announce the picture that leaves now."""
+        self._newest_rtp = rtp_timestamp
         if self._sending is not None:
             self._announcer.announce(self.feed.settings.id, self._sending, rtp_timestamp)
 
@@ -216,6 +235,18 @@ class ViewerTrack(SharedStreamTrack):
     def on_loss(self, share: float) -> None:
         """Take what the viewer's link has lost of this stream."""
         self._link.on_loss(share, clock.monotonic_us())
+
+    def on_missing(self, sequence_numbers: Sequence[int]) -> None:
+        """Take the packets that the viewer asks for."""
+        now_us = clock.monotonic_us()
+        self._link.on_missing(self._missing.ask(sequence_numbers, now_us), now_us)
+
+    def may_retransmit(self, sequence_number: int, size_bytes: int, rtp_timestamp: int) -> bool:
+        """Return whether a lost packet is young enough, and the link not full of such."""
+        age_us = (self._newest_rtp - rtp_timestamp) % (1 << 32) * 100 // 9
+        return self._retransmissions.allows(
+            sequence_number, size_bytes * 8, age_us, self.limit_bps, clock.monotonic_us()
+        )
 
     def stop(self) -> None:
         """Leave the feed and end the track."""
@@ -265,7 +296,7 @@ class CameraFeed:
         self._watched = asyncio.Event()
         self._frame_counter = 0
         self._next_due_us = 0
-        self._sent: deque[tuple[int, int]] = deque()
+        self._sent: deque[tuple[int, int, int]] = deque()
 
     async def run(self) -> None:
         """Encode and hand out pictures while there are viewers; never returns by itself."""
@@ -313,7 +344,12 @@ class CameraFeed:
         """Return the rate encoded over the last second."""
         while self._sent and now_us - self._sent[0][0] > 1_000_000:
             self._sent.popleft()
-        return 8 * sum(size for _, size in self._sent)
+        return 8 * sum(size for _, size, _ in self._sent)
+
+    def sent_packets(self, now_us: int) -> int:
+        """Return how many packets went out within the window in which missing ones are counted."""
+        window_us = MissingPackets.WINDOW_US
+        return sum(count for at_us, _, count in self._sent if now_us - at_us <= window_us)
 
     def take_report(self, now_us: int) -> dict[str, object]:
         """Return the figures for telemetry and begin the next period."""
@@ -371,7 +407,7 @@ class CameraFeed:
             self.counters.encode_us.append(now_us - started_us)
             self.counters.age_us.append(now_us - picture.capture_stamp_us)
             self.counters.sent += 1
-            self._sent.append((now_us, len(unit.data)))
+            self._sent.append((now_us, len(unit.data), len(unit.payloads)))
             for track in tuple(self.tracks):
                 track.put(unit)
 
