@@ -96,7 +96,22 @@ def test_rate_good_only_now_and_then__no_step_up() -> None:
 
 @pytest.fixture
 def rate() -> LinkRate:
-    return LinkRate(100_000, 3_000_000)
+    """A link's rate after its first estimate, without a limit yet."""
+    made = LinkRate(100_000, 3_000_000)
+    made.on_estimate(2_600_000, 2_500_000, 0)
+    return made
+
+
+def test_first_estimate_below_what_is_sent__does_not_limit() -> None:
+    first = LinkRate(100_000, 3_000_000)
+    first.on_estimate(1_000_000, 1_100_000, 0)
+    assert first.limit_bps == 3_000_000
+
+
+def test_estimate_that_rises_behind_what_is_sent__does_not_limit(rate: LinkRate) -> None:
+    for second, estimate_bps in enumerate((2_610_000, 2_700_000, 2_800_000)):
+        rate.on_estimate(estimate_bps, 2_900_000, second * S)
+    assert rate.limit_bps == 3_000_000
 
 
 def test_estimate_well_above_what_is_sent__does_not_limit(rate: LinkRate) -> None:

@@ -160,3 +160,17 @@ def test_bit_rate_cut_and_raised_again__the_stream_uses_it_as_before(encoder: H2
     encoder.bit_rate_bps = RATE_BPS
     after = encode(encoder, 210, 150)
     assert rate_bps(after[60:]) > 0.8 * rate_bps(before[60:])
+
+
+@pytest.mark.parametrize(("opened_fps", "real_fps"), [(30, 15), (15, 30), (30, 30), (30, 10)])
+def test_pictures_come_at_another_rate__the_bit_rate_is_kept(
+    opened_fps: int, real_fps: int
+) -> None:
+    encoder = H264Encoder(WIDTH, HEIGHT, opened_fps, RATE_BPS)
+    encoder.fps = max(opened_fps, real_fps)
+    period_us = 1_000_000 // real_fps
+    sizes = [
+        len(encoder.encode(np.ascontiguousarray(TEXTURE[:, n : n + WIDTH]), n * period_us).data)
+        for n in range(120)
+    ]
+    assert 0.55 * RATE_BPS < sum(sizes[60:]) * 8 * real_fps / 60 < 1.1 * RATE_BPS

@@ -332,8 +332,10 @@ def linked_tracks(rig: Rig) -> tuple[ViewerLink, list[ViewerTrack]]:
 
 async def test_link_too_narrow_for_both_cameras__it_is_shared_by_weight(rig: Rig) -> None:
     link, (front, rear) = linked_tracks(rig)
-    link.on_estimate(front, 1_500_000, 1)
+    for track in (front, rear):
+        link.on_estimate(track, 2_000_000, 0)
     assert (front.limit_bps, rear.limit_bps) == (3_000_000, 3_000_000)
+    link.on_estimate(front, 1_500_000, 1)
     link.on_estimate(rear, 500_000, 1)
     assert (front.limit_bps, rear.limit_bps) == (1_520_000, 380_000)
 

@@ -111,8 +111,9 @@ class LinkRate:
     """What one viewer's link carries, from its estimates, its losses and what is really sent.
 
     A receiver's estimate (REMB) follows what it is sent, so a high estimate says nothing while
-    the picture is quiet. A receiver that sees its link congested says 0.85 of what it gets: an
-    estimate below the sent rate counts as a limit. Many packets missing at once are a full queue:
+    the picture is quiet, and one that rises says nothing against a higher rate. A receiver that
+    sees its link congested says 0.85 of what it gets: an estimate that falls below the sent rate
+    counts as a limit. Many packets missing at once are a full queue:
     the limit falls to what came through. Otherwise the limit rises, slowly near the rate at which
     the link was last found full, quickly elsewhere. Reported loss above a tenth lowers the limit
     too, above a fiftieth it keeps it from rising (draft-ietf-rmcat-gcc-02, 5.5 and 6).
@@ -133,6 +134,7 @@ class LinkRate:
         self._least_bps = least_bps
         self._max_bps = max_bps
         self._full_at_bps: float | None = None
+        self._estimate_bps: int | None = None
         self._risen_us: int | None = None
         self._cut_us: int | None = None
         self._loss = 0.0
@@ -140,7 +142,9 @@ class LinkRate:
 
     def on_estimate(self, estimate_bps: int, sent_bps: int, now_us: int) -> None:
         """Take the receiver's estimate for all cameras, and the rate sent over the last second."""
-        if estimate_bps < sent_bps:
+        fell = self._estimate_bps is not None and estimate_bps < self._estimate_bps
+        self._estimate_bps = estimate_bps
+        if fell and estimate_bps < sent_bps:
             self._found_full(estimate_bps * self.SHARE_OF_ESTIMATE)
         elif self._loss <= self.SOME_LOSS:
             since_us = now_us if self._risen_us is None else self._risen_us

@@ -6,7 +6,8 @@ What differs from a usual live encoder, and why:
   frame, and a key frame after the cut is as short in time as one before it;
 - key frames only on request, with a least interval, so that a noisy viewer cannot ask for a flood;
 - from 720p on two slices, coded side by side: a third less time for a picture;
-- time base 1/90000 and the camera's real rate, so that the rate control spends what it is told to.
+- x264 counts pictures and not time, and is told what each may cost: the bit rate over the rate at
+  which pictures really come, so that it spends what it is told to when fewer come.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ VBV_FRAMES = 1.5
 _NEVER_KEY = 1 << 30
 _SLICED_FROM_PIXELS = 1280 * 720
 _LEVEL_3_1_PIXELS = 1280 * 720
-_TIME_BASE = fractions.Fraction(1, RTP_CLOCK_HZ)
+_PERIOD_GAIN = 0.1
+_PERIOD_MAX_US = 1_000_000
+_RETELL_ABOVE = 0.1
+"""Bits a picture are told again when they differ by this share, or the bit rate was changed."""
 _NAL_SPS = 7
 _NAL_IDR = 5
 
@@ -68,7 +72,6 @@ class H264Encoder:
 
     Attributes:
         size: width and height.
-        fps: pictures a second that come now; may be changed at any time.
         key_frames: IDR pictures made.
     """
 
@@ -80,8 +83,12 @@ class H264Encoder:
         if start_bps is not None:
             self.bit_rate_bps = start_bps
         self.size = (width, height)
-        self.fps = fps
-        self._limits = self._wanted_limits()
+        self._nominal_fps = self._fps = fps
+        self._period_us = 1_000_000 / fps
+        self._last_stamp_us: int | None = None
+        self._pictures = 0
+        self._told_rate_bps = self._bit_rate_bps
+        self._told_bps = self._bit_rate_bps
         self._key_wanted = True
         self._last_key_us: int | None = None
         self._last_pts = -1
@@ -92,7 +99,7 @@ class H264Encoder:
         context.height = height
         context.pix_fmt = "yuv420p"
         context.framerate = fractions.Fraction(fps, 1)
-        context.time_base = _TIME_BASE
+        context.time_base = fractions.Fraction(1, fps)
         context.bit_rate = self._bit_rate_bps
         context.gop_size = _NEVER_KEY
         context.max_b_frames = 0
@@ -103,8 +110,8 @@ class H264Encoder:
             "tune": "zerolatency",
             "sc_threshold": "0",
             "forced-idr": "1",
-            "maxrate": str(self._limits[0]),
-            "bufsize": str(self._limits[1]),
+            "maxrate": str(self._told_bps),
+            "bufsize": str(self._buffer_bits()),
             "x264-params": "subme=0:colorprim=smpte170m:transfer=smpte170m:colormatrix=smpte170m",
         }
         if pixels <= _LEVEL_3_1_PIXELS:
@@ -124,6 +131,17 @@ class H264Encoder:
     def bit_rate_bps(self, value_bps: int) -> None:
         self._bit_rate_bps = max(MIN_BIT_RATE_BPS, min(self._max_bit_rate_bps, value_bps))
 
+    @property
+    def fps(self) -> int:
+        """Pictures a second at most; set where it changes, it is reckoned with at once."""
+        return self._fps
+
+    @fps.setter
+    def fps(self, value: int) -> None:
+        if value != self._fps:
+            self._fps = value
+            self._period_us = 1_000_000 / value
+
     def request_key_frame(self) -> None:
         """Make the next picture an IDR, once the least interval since the last one is over."""
         self._key_wanted = True
@@ -137,10 +155,11 @@ class H264Encoder:
         frame = av.VideoFrame.from_numpy_buffer(i420, format="yuv420p")
         pts = max(pts_from_us(stamp_us), self._last_pts + 1)
         self._last_pts = pts
-        frame.pts = pts
-        frame.time_base = _TIME_BASE
+        frame.pts = self._pictures
+        frame.time_base = self._context.time_base
+        self._pictures += 1
         frame.pict_type = PictureType.I if self._key_due(stamp_us) else PictureType.NONE
-        self._take_limits()
+        self._tell_rate(stamp_us)
         packets = self._context.encode(frame)
         data = b"".join(bytes(packet) for packet in packets)
         key = is_key_frame(data)
@@ -150,16 +169,24 @@ class H264Encoder:
             self._key_wanted = False
         return EncodedPicture(data, pts, key, _quantiser(packets[0]) if packets else 0)
 
-    def _wanted_limits(self) -> tuple[int, int]:
-        """Return the greatest rate and the buffer in bits; the rate is constant."""
-        return self._bit_rate_bps, int(self._bit_rate_bps / self.fps * VBV_FRAMES)
+    def _tell_rate(self, stamp_us: int) -> None:
+        """Let x264 know what a picture may cost now."""
+        if self._last_stamp_us is not None:
+            since_us = min(
+                max(stamp_us - self._last_stamp_us, 1_000_000 / self._fps), _PERIOD_MAX_US
+            )
+            self._period_us += (since_us - self._period_us) * _PERIOD_GAIN
+        self._last_stamp_us = stamp_us
+        told_bps = int(self._bit_rate_bps * self._period_us * self._nominal_fps / 1e6)
+        same_rate = self._told_rate_bps == self._bit_rate_bps
+        if same_rate and abs(told_bps - self._told_bps) <= _RETELL_ABOVE * self._told_bps:
+            return
+        self._told_rate_bps, self._told_bps = self._bit_rate_bps, told_bps
+        self._context.bit_rate = told_bps
+        set_rate_limits(self._context, told_bps, self._buffer_bits())
 
-    def _take_limits(self) -> None:
-        wanted = self._wanted_limits()
-        if wanted != self._limits:
-            self._limits = wanted
-            self._context.bit_rate = wanted[0]
-            set_rate_limits(self._context, *wanted)
+    def _buffer_bits(self) -> int:
+        return int(self._told_bps / self._nominal_fps * VBV_FRAMES)
 
     def _key_due(self, stamp_us: int) -> bool:
         if not self._key_wanted:
