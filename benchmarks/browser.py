@@ -21,7 +21,7 @@ from benchmarks.common import Measurement, Peer, percentiles, run
 from benchmarks.video import HD
 from sim.run_folder import run_folder
 
-ROUNDS, QUICK_ROUNDS = 3, 1
+ROUNDS, QUICK_ROUNDS = 2, 1
 QUICK_S = 5.0
 OURS, CHROMIUM, STOCK = "ours", "chromium", "aiortc"
 

@@ -25,7 +25,7 @@ from sim.run_folder import run_folder
 HD = Scenario(1280, 720, 30, 3_000_000, 15.0)
 FULL_HD = replace(HD, width=1920, height=1080)
 LOSSY = Impairment(one_way_s=0.040, loss=0.02, seed=7)
-ROUNDS, QUICK_ROUNDS = 3, 1
+ROUNDS, QUICK_ROUNDS = 2, 1
 QUICK_S = 5.0
 
 
