@@ -19,7 +19,8 @@ class Impairment:
     Attributes:
         one_way_s: fixed delay. loss: share of datagrams lost, each by itself. seed: of the dice.
         rates: seconds from when it counts, and the bit/s that the line carries from then on;
-            what comes faster waits, and is dropped when it would wait longer than `queue_s`.
+            what comes faster waits, and is dropped when it would wait longer than `queue_s`;
+            0 carries nothing, infinity everything at once.
     """
 
     one_way_s: float = 0.0
@@ -118,6 +119,8 @@ class Line:
         rate_bps = self._impairment.rate_bps(now_s - begun_s)
         if rate_bps is None:
             return now_s
+        if rate_bps == 0:
+            return None
         free_s = max(now_s, self._free_s[side])
         if free_s - now_s > self._impairment.queue_s:
             return None
