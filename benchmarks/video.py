@@ -49,6 +49,7 @@ def joined(runs: Sequence[Run]) -> Run:
         latencies_ms=[sample for each in runs for sample in each.latencies_ms],
         ages_ms=[sample for each in runs for sample in each.ages_ms],
         cpu_s=sum(each.cpu_s for each in runs) / count,
+        sender_cpu_s=sum(each.sender_cpu_s for each in runs) / count,
         decoded=sum(each.decoded for each in runs) / count,
         rate_bps=sum(each.rate_bps for each in runs) / count,
     )

@@ -30,11 +30,20 @@ ANSWER_WITHIN_S = 30.0
 WARM_UP_S = 2.0
 VEHICLE, OPERATOR = "truck-1", "operator-1"
 AGE_EVERY_US = 10_000
+OTHER_WIDTH, OTHER_HEIGHT, OTHER_FPS, OTHER_BIT_RATE_BPS = 640, 360, 15, 600_000
+OTHER_PICTURES = "other.npy"
+"""File of the further cameras' pictures, beside that of the front camera's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is sent over which line, and for how long it is measured."""
+    """What is sent over which line, and for how long it is measured.
+
+    Attributes:
+        width, height, fps, bit_rate_bps: of the front camera. seconds: of measuring.
+        impairment: of the line; None is the loopback itself.
+        others: further cameras, 640x360 at 15 Hz and 0.6 Mbit/s each; ours only.
+    """
 
     width: int
     height: int
@@ -42,6 +51,7 @@ class Scenario:
     bit_rate_bps: int
     seconds: float
     impairment: Impairment | None = None
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,8 @@ class Run:
     Attributes:
         latencies_ms: of each picture that was decoded: from its capture until it was there.
         ages_ms: of the newest picture that was there, looked at each 10 ms: freezes count.
-        cpu_s: processor time of sender and receiver, for one second.
+        cpu_s, sender_cpu_s: processor time of sender and receiver, and of the sender alone, for
+            one second.
         decoded: share of the captured pictures that were decoded.
         rate_bps: sent, payload.
         reports: the media process's telemetry of the camera, once a second; empty for stock.
@@ -60,6 +71,7 @@ class Run:
     latencies_ms: list[float]
     ages_ms: list[float]
     cpu_s: float
+    sender_cpu_s: float
     decoded: float
     rate_bps: float
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -149,8 +161,11 @@ class Sender:
 class OurSender(Sender):
     """The media process of the product, with the conductor in the place of its link."""
 
-    def __init__(self, process: Part, folder: Path, keys: dict[str, dict[str, str]]) -> None:
+    def __init__(
+        self, process: Part, folder: Path, keys: dict[str, dict[str, str]], cameras: int
+    ) -> None:
         super().__init__(process)
+        self._cameras = cameras
         self._mailbox = ipc.Mailbox(folder, ipc.LINK)
         self._key = load_private_key(json.dumps(keys[OPERATOR]))
         self._trust = load_trust((folder / "trust.json").read_text())
@@ -166,7 +181,7 @@ class OurSender(Sender):
             peer="media",
             session=secrets.token_hex(16),
             sdp=sdp,
-            cameras=(0,),
+            cameras=tuple(range(self._cameras)),
             viewer="benchmark",
         )
         token = sign_claims(claims, self._key)
@@ -216,6 +231,19 @@ def write_agent(folder: Path, buffer: Path, scenario: Scenario) -> dict[str, dic
         fps = {scenario.fps}
         bit_rate_bps = {scenario.bit_rate_bps}
         """
+        + "".join(
+            f"""
+            [[cameras]]
+            id = {number}
+            name = "other {number}"
+            source = "sim:{folder / f"other{number}"}"
+            width = {OTHER_WIDTH}
+            height = {OTHER_HEIGHT}
+            fps = {OTHER_FPS}
+            bit_rate_bps = {OTHER_BIT_RATE_BPS}
+            """
+            for number in range(1, scenario.others + 1)
+        )
     )
     return keys
 
@@ -227,7 +255,7 @@ async def our_sender(folder: Path, buffer: Path, scenario: Scenario) -> AsyncIte
     config = ("--config", str(folder / "agent.toml"))
     async with part("vehicle_agent.shell.media", *config) as process:
         await process.until_ready()
-        yield OurSender(process, folder, keys)
+        yield OurSender(process, folder, keys, 1 + scenario.others)
 
 
 @asynccontextmanager
@@ -250,11 +278,21 @@ async def run_chain(ours: bool, pictures: Path, folder: Path, scenario: Scenario
     """
     buffer = folder / "camera"
     camera = ("--pictures", str(pictures), "--buffer", str(buffer), "--fps", str(scenario.fps))
-    receiver_of = ("benchmarks.chains.ours",) if ours else ("benchmarks.chains.stock", "receive")
+    receiver_of = (
+        ["benchmarks.chains.ours", "--cameras", str(1 + scenario.others)]
+        if ours
+        else ["benchmarks.chains.stock", "receive"]
+    )
     sending = our_sender if ours else stock_sender
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(part("benchmarks.chains.pictures", *camera))
         await source.until_ready()
+        for number in range(1, scenario.others + 1):
+            other = (
+                *("--pictures", str(pictures.with_name(OTHER_PICTURES))),
+                *("--buffer", str(folder / f"other{number}"), "--fps", str(OTHER_FPS)),
+            )
+            await stack.enter_async_context(part("benchmarks.chains.pictures", *other))
         sender = await stack.enter_async_context(sending(folder, buffer, scenario))
         receiver = await stack.enter_async_context(part(*receiver_of))
         line = Line(scenario.impairment or Impairment())
@@ -266,9 +304,9 @@ async def run_chain(ours: bool, pictures: Path, folder: Path, scenario: Scenario
         receiver.say({"sdp": line.disguise(answer, 1) if through else answer})
         await asyncio.sleep(WARM_UP_S)
         line.begin()
-        begun_us, cpu_before_s = clock.monotonic_us(), cpu_s(sender.process, receiver)
+        begun_us, before_s = clock.monotonic_us(), [cpu_s(sender.process), cpu_s(receiver)]
         await asyncio.sleep(scenario.seconds)
-        ended_us, cpu_after_s = clock.monotonic_us(), cpu_s(sender.process, receiver)
+        ended_us, after_s = clock.monotonic_us(), [cpu_s(sender.process), cpu_s(receiver)]
         receiver.say({})
         seen = (await receiver.hear())["seen"]
         stamps_us, sent_bytes = await sender.finish()
@@ -280,7 +318,8 @@ async def run_chain(ours: bool, pictures: Path, folder: Path, scenario: Scenario
     return Run(
         latencies_ms=[(at - stamp) / 1000 for stamp, at in within],
         ages_ms=ages_ms(pairs, begun_us, ended_us),
-        cpu_s=(cpu_after_s - cpu_before_s) / seconds,
+        cpu_s=(sum(after_s) - sum(before_s)) / seconds,
+        sender_cpu_s=(after_s[0] - before_s[0]) / seconds,
         decoded=len(within) / (scenario.fps * seconds),
         rate_bps=8 * sent_bytes / (seconds + WARM_UP_S),
         reports=sender.reports[-round(seconds) :],

@@ -1,10 +1,11 @@
-"""Our receiver as a process: the console's headless viewer, one camera.
+"""Our receiver as a process: the console's headless viewer.
 
-python -m benchmarks.chains.ours
+python -m benchmarks.chains.ours --cameras N
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 
@@ -13,14 +14,15 @@ from operator_console.shell.viewer import HeadlessViewer, ViewedFrame
 from vehicle_agent.shell import clock
 
 
-async def receive() -> None:
-    """Offer to receive; give every picture's capture stamp and the time when it was there."""
+async def receive(cameras: int) -> None:
+    """Offer to receive; give the front pictures' capture stamps and the times of their coming."""
     seen: list[tuple[int, int]] = []
 
     def on_frame(frame: ViewedFrame) -> None:
-        seen.append((frame.capture_stamp_us, clock.monotonic_us()))
+        if frame.camera == 0:
+            seen.append((frame.capture_stamp_us, clock.monotonic_us()))
 
-    async with HeadlessViewer(on_frame, ice_addresses=("127.0.0.1",)) as viewer:
+    async with HeadlessViewer(on_frame, range(cameras), ("127.0.0.1",)) as viewer:
         say({"sdp": await viewer.offer()})
         answer = await hear()
         assert answer is not None
@@ -30,4 +32,6 @@ async def receive() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(receive()))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cameras", type=int, default=1)
+    sys.exit(asyncio.run(receive(parser.parse_args().cameras)))
