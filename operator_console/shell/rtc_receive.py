@@ -4,8 +4,8 @@ Stock aiortc holds each picture back until the next one begins, asks once for a 
 after a loss lets the backlog out one picture a packet. Here:
 
 1. a picture is released by its marker bit, and all whole pictures at once;
-2. a missing packet is asked for again, and a key frame after 150 ms without progress; a whole key
-   frame behind a gap is taken at once;
+2. a missing packet is asked for again, and a key frame after 150 ms without progress, or at once
+   after an outage; a whole key frame behind a gap is taken at once;
 3. the decoder's queue is bounded: what waits is decoded, and only the newest is handed out;
 4. ICE offers the addresses of `ice_addresses()` only, also 127.0.0.1; consent is lost in some 4 s.
 """
@@ -43,6 +43,8 @@ AIOICE_SERIES = "0.13."
 NACK_AGAIN_US = 40_000
 NACK_TRIES = 6
 STALL_US = 150_000
+OUTAGE_PACKETS = 32
+"""Some five pictures: what is missing after an outage would come too late, if it came at all."""
 KEY_REQUEST_AGAIN_US = 300_000
 """The sender's least interval between key frames; asking oftener changes nothing."""
 UPKEEP_PERIOD_S = 0.02
@@ -447,7 +449,9 @@ class ReceiverUpkeep:
         if due:
             self.nacks += 1
             await self.receiver._send_rtcp_nack(buffer.ssrc, due)
-        if now_us - self._blocked_since_us >= STALL_US and self._may_request_key(now_us):
+        hopeless = len(missing) > OUTAGE_PACKETS
+        stalled = hopeless or now_us - self._blocked_since_us >= STALL_US
+        if stalled and self._may_request_key(now_us):
             self._last_key_request_us = now_us
             self.key_requests += 1
             await self.receiver._send_rtcp_pli(buffer.ssrc)

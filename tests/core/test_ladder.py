@@ -145,6 +145,14 @@ def test_many_packets_missing_at_once__the_rate_falls_to_what_came_through(rate:
     assert rate.limit_bps == 250_000
 
 
+@pytest.mark.parametrize("share", [0.95, 1.0, 4.0])
+def test_all_packets_missing__was_an_outage_and_the_rate_stays(
+    rate: LinkRate, share: float
+) -> None:
+    rate.on_missing(share, 2_000_000, 1 * S)
+    assert rate.limit_bps == 3_000_000
+
+
 def test_few_packets_missing__the_rate_stays(rate: LinkRate) -> None:
     rate.on_missing(0.20, 2_000_000, 1 * S)
     assert rate.limit_bps == 3_000_000

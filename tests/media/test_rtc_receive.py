@@ -21,6 +21,7 @@ from operator_console.shell.rtc_receive import (
     MAX_UNITS_WAITING,
     NACK_AGAIN_US,
     NACK_TRIES,
+    OUTAGE_PACKETS,
     STALL_US,
     Burst,
     MarkerJitterBuffer,
@@ -179,6 +180,14 @@ async def test_packet_stays_missing__it_is_asked_for_again_and_a_key_frame_after
     assert asked_us == [NACK_AGAIN_US * n for n in range(1, NACK_TRIES + 1)]
     assert receiver.nacks == [[2]] * NACK_TRIES
     assert keys_us == [STALL_US]
+
+
+async def test_many_packets_missing_at_once__a_key_frame_is_asked_for_without_waiting() -> None:
+    receiver = FakeReceiver()
+    feed(receiver.buffer, [*picture(1, 1, 1), *picture(3 + OUTAGE_PACKETS, 2, 1)])
+    upkeep = upkeep_of(receiver)
+    await upkeep.tick(0)
+    assert receiver.key_requests == 1
 
 
 async def test_gap_filled__the_asking_ends() -> None:

@@ -128,6 +128,8 @@ class LinkRate:
     SOME_LOSS = 0.02
     FULL_QUEUE = 0.20
     """Share of packets missing at once; radio alone seldom loses that many."""
+    OUTAGE = 0.95
+    """When nothing came through the link was away, and its width is what it was."""
     CUT_AGAIN_US = 300_000
 
     def __init__(self, least_bps: int, max_bps: int) -> None:
@@ -161,9 +163,9 @@ class LinkRate:
     def on_missing(self, share: float, sent_bps: int, now_us: int) -> None:
         """Take the share of the newest packets that the receiver asks for again."""
         cut_lately = self._cut_us is not None and now_us - self._cut_us < self.CUT_AGAIN_US
-        if share > self.FULL_QUEUE and not cut_lately:
+        if self.FULL_QUEUE < share < self.OUTAGE and not cut_lately:
             self._cut_us = now_us
-            self._found_full(sent_bps * max(0.0, 1 - share))
+            self._found_full(sent_bps * (1 - share))
 
     def _rise_a_s(self) -> float:
         full_bps = self._full_at_bps

@@ -146,7 +146,7 @@ class ViewerLink:
         """Take how many packets of one stream the receiver has asked for lately."""
         sent = sum(track.feed.sent_packets(now_us) for track in self._tracks)
         if self._rate is not None and sent:
-            self._rate.on_missing(min(1.0, missing / sent), self._sent_bps(now_us), now_us)
+            self._rate.on_missing(missing / sent, self._sent_bps(now_us), now_us)
             self._share_out()
 
     def _sent_bps(self, now_us: int) -> int:
