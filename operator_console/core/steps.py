@@ -16,7 +16,10 @@ TO_DO: dict[str, Words] = {
     "D102": ("Let go of Shift, then hold it", "先松开再按住 Shift"),
     "D103": ("Move a control", "动一下操纵器"),
     "D104": ("Release throttle or brake", "松开油门或刹车"),
-    "M101": ("By-wire ECU does not report – call maintenance", "线控单元无反馈 – 请报修"),
+    "M101": (
+        "By-wire ECU does not report – wait; if it stays so, call maintenance",
+        "线控单元无反馈 – 请等待,持续则报修",
+    ),
     "M102": ("Wait for the by-wire ECU", "等待线控单元"),
     "M104": ("Watchdog relay is open – wait", "看门狗继电器断开 – 请等待"),
     "M105": ("Release the E-stop at the machine", "现场释放急停"),
@@ -26,7 +29,10 @@ TO_DO: dict[str, Words] = {
     "M110": ("Supply voltage is low – call maintenance", "电压过低 – 请报修"),
     "M111": ("Ask for the key at the machine: it is on LOCAL", "现场钥匙在本地位 – 请联系现场"),
     "M113": ("Outside its zone – ask the control room", "越界 – 请联系调度"),
-    "M115": ("By-wire ECU does not report – call maintenance", "线控单元无反馈 – 请报修"),
+    "M115": (
+        "Safety chain not reported – wait; if it stays so, call maintenance",
+        "安全回路无反馈 – 请等待,持续则报修",
+    ),
     "M117": ("Watchdog relay does not open – call maintenance", "看门狗继电器粘连 – 请报修"),
     "G103": ("Keys or settings differ – call the engineer", "密钥或设置不符 – 请联系工程师"),
     "B101": ("Wait for standstill", "等待停稳"),

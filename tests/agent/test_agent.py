@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,3 +21,16 @@ def test_media_not_ready_yet__neither_is_the_agent(
     media.ready = True
     agent._tell_ready()
     assert capsys.readouterr().out == "ready\n"
+
+
+def test_asked_to_end_before_its_parts_are_ready__no_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = Agent(tmp_path / "agent.toml", [Part("guardian", repaired=False)])
+    monkeypatch.setattr(signal, "signal", Mock())
+    monkeypatch.setattr(agent, "_start", Mock())
+    monkeypatch.setattr(agent, "_watch", Mock(return_value=True))
+    monkeypatch.setattr(agent, "_read", Mock(side_effect=lambda _: agent._end(2, None)))
+
+    assert agent.run() == 0
+    assert capsys.readouterr().err == ""

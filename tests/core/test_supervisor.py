@@ -705,6 +705,7 @@ def test_enable_released_at_standstill__back_to_armed_and_parked_without_a_stop(
     rig.run(0.2)
 
     assert rig.is_in(M.ARMED)
+    assert rig.events.count("S110") == 1
     assert rig.supervisor.demand.park
     assert rig.state is not None
     assert rig.state.cause is None

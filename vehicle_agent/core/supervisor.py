@@ -594,6 +594,7 @@ class Supervisor:
             if self._gate.standstill(now_ns) and not self._enable_bit():
                 self._rest(M.ARMED)
                 self._driver.await_release()
+                news.events.append("S110")
 
     def _enable_bit(self) -> bool:
         newest = self._driver.newest

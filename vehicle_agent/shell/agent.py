@@ -77,7 +77,7 @@ class Agent:
         failed = False
         while not self._ending and not failed:
             self._read(POLL_S)
-            failed = any(self._watch(part) for part in self._parts)
+            failed = not self._ending and any(self._watch(part) for part in self._parts)
             self._tell_ready()
         self._stop_all()
         return 1 if failed else 0
@@ -120,7 +120,7 @@ class Agent:
             return False
         self._forget(part, process)
         if not self._told_ready:
-            _say(f"{part.name} did not start (code {code})")
+            _say(f"{part.name} ended before it was ready (code {code})")
             return True
         if not part.repaired:
             _say(f"{part.name} ended (code {code}): the machine stays stopped until a person looks")

@@ -57,6 +57,7 @@ class Link:
         )
         self._slow = self._telemetry.outbox if self._telemetry else self._outbox
         self._offering: asyncio.TimerHandle | None = None
+        self._said = ""
         self._guardian_spoke = asyncio.Event()
         self.ready = asyncio.Event()
 
@@ -70,13 +71,20 @@ class Link:
 
     async def _keep_up(self) -> None:
         dice = secrets.SystemRandom()
+        broker = f"broker {self._mqtt.host}:{self._mqtt.port}"
         while True:
             try:
                 await serve(self._serve_once())
             except* (aiomqtt.MqttError, OSError, LinkBroken) as group:
-                sys.stderr.write(f"link: broker lost: {group.exceptions[0]}\n")
+                self._say_once(f"{broker} does not answer, trying on: {group.exceptions[0]}")
             self._outbox.clear()
             await asyncio.sleep(dice.uniform(RECONNECT_MIN_S, RECONNECT_MAX_S))
+
+    def _say_once(self, text: str) -> None:
+        """Say what is wrong, and the same only after it was well in between."""
+        if text != self._said:
+            sys.stderr.write(f"link: {text}\n")
+        self._said = text
 
     async def _serve_once(self) -> None:
         will = None if self._telemetry else self._presence.will()
@@ -88,6 +96,7 @@ class Link:
                 )
             raise_if_cancelled()
             self._outbox.clear()
+            self._said = ""
             self.ready.set()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._outbox.publish_newest(client), name="link.publish")

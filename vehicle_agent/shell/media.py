@@ -551,6 +551,7 @@ class MediaServer:
         self._sessions: OrderedDict[str, None] = OrderedDict()
         self.feeds: dict[int, CameraFeed] = {}
         self.refused: Counter[str] = Counter()
+        self._told: dict[str, str] = {}
         self.peers: list[ViewerPeer] = []
         self.ready = asyncio.Event()
 
@@ -730,14 +731,24 @@ class MediaServer:
         while True:
             await asyncio.sleep(TELEMETRY_PERIOD_S)
             now_us = clock.monotonic_us()
+            cameras = [feed.take_report(now_us) for feed in self.feeds.values()]
+            self._tell_trouble(cameras)
             report = {
-                "cameras": [feed.take_report(now_us) for feed in self.feeds.values()],
+                "cameras": cameras,
                 "peers": len(self.peers),
                 "announcements_dropped": sum(peer.announcer.dropped for peer in self.peers),
                 "refused": dict(self.refused),
             }
             content = json.dumps(report, separators=(",", ":")).encode()
             self._mailbox.send(ipc.LINK, ipc.with_name(ipc.TO_LINK_TELEMETRY, "media", content))
+
+    def _tell_trouble(self, cameras: list[dict[str, object]]) -> None:
+        """Say once what is wrong with a camera, and once that it is over."""
+        for camera in cameras:
+            name, error = f"camera {camera['id']} ({camera['name']})", str(camera["error"])
+            before, self._told[name] = self._told.get(name, ""), error
+            if bool(error) != bool(before):
+                logger.warning("%s: %s", name, error or "pictures come again")
 
 
 def _read(path: Path, use: Callable[[str], object]) -> object:
