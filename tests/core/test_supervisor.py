@@ -957,6 +957,20 @@ def test_locator_says_outside_the_zone__stops() -> None:
     assert rig.is_in(M.STOPPING)
 
 
+def test_ecu_stopped_by_itself_while_armed__no_warning_and_the_state_says_why() -> None:
+    rig = Rig()
+    rig.arm()
+    rig.ecu.follows = False
+    rig.ecu.mode = EcuMode.SAFE_STOP
+    rig.hold_enable()
+    rig.run(1.0)
+
+    assert rig.is_in(M.ARMED)
+    assert "S104" not in rig.events
+    assert rig.state is not None
+    assert "B105" in rig.state.blockers
+
+
 def test_ecu_active_in_another_session__no_motion() -> None:
     rig = Rig()
     rig.arm()

@@ -64,6 +64,8 @@ DIED_DRIVING = "G105"
 GONE_BEFORE_ARMING = frozenset({"command_stale", "relay_open"})
 """Conditions of ARMED that arming itself judges (link) or ends (the relay closes later)."""
 STOPPED_MODES = frozenset({M.STOPPED, M.ESTOP, M.FAULT})
+ECU_WILLING = frozenset({EcuMode.STANDBY, EcuMode.ARMED, EcuMode.ACTIVE})
+"""Modes from which the ECU can be enabled: one that stopped by itself waits for a reset first."""
 ECU_REMOTE = frozenset({EcuMode.ARMED, EcuMode.ACTIVE, EcuMode.DEGRADED})
 RESTING = frozenset({M.STANDBY, M.LEASED, M.ARMED})
 
@@ -633,7 +635,7 @@ class Supervisor:
             ("V102", "view_stale" not in present),
             ("V103", "display_unhealthy" not in present),
             ("B103", "command_late" not in present),
-            ("B105", feedback.ecu is not None),
+            ("B105", feedback.ecu in ECU_WILLING),
             ("B112", not self._relay.not_ready),
         )
         return tuple(event for event, good in checks if not good)
