@@ -136,3 +136,30 @@ def test_second_console_with_a_valid_key__cannot_take_a_driven_truck(rig: Lockst
     assert rig.acks[-1].outcome is Outcome.QUEUED
     assert other.keys is None
     assert rig.is_in(M.ACTIVE)
+
+
+def test_ecu_loses_its_commands_in_the_warning__stop_then_reset_and_it_drives() -> None:
+    rig = Lockstep()
+    rig.arm()
+    rig.hold_enable()
+    rig.run_until(lambda: rig.real.machine.ecu.mode is EcuMode.ACTIVE, 3.0)
+    rig.real.deaf = True
+    rig.run(0.1)
+    rig.real.deaf = False
+    rig.run(0.1)
+    assert rig.is_in(M.STOPPED)
+    assert rig.state is not None
+    assert rig.state.cause == "M102"
+
+    rig.halt()
+    rig.run(2.5)
+    rig.ask(RequestKind.RESET)
+    rig.run(1.0)
+    assert rig.acks[-1].outcome is Outcome.DONE
+    assert rig.is_in(M.LEASED)
+    rig.ask(RequestKind.ARM)
+    rig.run(0.2)
+    rig.hold_enable()
+    rig.run(3.3)
+
+    assert rig.is_in(M.ACTIVE)

@@ -85,8 +85,8 @@ def test_sets_of_modes__are_those_of_the_design() -> None:
     assert {M.STANDBY, M.LEASED, M.ARMED, M.STOPPED, M.FAULT} == failsafe.PARKED
 
 
-def test_stops_that_wait_for_their_own_reset__are_these_two() -> None:
-    assert set(failsafe.AFTER_RESET) == {"ecu_stopped", "relay_open"}
+def test_stops_that_wait_for_their_own_reset__are_these() -> None:
+    assert set(failsafe.AFTER_RESET) == {"ecu_stopped", "ecu_latched", "relay_open"}
 
 
 def test_latched_events__are_those_of_stops() -> None:
@@ -183,7 +183,7 @@ def test_condition_of_a_stop_gone__stop_stands_in_every_mode() -> None:
         assert engine.decide(mode, ()) == Verdict(row.action, row.event, ()), (row, mode)
 
 
-def test_second_stop__does_not_replace_the_first_cause() -> None:
+def test_equally_hard_stop_after_a_stop__does_not_replace_the_first_cause() -> None:
     engine = FailSafe()
     engine.decide(M.ACTIVE, ["view_stale"])
 
@@ -193,12 +193,28 @@ def test_second_stop__does_not_replace_the_first_cause() -> None:
     assert engine.latched == "V102"
 
 
-def test_hard_stop_after_a_stop__hard_from_then_on() -> None:
+def test_hard_stop_after_a_stop__hard_from_then_on_and_the_cause() -> None:
     engine = FailSafe()
     engine.decide(M.ACTIVE, ["view_stale"])
 
-    assert engine.decide(M.ACTIVE, ["estop_open"]) == Verdict(Action.ESTOP, "V102", ("M105",))
-    assert engine.decide(M.ACTIVE, ["loop_slow"]) == Verdict(Action.ESTOP, "V102", ("L103",))
+    assert engine.decide(M.ACTIVE, ["estop_open"]) == Verdict(Action.ESTOP, "M105", ("M105",))
+    assert engine.decide(M.ACTIVE, ["loop_slow"]) == Verdict(Action.ESTOP, "M105", ("L103",))
+    assert engine.latched == "M105"
+
+
+def test_second_hard_stop__does_not_replace_the_cause_of_the_first() -> None:
+    engine = FailSafe()
+    engine.decide(M.ACTIVE, ["estop_discrepancy"])
+
+    verdict = engine.decide(M.ACTIVE, ["estop_open"])
+
+    assert verdict == Verdict(Action.ESTOP, "M106", ("M105",))
+
+
+def test_latched_hard_from_the_start__its_cause_stays() -> None:
+    engine = FailSafe("M106", hard=True)
+
+    assert engine.decide(M.ACTIVE, ["estop_open"]).cause == "M106"
 
 
 @pytest.mark.parametrize(("hard", "action"), [(False, Action.STOP), (True, Action.ESTOP)])

@@ -913,7 +913,7 @@ def runs_on(rig: Rig) -> None:
 
 @pytest.mark.parametrize(("fault", "within_s"), [(no_brake, 2.0), (no_speed, 1.0), (runs_on, 4.0)])
 @pytest.mark.requirement("HF-STOP-20")
-def test_stop_does_not_work__hardest_stop_asked_and_the_cause_stays(
+def test_stop_does_not_work__hardest_stop_asked_and_that_is_the_cause_from_then_on(
     fault: Callable[[Rig], None], within_s: float
 ) -> None:
     rig = Rig()
@@ -930,7 +930,7 @@ def test_stop_does_not_work__hardest_stop_asked_and_the_cause_stays(
     assert rig.supervisor.demand.estop
     assert rig.outputs[-1].relay is RelayWish.OPEN
     assert rig.state is not None
-    assert rig.state.cause == "D105"
+    assert rig.state.cause == "M118"
 
 
 @pytest.mark.requirement("HF-GUARD-09")
@@ -957,18 +957,65 @@ def test_locator_says_outside_the_zone__stops() -> None:
     assert rig.is_in(M.STOPPING)
 
 
-def test_ecu_stopped_by_itself_while_armed__no_warning_and_the_state_says_why() -> None:
+@pytest.mark.parametrize("begin", [Rig.lease, Rig.arm])
+def test_ecu_stopped_by_itself_before_driving__stop_with_its_cause(
+    begin: Callable[[Rig], None],
+) -> None:
+    rig = Rig()
+    begin(rig)
+    ecu_stops(rig)
+    rig.run(0.1)
+
+    assert rig.is_in(M.STOPPED)
+    assert rig.state is not None
+    assert rig.state.cause == "M102"
+
+
+def test_ecu_that_does_not_obey_the_reset__stops_again_and_never_arms() -> None:
+    rig = Rig()
+    rig.lease()
+    ecu_stops(rig)
+    rig.run(2.5)
+    rig.ask(RequestKind.RESET)
+    rig.run(0.4)
+    assert rig.is_in(M.LEASED)
+
+    rig.run(0.2)
+
+    assert rig.is_in(M.STOPPED)
+    assert rig.events.count("M102") == 2
+
+
+def test_reset_of_a_faulty_ecu__refused_until_its_power_was_off() -> None:
+    rig = Rig()
+    rig.lease()
+    ecu_stops(rig)
+    rig.ecu.mode = EcuMode.FAULT
+    rig.run(2.5)
+    rig.ask(RequestKind.RESET)
+    rig.run(0.2)
+
+    assert rig.is_in(M.FAULT)
+    assert rig.acks[-1].reason == "B105"
+
+
+def test_ecu_that_has_not_let_go__warning_waits_and_the_state_says_why() -> None:
     rig = Rig()
     rig.arm()
     rig.ecu.follows = False
-    rig.ecu.mode = EcuMode.SAFE_STOP
+    rig.ecu.mode = EcuMode.ARMED
     rig.hold_enable()
     rig.run(1.0)
 
     assert rig.is_in(M.ARMED)
     assert "S104" not in rig.events
     assert rig.state is not None
-    assert "B105" in rig.state.blockers
+    assert rig.state.blockers == ("B105",)
+
+    rig.ecu.mode = EcuMode.STANDBY
+    rig.run(0.1)
+
+    assert "S104" in rig.events
 
 
 def test_ecu_active_in_another_session__no_motion() -> None:

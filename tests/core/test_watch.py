@@ -359,7 +359,7 @@ def test_health_and_news_that_say_nothing__are_healthy() -> None:
         ended_while_driving=False,
         path_silent=False,
     )
-    assert Heard() == Heard(False, False, False, False, False, False)
+    assert Heard() == Heard(False, False, False, False, False, False, False)
 
 
 def test_relay_closed_though_it_means_to_be_open__welded_after_its_time(bench: Bench) -> None:
@@ -379,7 +379,11 @@ def test_relay_closed_though_it_means_to_be_open__welded_after_its_time(bench: B
         ({"ecu_age_ns": None}, {"ecu_silent"}),
         ({"ecu": None}, set()),
         ({"ecu": EcuMode.DEGRADED}, set()),
-        ({"ecu": EcuMode.SAFE_STOP}, {"ecu_stopped"}),
+        ({"ecu": EcuMode.SAFE_STOP}, {"ecu_stopped", "ecu_latched"}),
+        ({"ecu": EcuMode.ESTOP}, {"ecu_stopped", "ecu_latched"}),
+        ({"ecu": EcuMode.FAULT}, {"ecu_stopped", "ecu_latched"}),
+        ({"ecu": EcuMode.INIT}, {"ecu_stopped"}),
+        ({"ecu": EcuMode.ARMED}, {"ecu_stopped"}),
         ({"ecu": EcuMode.STANDBY}, {"ecu_stopped"}),
         ({"conflict": True}, {"ecu_conflict"}),
         ({"estop": "open"}, {"estop_open"}),

@@ -101,7 +101,7 @@ def test_two_conditions_together__the_stricter_wins_and_the_upper_row_names_it(
 
 @pytest.mark.parametrize("mode", M)
 @pytest.mark.requirement("HF-STOP-02")
-def test_one_condition_after_another__first_cause_stays_and_the_action_never_softens(
+def test_one_condition_after_another__cause_stays_unless_it_hardens_and_never_softens(
     mode: VehicleMode,
 ) -> None:
     for first, second in product(TABLE, TABLE):
@@ -112,7 +112,8 @@ def test_one_condition_after_another__first_cause_stays_and_the_action_never_sof
         latched = before.action >= Action.STOP
 
         assert after.action is (max(before.action, alone.action) if latched else alone.action)
-        assert not latched or after.cause == before.cause
+        hardens = after.action is Action.ESTOP and before.action is not Action.ESTOP
+        assert not latched or after.cause == (second.event if hardens else before.cause)
 
 
 # -- the walk -----------------------------------------------------------------------------------
@@ -435,6 +436,8 @@ FEW_CONDITIONS = (
 )
 """One of each kind that the ladder of modes can tell apart; the rows themselves are above."""
 
+HARD_EVENTS = {row.event for row in TABLE if row.action is Action.ESTOP}
+
 WITH_REQUESTS = (None, "estop_open", "local_key_turned")
 
 
@@ -518,7 +521,10 @@ def _judge(state: State, sensed: Sensed, after: State, did: Did) -> None:
     if after.latched is not None:
         assert did.permit in (Permit.STOP, Permit.ESTOP)
         assert not after.hard or after.mode is not M.ESTOP or did.permit is Permit.ESTOP
-    if state.latched is not None and after.latched != state.latched:  # first cause stays
+    hardens = after.hard and not state.hard
+    if state.latched is not None and hardens:
+        assert after.latched in HARD_EVENTS
+    elif state.latched is not None and after.latched != state.latched:  # the cause stays
         assert did.reset
         assert sensed.request == (K.RESET, state.holder)
         assert sensed.standing

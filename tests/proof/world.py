@@ -31,7 +31,7 @@ from protocol.frames import (
 from protocol.messages import AckClaims, Outcome, RequestKind
 from protocol.state import VehicleMode, parse_state
 from tests.rig import MS, START_NS, TICK_NS, FakeConsole, Rig
-from vehicle_agent.core.failsafe import DRIVING
+from vehicle_agent.core.failsafe import DRIVING, TABLE, Action
 from vehicle_agent.core.gate import Demand
 from vehicle_agent.core.record import FIRST, Record
 from vehicle_agent.core.supervisor import Supervisor, TickInputs, TickOutputs
@@ -40,6 +40,7 @@ M = VehicleMode
 NAMES = ("console-1", "console-2", "chief")
 PATHS = (0, 1)
 LATCHED_MODES = frozenset({M.STOPPING, M.STOPPED, M.ESTOP, M.FAULT})
+HARD_EVENTS = frozenset(row.event for row in TABLE if row.action is Action.ESTOP)
 MAY_ENABLE = frozenset({M.ARMED, M.ACTIVE, M.DEGRADED, M.STOPPING})
 NEEDS_HOLDER = frozenset({M.LEASED, M.ARMED, M.ACTIVE, M.DEGRADED})
 PARKED: dict[str, Any] = {"kind": CommandKind.PARKED, "neutral": True, "display_ok": True}
@@ -297,6 +298,7 @@ class Judge:
         self.clock_ns = 0
         self.before_ns = 0
         self.latched: str | None = None
+        self.hard = False
         self.holder: str | None = None
         self.epoch = 0
         self.accepted = 0
@@ -381,12 +383,16 @@ class Judge:
             assert world.mode in LATCHED_MODES | {M.LOCAL}
         else:
             assert world.mode not in LATCHED_MODES
-        if self.latched is not None and latched != self.latched:
+        hard = world.supervisor._failsafe._hard
+        hardens = hard and not self.hard
+        if hardens:
+            assert latched in HARD_EVENTS
+        elif self.latched is not None and latched != self.latched:
             done = [ack for ack in acks if ack.outcome is Outcome.DONE]
             assert (RequestKind.RESET, self.holder) in [(ack.kind, ack.aud) for ack in done]
             self._restart_guard_held(world)
             self.resets += 1
-        self.latched = latched
+        self.latched, self.hard = latched, hard
 
     def _restart_guard_held(self, world: World) -> None:
         timing = world.setup.timing

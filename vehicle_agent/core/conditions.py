@@ -27,6 +27,7 @@ class Conditions:
         stop_by_other: a stop message of someone else who may stop.
         ecu_silent: no valid ECU state for its time.
         ecu_stopped: the ECU left its active state by itself.
+        ecu_latched: the ECU holds a stop of its own, and no reset is on its way to it.
         ecu_conflict: a second sender speaks under the ECU's frames.
         output_mismatch: steering or brake does not follow the command.
         moved_while_stopped: speed without permission.
@@ -68,6 +69,7 @@ class Conditions:
     stop_by_other: bool = False
     ecu_silent: bool = False
     ecu_stopped: bool = False
+    ecu_latched: bool = False
     ecu_conflict: bool = False
     output_mismatch: bool = False
     moved_while_stopped: bool = False

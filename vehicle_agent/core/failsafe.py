@@ -3,8 +3,9 @@
 Rows are data, checked when imported. Where several hold at once the stricter action wins, by
 the order of :class:`Action`; of equal ones the upper row names the cause, so rows that explain
 others stand above them (a late guardian makes commands stale). Tier 1 (up to DEGRADE) clears
-itself; tier 2 (STOP, ESTOP) latches its first cause through reconnect, restart and change of
-driver.
+itself; tier 2 (STOP, ESTOP) latches through reconnect, restart and change of driver. What latched
+it first stays its cause; only what turns a stop into a hard one takes its place, because that is
+what somebody must go and see to. The events tell of both.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ TABLE: tuple[Row, ...] = (
     Row("ecu_silent", POWERED, Action.STOP, R, "M101"),
     Row("relay_open", DRIVING, Action.STOP, R, "M104"),
     Row("ecu_stopped", DRIVING, Action.STOP, R, "M102"),
+    Row("ecu_latched", frozenset({M.LEASED, M.ARMED}), Action.STOP, R, "M102"),
     Row("command_late", DRIVING, Action.DEGRADE, S, "L101"),
     Row("command_stale", POWERED, Action.STOP, R, "L102"),
     Row("loop_slow", DRIVING, Action.CAP, S, "L103"),
@@ -109,7 +111,7 @@ TABLE: tuple[Row, ...] = (
     Row("park_not_set", frozenset({M.STOPPED, M.ESTOP}), Action.WARN, S, "M119"),
 )
 
-AFTER_RESET = frozenset({"ecu_stopped", "relay_open"})
+AFTER_RESET = frozenset({"ecu_stopped", "ecu_latched", "relay_open"})
 """What goes only after the reset: the ECU waits for it, the relay for the warning that follows."""
 
 
@@ -144,7 +146,7 @@ class Verdict:
 
     Attributes:
         action: the strictest that holds now or is latched.
-        cause: event id of the latched first cause, else of the strictest row that holds.
+        cause: event id of the latched cause, else of the strictest row that holds.
         holding: event ids of all rows that hold now, strictest first.
     """
 
@@ -162,7 +164,7 @@ class FailSafe:
 
     @property
     def latched(self) -> str | None:
-        """Event id of the first cause of the stop that stands, or None."""
+        """Event id of the cause of the stop that stands, or None."""
         return self._latched
 
     def decide(self, mode: VehicleMode, present: Iterable[str]) -> Verdict:
@@ -173,9 +175,10 @@ class FailSafe:
             key=lambda row: -row.action,
         )
         action = rows[0].action if rows else Action.NONE
-        if action >= Action.STOP and self._latched is None:
+        harder = action is Action.ESTOP and not self._hard
+        if harder or (action >= Action.STOP and self._latched is None):
             self._latched = rows[0].event
-        self._hard = self._hard or action is Action.ESTOP
+        self._hard = self._hard or harder
         if self._latched is not None:
             action = Action.ESTOP if self._hard else Action.STOP
         cause = self._latched or (rows[0].event if rows else None)

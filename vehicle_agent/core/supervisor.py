@@ -64,8 +64,10 @@ DIED_DRIVING = "G105"
 GONE_BEFORE_ARMING = frozenset({"command_stale", "relay_open"})
 """Conditions of ARMED that arming itself judges (link) or ends (the relay closes later)."""
 STOPPED_MODES = frozenset({M.STOPPED, M.ESTOP, M.FAULT})
+ECU_LET_GO = frozenset({EcuMode.STANDBY})
+"""Before a warning the ECU has let go: in a remote mode it listens to its own session only."""
 ECU_WILLING = frozenset({EcuMode.STANDBY, EcuMode.ARMED, EcuMode.ACTIVE})
-"""Modes from which the ECU can be enabled: one that stopped by itself waits for a reset first."""
+"""Modes of the ECU in which a warning goes on."""
 ECU_REMOTE = frozenset({EcuMode.ARMED, EcuMode.ACTIVE, EcuMode.DEGRADED})
 RESTING = frozenset({M.STANDBY, M.LEASED, M.ARMED})
 
@@ -260,6 +262,7 @@ class Supervisor:
                 news.out_of_range,
                 news.lease_lost,
                 outside_zone=given.outside_zone is True,
+                reset_given=now_ns < self._ack_until_ns,
             ),
             health,
             standing=self._gate.standstill(now_ns),
@@ -523,6 +526,8 @@ class Supervisor:
     def _reset(self, now_ns: int, feedback: Feedback, news: _News) -> str | None:
         if self._failsafe.latched is None:
             return "B108"
+        if feedback.ecu is EcuMode.FAULT:
+            return "B105"
         blockers = self._guard(now_ns)
         if blockers:
             return blockers[0]
@@ -628,6 +633,7 @@ class Supervisor:
         """Return the event ids of everything that keeps the warning from starting."""
         newest = self._driver.newest
         neutral = newest is not None and is_neutral(newest.frame)
+        willing = ECU_LET_GO if self._warning is None else ECU_WILLING
         checks = (
             ("D102", self._driver.seen_released),
             ("B102", neutral),
@@ -635,7 +641,7 @@ class Supervisor:
             ("V102", "view_stale" not in present),
             ("V103", "display_unhealthy" not in present),
             ("B103", "command_late" not in present),
-            ("B105", feedback.ecu in ECU_WILLING),
+            ("B105", feedback.ecu in willing),
             ("B112", not self._relay.not_ready),
         )
         return tuple(event for event, good in checks if not good)

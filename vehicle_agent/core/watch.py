@@ -48,6 +48,7 @@ HEARD_NS = 2_000 * _MS
 RANGE_SHOWN_NS = 1_000 * _MS
 
 ECU_READY = frozenset({EcuMode.ACTIVE, EcuMode.DEGRADED})
+ECU_LATCHED = frozenset({EcuMode.SAFE_STOP, EcuMode.ESTOP, EcuMode.FAULT})
 
 
 class Persisting:
@@ -109,7 +110,7 @@ class Heard:
     Attributes:
         stop_by_driver, stop_by_other: stops. second_authority: another valid source.
         out_of_range: a signed command with an illegal value. lease_lost: while driving.
-        outside_zone: a locator says so.
+        outside_zone: a locator says so. reset_given: the ECU is just being told of a reset.
     """
 
     stop_by_driver: bool = False
@@ -118,6 +119,7 @@ class Heard:
     out_of_range: bool = False
     lease_lost: bool = False
     outside_zone: bool = False
+    reset_given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,7 @@ class Watch:
             stop_by_other=heard.stop_by_other,
             ecu_silent=ecu_ns is None or ecu_ns > timing.ecu_stop_ms * _MS,
             ecu_stopped=feedback.ecu is not None and feedback.ecu not in ECU_READY,
+            ecu_latched=feedback.ecu in ECU_LATCHED and not heard.reset_given,
             ecu_conflict=feedback.conflict,
             output_mismatch=self._mismatch(now_ns, mode, feedback, demand),
             moved_while_stopped=self._moved.step(
