@@ -411,6 +411,12 @@ def test_what_the_machine_reports__is_judged_at_once(
     assert bench.look().present() == names
 
 
+def test_ecu_that_is_being_told_of_a_reset__is_not_held_against_it(bench: Bench) -> None:
+    bench.sees(ecu=EcuMode.SAFE_STOP)
+
+    assert bench.look(heard=Heard(reset_given=True)).present() == {"ecu_stopped"}
+
+
 @pytest.mark.parametrize("mode", M)
 @pytest.mark.parametrize(("sign", "key_remote"), [(-1, True), (1, None)])
 def test_moves_where_it_must_stand__told_after_its_time(

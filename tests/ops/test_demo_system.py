@@ -103,6 +103,10 @@ def test_demo_ended__no_process_is_left(
             assert page.status == 200
         children = psutil.Process(demo.pid).children(recursive=True)
         assert {_module(child) for child in children} >= PROCESSES
+        guardian = next(child for child in children if _module(child) == "guardian")
+        ranks = [os.sched_getscheduler(thread.id) for thread in guardian.threads()]
+        assert len(ranks) > 1
+        assert len(set(ranks)) == 1
         pidfds = [os.pidfd_open(child.pid) for child in children]
         demo.send_signal(number)
         assert demo.wait(30) == (-number if number is signal.SIGKILL else 0)

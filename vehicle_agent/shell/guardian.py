@@ -242,6 +242,9 @@ def run(config: Path) -> None:
     profile = parse_profile(machine.read_text(encoding="utf-8"), str(machine))
     timing = tightened(settings.vehicle.timing)
     settings.runtime.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Threads inherit the priority. One of lower rank would hold the interpreter while every other
+    # program of the computer goes first, and the loop would wait for them all.
+    got = ask_realtime()
     store = RecordStore(settings.runtime.record)
     ended = False
 
@@ -251,7 +254,7 @@ def run(config: Path) -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    guardian = Guardian(settings, profile, timing, store, got=ask_realtime())
+    guardian = Guardian(settings, profile, timing, store, got=got)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     try:
