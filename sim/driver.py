@@ -15,7 +15,6 @@ import json
 import os
 import signal
 import sys
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -58,7 +57,6 @@ STOPPING_BRAKE = 0.5
 TRUTH_MAX_AGE_NS = 200_000_000
 OFFER_AGAIN_S = 1.0
 ANSWER_WITHIN_S = 5.0
-FRAME_RATE_WINDOW_US = 1_000_000
 SEQUENCE, SOURCE_STAMP = slice(16, 20), slice(28, 36)
 """Where they stand in a command frame."""
 RELEASE_FIRST = "D102"
@@ -266,7 +264,6 @@ class Driver:
         self._answers: dict[str, asyncio.Future[str]] = {}
         self._view: ViewedFrame | None = None
         self._view_came = asyncio.Event()
-        self._decoded_us: deque[int] = deque()
         self._drives = True
         self._latest_ms = 0.0
         self._ages = CommandAges()
@@ -337,9 +334,6 @@ class Driver:
 
     def _on_frame(self, frame: ViewedFrame) -> None:
         self.log.picture(frame.capture_stamp_us, frame.received_us)
-        self._decoded_us.append(frame.received_us)
-        while frame.received_us - self._decoded_us[0] > FRAME_RATE_WINDOW_US:
-            self._decoded_us.popleft()
         self._view = frame
         self._view_came.set()
 
@@ -388,8 +382,6 @@ class Driver:
                     "frame": frame.frame,
                     "capture_us": frame.capture_stamp_us,
                     "visible": True,
-                    "focused": True,
-                    "fps": len(self._decoded_us),
                 }
             )
 
