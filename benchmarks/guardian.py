@@ -13,11 +13,12 @@ machine: one drive command verified and judged, the ECU's frames of that tick, a
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, cast
@@ -46,6 +47,8 @@ TICK_NS = DEFAULT_TIMING.guardian_tick_ms * 1_000_000
 BUSY = "while True: pass"
 MAGIC = b"HFR1"
 POLL_S = 0.02
+LISTENER_PRIORITY = 1
+"""Lower than the guardian's, which it must not hold up."""
 SETTLES_S = 3.0
 
 
@@ -109,11 +112,12 @@ class Rig:
             pass
         stamps: list[float] = []
         end_ns = time.monotonic_ns() + round(seconds * 1e9)
-        while time.monotonic_ns() < end_ns:
-            self._children.attend(0)
-            message = self._bus.recv(POLL_S)  # read at once: the queue of a socket is short
-            if message is not None and message.arbitration_id == SUP_CMD.can_id:
-                stamps.append(message.timestamp)
+        with at_once():
+            while time.monotonic_ns() < end_ns:
+                self._children.attend(0)
+                message = self._bus.recv(POLL_S)  # read at once: a socket's queue is short
+                if message is not None and message.arbitration_id == SUP_CMD.can_id:
+                    stamps.append(message.timestamp)
         return [abs((after - before) * 1e3 - PERIOD_MS) for before, after in pairwise(stamps)]
 
     def _generation(self) -> int:
@@ -122,6 +126,19 @@ class Rig:
         slots = (MAGIC + parts[1])[:SLOT_BYTES], (MAGIC + parts[-1])[:SLOT_BYTES]
         found = newest(slots)
         return 0 if found is None else found.generation
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Run before ordinary programs where that is allowed: a late listener loses frames."""
+    with suppress(PermissionError):
+        os.sched_setscheduler(
+            0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(LISTENER_PRIORITY)
+        )
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -85,6 +86,25 @@ def test_strokes_over_a_terminal__close_the_relay_and_hold_it(bench: Bench) -> N
     assert not bench.relay.decoder.faults
 
 
+def test_tick__never_looks_at_the_terminal_itself(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminals: dict[str, set[bool]] = {}
+
+    def read(descriptor: int, number: int, of: Callable[[int, int], bytes] = os.read) -> bytes:
+        terminals.setdefault(threading.current_thread().name, set()).add(os.isatty(descriptor))
+        return of(descriptor, number)
+
+    monkeypatch.setattr(os, "read", read)
+    bench.run(500)
+    assert terminals["relay-port"] == {True}
+
+    terminals.clear()
+    bench.port.receive(bench.now_ns)
+
+    assert terminals[threading.current_thread().name] == {False}
+
+
 def test_port_in_use__is_not_shared(bench: Bench) -> None:
     bench.run(50)
     with pytest.raises(serial.SerialException):
@@ -116,6 +136,7 @@ def test_path_that_is_no_terminal__is_a_failed_opening(tmp_path: Path) -> None:
 def test_unplugged_and_plugged_in_again__status_gone_at_once_and_back_by_path(bench: Bench) -> None:
     bench.run(500)
     bench.terminal.close()
+    assert select.select([bench.port.fileno()], [], [], WAIT_S)[0]
     assert bench.port.receive(bench.now_ns + TICK_NS) is None
     assert bench.port.events["lost"] == 1
     assert bench.port.fileno() == -1
