@@ -1,0 +1,45 @@
+"""Where the energy goes: work at the wheels by what did it, and what the tank or battery gave.
+
+Each step adds force times way, with the same mean speed that moved the machine, so that the
+books balance to rounding: traction = kinetic + potential + everything dissipated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Joules since the start.
+
+    Attributes:
+        traction_j: of the drive. climbed_j: against gravity, signed.
+        service_j, park_j, retarder_j: of the brakes; the retarder's includes what a battery
+            takes back and what a hydrostatic drive's engine swallows.
+        rolling_j: tyres and soil, a pulled tool included. drag_j: air.
+        impact_j: lost to walls. sliding_j: of a machine on its side.
+    """
+
+    traction_j: float = 0.0
+    climbed_j: float = 0.0
+    service_j: float = 0.0
+    park_j: float = 0.0
+    retarder_j: float = 0.0
+    rolling_j: float = 0.0
+    drag_j: float = 0.0
+    impact_j: float = 0.0
+    sliding_j: float = 0.0
+
+    @property
+    def dissipated_j(self) -> float:
+        """Everything that does not come back by rolling downhill."""
+        return (
+            self.service_j
+            + self.park_j
+            + self.retarder_j
+            + self.rolling_j
+            + self.drag_j
+            + self.impact_j
+            + self.sliding_j
+        )
