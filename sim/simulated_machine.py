@@ -11,7 +11,7 @@ from typing import TypedDict
 
 from sim.ecu import Ecu, EcuProfile
 from sim.machines.faults import Fault
-from sim.machines.interface import ActuatorDemand
+from sim.machines.interface import ActuatorDemand, MachineFeedback
 from sim.machines.parameters import Machine
 from sim.machines.plant import MachinePlant
 from sim.machines.sensors import FailingSensors, MotionNoise
@@ -82,6 +82,11 @@ class SimulatedMachine:
         faults = tuple(faults)
         self.plant.set_faults(faults)
         self._sensors.set_faults(faults)
+
+    @property
+    def told(self) -> MachineFeedback:
+        """What the sensors told the ECU last."""
+        return self._feedback
 
     def on_frame(self, now_ns: int, can_id: int, data: bytes) -> None:
         """A frame from the bus."""

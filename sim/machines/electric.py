@@ -125,7 +125,7 @@ class Electric:
             self._drive_n = 0.0
         along_mps = road.speed_mps * self.engaged
         wanted_n = wanted_traction(road, demand, self.engaged)
-        most_n = min(p.force_max_n, road.grip_n)
+        most_n = p.force_max_n
         power_w = self._power_w(road.tool_w)
         if power_w < most_n * along_mps or power_w == 0.0:
             most_n = power_w / max(along_mps, 1e-3)
@@ -134,6 +134,7 @@ class Electric:
         if effect is not HEALTHY:
             most_n *= effect.authority
             wanted_n = self._drive_n if effect.stuck else wanted_n
+        most_n = min(most_n, road.grip_n)
         wanted_n = min(most_n, wanted_n)
         self._drive_n += (wanted_n - self._drive_n) * road.dt_s / (p.tau_s + 0.5 * road.dt_s)
         self.rpm = RATED_RPM * abs(road.speed_mps) / p.speed_max_mps

@@ -93,7 +93,7 @@ class Hydrostatic:
             self._drive_n = 0.0
         along_mps = road.speed_mps * self.engaged
         wanted_n = wanted_traction(road, demand, self.engaged)
-        most_n = min(p.force_max_n, road.grip_n)
+        most_n = p.force_max_n
         power_w = max(self._wheel_power_w - road.tool_w * p.efficiency, 0.0)
         if power_w < most_n * along_mps:
             most_n = power_w / along_mps
@@ -102,6 +102,7 @@ class Hydrostatic:
         if effect is not HEALTHY:
             most_n *= effect.authority
             wanted_n = self._drive_n if effect.stuck else wanted_n
+        most_n = min(most_n, road.grip_n)
         wanted_n = min(most_n, wanted_n)
         self._drive_n += (wanted_n - self._drive_n) * road.dt_s / (p.tau_s + 0.5 * road.dt_s)
         busy = self._drive_n * abs(along_mps) / self._wheel_power_w

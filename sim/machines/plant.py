@@ -299,9 +299,8 @@ class MachinePlant:
         p, tyres, road, speed_mps = self._p, self._tyres, self._road, self._speed_mps
         mass_eff_kg, drive = self._mass_eff_kg, self.drive
         load_n = self._mass_kg * GRAVITY_MPS2 / math.sqrt(1.0 + grade * grade)
-        grip_n = load_n * (min(tyres.friction, friction))
-        side_n = self._mass_kg * speed_mps * self._yaw_rate_radps
-        grip_n = _rest_of(grip_n, side_n)
+        whole_n = load_n * min(tyres.friction, friction)
+        grip_n = _rest_of(whole_n, self._mass_kg * speed_mps * self._yaw_rate_radps)
         rolling_n = tyres.rolling_resistance * load_n + self.tool.draft_n
         drag_n = 0.5 * AIR_DENSITY_KGPM3 * p.drag_area_m2 * speed_mps * speed_mps
         road.now_ns, road.dt_s, road.speed_mps = self._time_ns, dt_s, speed_mps
@@ -327,7 +326,7 @@ class MachinePlant:
         hold_n = rolling_n + brakes_n + drag_n
         after_mps, mean_mps = next_speed(speed_mps, push_n, hold_n, mass_eff_kg, dt_s)
         tyre_n = drive_n - math.copysign(brakes_n, speed_mps)
-        self._side_grip_mps2 = _rest_of(grip_n, tyre_n) / self._mass_kg
+        self._side_grip_mps2 = _rest_of(whole_n, tyre_n) / self._mass_kg
         kinetic_j = self.kinetic_j
         way_m = self._move(dt_s, after_mps, mean_mps, steer_rad, grade)
 

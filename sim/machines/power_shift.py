@@ -114,10 +114,11 @@ class PowerShift:
         engaged = self.engaged
         along_mps = road.speed_mps * engaged
         wanted_n = wanted_traction(road, demand, engaged)
-        most_n = min(self._most_n(along_mps, road.tool_w), road.grip_n)
+        most_n = self._most_n(along_mps, road.tool_w)
         if effect is not HEALTHY:
             most_n *= effect.authority
             wanted_n = self._drive_n if effect.stuck else wanted_n
+        most_n = min(most_n, road.grip_n)
         wanted_n = min(most_n, wanted_n)
         self._drive_n += (wanted_n - self._drive_n) * road.dt_s / (p.tau_s + 0.5 * road.dt_s)
         if engaged:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from sim.machines.interface import ActuatorDemand
 from sim.machines.parameters import Machine, load_machine
@@ -14,7 +15,8 @@ from sim.world.drift import Drift
 from sim.world.site import Site, load_site
 
 ROOT = Path(__file__).resolve().parents[2]
-TRUCK_FILE = ROOT / "configs/machines/ug_truck_60t.toml"
+MACHINES = ROOT / "configs/machines"
+TRUCK_FILE = MACHINES / "ug_truck_60t.toml"
 DRIFT_FILE = ROOT / "configs/sites/mine_drift.toml"
 STEP_NS = 10_000_000
 ORIGIN = BodyPose(0.0, 0.0, 0.0, 0.0)
@@ -132,3 +134,17 @@ def stadium(folder: Path, text: str = STADIUM) -> Site:
     path = folder / "stadium.toml"
     path.write_text(text, encoding="utf-8")
     return load_site(path)
+
+
+T = TypeVar("T")
+
+
+def of_kind(part: object, kind: type[T]) -> T:
+    """``part``, which is of ``kind``."""
+    assert isinstance(part, kind)
+    return part
+
+
+def shipped(name: str) -> Machine:
+    """A machine of configs/machines."""
+    return load_machine(MACHINES / f"{name}.toml")
