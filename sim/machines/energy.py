@@ -1,7 +1,8 @@
 """Where the energy goes: work at the wheels by what did it, and what the tank or battery gave.
 
 Each step adds force times way, with the same mean speed that moved the machine, so that the
-books balance to rounding: traction = kinetic + potential + everything dissipated.
+books balance to rounding: traction = kinetic + potential + everything dissipated. A load that
+slides out of a moving machine takes its kinetic energy with it, which no book holds.
 """
 
 from __future__ import annotations
