@@ -57,7 +57,7 @@ class Steering:
     def step(
         self, now_ns: int, dt_s: float, curvature_per_m: float | None, rolled_m: float
     ) -> float:
-        """The angle after this step; None freezes it.
+        """The angle to which this step brings it; None freezes it. The plant takes it there.
 
         Args:
             now_ns: time at the end of the step. dt_s: its length.
@@ -96,10 +96,6 @@ class Steering:
         after_rad = angle_rad + error_rad * dt_s / (p.tau_s / pace + 0.5 * dt_s)
         most_rad = max(limit_rad, abs(angle_rad))
         return min(max(after_rad, -most_rad), most_rad)
-
-    def arrive(self, angle_rad: float) -> None:
-        """The step brought the angle to ``angle_rad``."""
-        self.angle_rad = angle_rad
 
     def hold_at(self, angle_rad: float) -> None:
         """Something outside stopped it at ``angle_rad``."""

@@ -297,6 +297,12 @@ def test_tool_faults__stop_it_or_slow_it(name: str) -> None:
 # Sensors, through the ECU
 
 
+def test_faults_of_actuators__leave_the_sensors_alone() -> None:
+    faults: list[Fault] = [Stuck(Actuator.BRAKE), BrakeFade(0.5), LostFeedback(Sensor.ROLL)]
+    assert list(sensor_effects(faults)) == [Sensor.ROLL]
+    assert effects(faults)[Actuator.BRAKE] == Effect(stuck=True, grip=0.5)
+
+
 class OnTheBus:
     """A simulated machine that a healthy agent drives."""
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from sim.machines.faults import Actuator, Stuck
 from sim.machines.hydrostatic import HydrostaticParameters
 from sim.machines.interface import ActuatorDemand
 from sim.machines.plant import MachinePlant
@@ -94,6 +95,23 @@ def test_other_direction__is_the_low_amplitude_and_comes_through_rest() -> None:
     assert positions[-1] == -1.0
     assert drum(plant).hz == DRUM_P.low_hz
     assert drum(plant).amplitude_m() == DRUM_P.low_amplitude_m
+
+
+def test_stuck_vibration__runs_on_when_let_go() -> None:
+    plant = released(ROLLER)
+    reach(plant, 1.0, ROLL)
+    run(plant, replace(ROLL, implement=1.0), 3.0)
+    plant.set_faults([Stuck(Actuator.TOOL)])
+    run(plant, ROLL, 5.0)
+    assert drum(plant).hz == DRUM_P.high_hz
+
+
+def test_machine_without_a_tool__takes_the_demand_and_does_nothing() -> None:
+    bare = replace(ROLLER, plant=replace(ROLLER.plant, tool=None))
+    plant = released(bare)
+    run(plant, replace(ROLL, implement=1.0), 3.0)
+    assert plant.state.tool == 0.0
+    assert plant.tool.power_w == 0.0
 
 
 def test_near_standstill__vibration_stops_by_itself() -> None:

@@ -97,3 +97,13 @@ def test_retarder_alone__holds_a_ten_percent_descent_at_thirty_kmh() -> None:
     run(plant, replace(COAST, retarder=1.0), 2.0)
     assert plant.state.speed_mps < before_mps
     assert plant.state.brake_temperature_c < 30.0
+
+
+def test_much_too_fast_turn__slip_has_its_ceiling_and_side_force_the_grip() -> None:
+    plant = released(TRUCK, payload_share=0.0)
+    reach(plant, 11.0)
+    run(plant, replace(COAST, curvature_per_m=0.1), 1.2)
+    state = plant.state
+    assert state.speed_mps**2 * state.curvature_per_m > 6.0
+    assert state.speed_mps * state.yaw_rate_radps <= P.tyres.friction * 9.80665 * (1.0 + 1e-9)
+    assert not state.overturned
