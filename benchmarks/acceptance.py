@@ -241,7 +241,7 @@ def _stopping(machine: Machine) -> Iterator[_Line]:
         partial(trials.stop_m, machine, 10.0 / KMH, -0.14, park=True),
         Bound(0.0, most_m, law),
     )
-    still = Bound(0.0, 0.0, "holds by itself: no creep in 30 s")
+    still = Bound(0.0, 0.0, "holds by itself: no creep in 20 s")
     for grade in (0.2, -0.2):
         yield (
             f"creep on {100.0 * grade:+g} %, park brake",

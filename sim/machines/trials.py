@@ -140,7 +140,7 @@ def steering_overshoot_rad(machine: Machine) -> float:
 def steady_speed_mps(machine: Machine, grade: float, payload_share: float = 1.0) -> float:
     """What full traction holds uphill, or on the level, when nothing changes any more."""
     plant = released(machine, grade, payload_share=payload_share)
-    run(plant, DRIVE, 60.0)
+    run(plant, DRIVE, 45.0)
     before_mps = plant.state.speed_mps
     for _ in range(16):
         run(plant, DRIVE, 10.0)
@@ -164,7 +164,7 @@ def stop_m(machine: Machine, speed_mps: float, grade: float, *, park: bool = Fal
     return plant.state.distance_m - before.distance_m
 
 
-def crept_m(machine: Machine, grade: float, seconds: float = 30.0) -> float:
+def crept_m(machine: Machine, grade: float, seconds: float = 20.0) -> float:
     """How far a machine with its park brake on moves on a grade; nothing else holds it."""
     plant = MachinePlant(machine, OpenGround(grade), ORIGIN)
     held = replace(COAST, park=True)

@@ -35,7 +35,6 @@ def test_worse_machine__does_not_keep_its_bounds() -> None:
         "lock to lock": False,
         "stop from 10 km/h at 0 %": True,
         "stop from 20 km/h at -14 %": False,
-        "the same from 10 km/h at -14 %, park brake alone": False,
         "creep on -20 %, park brake": False,
     }
     found = {row.quantity: judge(row) for row in rows(worse) if row.quantity in asked}

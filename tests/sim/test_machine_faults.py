@@ -339,7 +339,7 @@ def test_lost_feedback__is_a_fault_to_the_ecu_and_the_machine_stops(sensor: Sens
 def test_other_sensor_lost__is_not_available_and_the_machine_drives_on(sensor: Sensor) -> None:
     bench = OnTheBus()
     bench.machine.set_faults([LostFeedback(sensor)])
-    bench.run(6.0)
+    bench.run(3.0)
     assert bench.machine.ecu.mode is EcuMode.ACTIVE
 
 

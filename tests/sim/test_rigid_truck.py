@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from sim.machines.plant import MachinePlant
+from sim.machines.plant import STEP_MAX_NS, MachinePlant
 from sim.machines.surroundings import BodyPose, Floor, OpenGround
 from sim.machines.trials import (
     COAST,
@@ -133,8 +133,8 @@ def descend(retarder: float) -> MachinePlant:
         brake = replace(COAST, brake_mps2=max(0.0, 1.0 + over_mps))
         slow = replace(COAST, retarder=retarder, brake_mps2=max(0.0, over_mps))
         held = brake if retarder == 0.0 else slow
-        for _ in range(10):
-            plant.step(STEP_NS, held)
+        for _ in range(5):
+            plant.step(STEP_MAX_NS, held)
     return plant
 
 
