@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sim.machines.longitudinal import Forces
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -31,6 +33,26 @@ class Ledger:
     drag_j: float = 0.0
     impact_j: float = 0.0
     sliding_j: float = 0.0
+
+    def book(self, forces: Forces, way_m: float, start_j: float, *, hit: bool) -> None:
+        """Add a step.
+
+        Args:
+            forces: that acted. way_m: signed. start_j: kinetic energy before the step.
+            hit: a wall ended it, and took what was left.
+        """
+        run_m = abs(way_m)
+        traction_j, climbed_j = forces.drive_n * way_m, -forces.grade_n * way_m
+        self.traction_j += traction_j
+        self.climbed_j += climbed_j
+        self.service_j += forces.service_n * run_m
+        self.park_j += forces.park_n * run_m
+        self.retarder_j += forces.retarder_n * run_m
+        self.rolling_j += forces.rolling_n * run_m
+        self.drag_j += forces.drag_n * run_m
+        self.sliding_j += forces.sliding_n * run_m
+        if hit:
+            self.impact_j += start_j + traction_j - climbed_j - forces.hold_n * run_m
 
     @property
     def dissipated_j(self) -> float:

@@ -6,8 +6,49 @@ it, and a machine that is held stands still to the last bit: no creep on a grade
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 GRAVITY_MPS2 = 9.80665
 AIR_DENSITY_KGPM3 = 1.2
+
+
+@dataclass(slots=True)
+class Forces:
+    """What acts along the path in a step, N; one object, written anew each step.
+
+    Attributes:
+        drive_n, grade_n: signed; they may turn the machine's direction.
+        rolling_n, drag_n, sliding_n: of tyres and soil, of air, of a machine on its side.
+        service_n, park_n, retarder_n: of the brakes, and of what slows through the drive.
+    """
+
+    drive_n: float = 0.0
+    grade_n: float = 0.0
+    rolling_n: float = 0.0
+    drag_n: float = 0.0
+    sliding_n: float = 0.0
+    service_n: float = 0.0
+    park_n: float = 0.0
+    retarder_n: float = 0.0
+
+    @property
+    def brakes_n(self) -> float:
+        """All that slows through the tyres' grip."""
+        return self.service_n + self.park_n + self.retarder_n
+
+    @property
+    def hold_n(self) -> float:
+        """All that only ever slows."""
+        return self.rolling_n + self.drag_n + self.sliding_n + self.brakes_n
+
+    def within_grip(self, grip_n: float) -> None:
+        """Bring the brakes together down to what the tyres pass on, each by the same share."""
+        brakes_n = self.brakes_n
+        if brakes_n > grip_n:
+            share = grip_n / brakes_n
+            self.service_n *= share
+            self.park_n *= share
+            self.retarder_n *= share
 
 
 def next_speed(

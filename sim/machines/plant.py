@@ -27,7 +27,7 @@ from sim.machines.faults import Actuator, Fault, effects
 from sim.machines.frames import ArticulatedFrame, frame_of
 from sim.machines.hydrostatic import Hydrostatic, HydrostaticParameters
 from sim.machines.interface import ActuatorDemand, MachineFeedback
-from sim.machines.longitudinal import AIR_DENSITY_KGPM3, GRAVITY_MPS2, next_speed
+from sim.machines.longitudinal import AIR_DENSITY_KGPM3, GRAVITY_MPS2, Forces, next_speed
 from sim.machines.parameters import Machine, PlantParameters
 from sim.machines.power_shift import PowerShift
 from sim.machines.stability import LYING_RAD, SLIDING_FRICTION, Stability
@@ -131,7 +131,7 @@ class MachinePlant:
         "_contacts",
         "_curvature_per_m",
         "_distance_m",
-        "_force_n",
+        "_forces",
         "_free_m",
         "_heading_rad",
         "_joint_rad",
@@ -142,7 +142,6 @@ class MachinePlant:
         "_park_brake",
         "_payload_share",
         "_pitch_rad",
-        "_retarder_n",
         "_road",
         "_roll_rad",
         "_side_grip_mps2",
@@ -187,11 +186,11 @@ class MachinePlant:
         self.stability = Stability(p.stability)
         self.ledger = Ledger()
         self.load(payload_share)
-        self._road = Road()
+        self._road, self._forces = Road(), Forces()
         self._time_ns = 0
         self._joint_rate_radps = self._yaw_rate_radps = 0.0
         self._speed_mps = self._accel_mps2 = self._distance_m = 0.0
-        self._force_n = self._retarder_n = self._side_grip_mps2 = 0.0
+        self._side_grip_mps2 = 0.0
         floor = surroundings.floor(self._x_m, self._y_m, self._heading_rad)
         self._pitch_rad, self._roll_rad = math.atan(floor.grade), math.atan(floor.cross_grade)
         self._contacts, self._touching, self._free_m = 0, False, 0.0
@@ -236,9 +235,9 @@ class MachinePlant:
             yaw_rate_radps=self._yaw_rate_radps,
             speed_mps=self._speed_mps,
             accel_mps2=self._accel_mps2,
-            drive_force_n=self._force_n,
+            drive_force_n=self._forces.drive_n,
             brake_mps2=self.service_brake.force_n / self._mass_eff_kg,
-            retarder_force_n=self._retarder_n,
+            retarder_force_n=self._forces.retarder_n,
             park_share=1.0 if self._park_brake.applied else 0.0,
             gear=self.drive.gear,
             direction=self.drive.engaged,
@@ -296,57 +295,46 @@ class MachinePlant:
         self, dt_s: float, demand: ActuatorDemand, grade: float, friction: float, steer_rad: float
     ) -> None:
         """Forces along the path, the way that they make, and the books of their work."""
-        p, tyres, road, speed_mps = self._p, self._tyres, self._road, self._speed_mps
-        mass_eff_kg, drive = self._mass_eff_kg, self.drive
+        mass_eff_kg, speed_mps = self._mass_eff_kg, self._speed_mps
         load_n = self._mass_kg * GRAVITY_MPS2 / math.sqrt(1.0 + grade * grade)
-        whole_n = load_n * min(tyres.friction, friction)
+        whole_n = load_n * min(self._tyres.friction, friction)
         grip_n = _rest_of(whole_n, self._mass_kg * speed_mps * self._yaw_rate_radps)
-        rolling_n = tyres.rolling_resistance * load_n + self.tool.draft_n
-        drag_n = 0.5 * AIR_DENSITY_KGPM3 * p.drag_area_m2 * speed_mps * speed_mps
-        road.now_ns, road.dt_s, road.speed_mps = self._time_ns, dt_s, speed_mps
-        road.mass_kg, road.resistance_n = mass_eff_kg, rolling_n + drag_n
-        road.grade_n, road.grip_n = -load_n * grade, grip_n * tyres.driven_share
-        road.tool_w = self.tool.power_w
-        drive_n = drive.pull(road, demand)
-        retarder_n = drive.retard(road, demand)
-        if retarder_n > road.grip_n:
-            retarder_n = road.grip_n
-        service_n = self.service_brake.step(self._time_ns, dt_s, demand.brake_mps2, mass_eff_kg)
-        park_n = self._park_brake.step(self._time_ns, wanted=demand.park)
-        if self.stability.overturned:
-            drive_n = retarder_n = service_n = park_n = 0.0
-            rolling_n = SLIDING_FRICTION * load_n
-        brakes_n = service_n + park_n + retarder_n
-        if brakes_n > grip_n:
-            share = grip_n / brakes_n
-            service_n, park_n, retarder_n = service_n * share, park_n * share, retarder_n * share
-            brakes_n = grip_n
-        self._force_n, self._retarder_n = drive_n, retarder_n
-        push_n = drive_n + road.grade_n
-        hold_n = rolling_n + brakes_n + drag_n
-        after_mps, mean_mps = next_speed(speed_mps, push_n, hold_n, mass_eff_kg, dt_s)
-        tyre_n = drive_n - math.copysign(brakes_n, speed_mps)
+        forces = self._act(dt_s, demand, load_n, grip_n, grade)
+        push_n = forces.drive_n + forces.grade_n
+        after_mps, mean_mps = next_speed(speed_mps, push_n, forces.hold_n, mass_eff_kg, dt_s)
+        tyre_n = forces.drive_n - math.copysign(forces.brakes_n, speed_mps)
         self._side_grip_mps2 = _rest_of(whole_n, tyre_n) / self._mass_kg
-        kinetic_j = self.kinetic_j
+        start_j = self.kinetic_j
         way_m = self._move(dt_s, after_mps, mean_mps, steer_rad, grade)
+        self.ledger.book(forces, way_m, start_j, hit=self._touching and self._speed_mps == 0.0)
+        mean_mps = abs(way_m) / dt_s
+        self.service_brake.warm(forces.service_n * mean_mps, dt_s)
+        pulled_w = forces.drive_n * way_m / dt_s
+        self.drive.account(dt_s, pulled_w, forces.retarder_n * mean_mps, self.tool.power_w)
 
-        ledger, run_m = self.ledger, abs(way_m)
-        traction_j = drive_n * way_m
-        climbed_j = -road.grade_n * way_m
-        ledger.traction_j += traction_j
-        ledger.climbed_j += climbed_j
-        ledger.service_j += service_n * run_m
-        ledger.park_j += park_n * run_m
-        ledger.retarder_j += retarder_n * run_m
-        ledger.drag_j += drag_n * run_m
+    def _act(
+        self, dt_s: float, demand: ActuatorDemand, load_n: float, grip_n: float, grade: float
+    ) -> Forces:
+        """What drive and brakes make of the demand on this floor."""
+        p, road, forces, drive = self._p, self._road, self._forces, self.drive
+        speed_mps, mass_eff_kg = self._speed_mps, self._mass_eff_kg
+        forces.rolling_n = p.tyres.rolling_resistance * load_n + self.tool.draft_n
+        forces.drag_n = 0.5 * AIR_DENSITY_KGPM3 * p.drag_area_m2 * speed_mps * speed_mps
+        forces.grade_n = -load_n * grade
+        road.now_ns, road.dt_s, road.speed_mps = self._time_ns, dt_s, speed_mps
+        road.mass_kg, road.grade_n = mass_eff_kg, forces.grade_n
+        road.resistance_n = forces.rolling_n + forces.drag_n
+        road.grip_n, road.tool_w = grip_n * p.tyres.driven_share, self.tool.power_w
+        forces.drive_n = drive.pull(road, demand)
+        forces.retarder_n = min(drive.retard(road, demand), road.grip_n)
+        brake, asked_mps2 = self.service_brake, demand.brake_mps2
+        forces.service_n = brake.step(self._time_ns, dt_s, asked_mps2, mass_eff_kg)
+        forces.park_n = self._park_brake.step(self._time_ns, wanted=demand.park)
         if self.stability.overturned:
-            ledger.sliding_j += rolling_n * run_m
-        else:
-            ledger.rolling_j += rolling_n * run_m
-        if self._touching and self._speed_mps == 0.0:
-            ledger.impact_j += kinetic_j + traction_j - climbed_j - hold_n * run_m
-        self.service_brake.warm(service_n * run_m / dt_s, dt_s)
-        drive.account(dt_s, traction_j / dt_s, retarder_n * run_m / dt_s, road.tool_w)
+            forces.drive_n = forces.retarder_n = forces.service_n = forces.park_n = 0.0
+            forces.rolling_n, forces.sliding_n = 0.0, SLIDING_FRICTION * load_n
+        forces.within_grip(grip_n)
+        return forces
 
     def _move(
         self, dt_s: float, after_mps: float, mean_mps: float, steer_rad: float, grade: float

@@ -199,7 +199,11 @@ def test_rigid_truck_in_the_drift__meets_the_rock_where_its_width_ends() -> None
     plant = MachinePlant(machine, drift, drift.start)
     for _ in range(2000):
         plant.step(STEP_NS, follow(site, drift, plant))
+    books = plant.ledger
+    missing_j = books.traction_j - books.climbed_j - books.dissipated_j - plant.kinetic_j
     assert plant.state.touching
+    assert books.impact_j > 1e5
+    assert abs(missing_j) < 1e-9 * books.traction_j
     assert site.half_width_at(drift.station_m + 7.5) < 2.9
 
 
