@@ -7,16 +7,34 @@ the simulator reads [plant] with its own model.
 from __future__ import annotations
 
 import tomllib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 _Positive = Annotated[float, Field(gt=0.0)]
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 
 
+_LENGTH_SLACK_M = 0.05
+_AXLES = ("front_joint_m", "rear_joint_m", "wheelbase_m", "second_axle_m")
+_KINDS = {
+    "articulated": ("front_joint_m", "rear_joint_m"),
+    "rigid": ("wheelbase_m",),
+    "twin_steer": ("wheelbase_m", "second_axle_m"),
+}
+"""Which axle distances a machine of each kind has."""
+
+
 class MachineSize(BaseModel):
-    """What the machine is, in metres. Joint distances are None for a rigid frame."""
+    """What the machine is, in metres.
+
+    The reference point, whose path a curvature means, is the front axle of an articulated
+    machine, the rear axle of a rigid one, and the middle between the rear axles of a rigid one
+    with two steered axles (twin_steer). Distances to it: front_joint_m and rear_joint_m from
+    the joint to each axle (articulated); wheelbase_m to the foremost steered axle and
+    second_axle_m to the other (rigid, twin_steer). Overhangs reach from the foremost axle to
+    the front and from the rearmost of those points to the tail.
+    """
 
     model_config = _STRICT
     name: str
@@ -26,9 +44,33 @@ class MachineSize(BaseModel):
     width_m: _Positive
     front_joint_m: _Positive | None = None
     rear_joint_m: _Positive | None = None
+    wheelbase_m: _Positive | None = None
+    second_axle_m: _Positive | None = None
     front_overhang_m: _Positive
     rear_overhang_m: _Positive
     camera_height_m: _Positive
+
+    @property
+    def front_of_reference_m(self) -> float:
+        """From the reference point to the front."""
+        return self.front_overhang_m + (self.wheelbase_m or 0.0)
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        parts = {name: getattr(self, name) for name in _AXLES}
+        needed = _KINDS[self.kind]
+        if {name for name, part in parts.items() if part is not None} != set(needed):
+            raise ValueError(f"kind {self.kind} needs {' and '.join(needed)}, and no other axle")
+        if self.second_axle_m is not None and self.second_axle_m >= (self.wheelbase_m or 0.0):
+            raise ValueError("second_axle_m must be less than wheelbase_m")
+        between_m = sum(parts[name] for name in needed if name != "second_axle_m")
+        parts_m = self.front_overhang_m + between_m + self.rear_overhang_m
+        if abs(parts_m - self.length_m) > _LENGTH_SLACK_M:
+            raise ValueError(
+                f"overhangs and axle distances add up to {parts_m:.2f} m, "
+                f"length_m is {self.length_m:.2f} m"
+            )
+        return self
 
 
 class MachineLimits(BaseModel):

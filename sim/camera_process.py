@@ -165,7 +165,7 @@ def camera_options(arguments: Arguments, machine: MachineSize) -> CameraOptions:
         width_px=arguments.width,
         height_px=arguments.height,
         height_m=machine.camera_height_m,
-        ahead_m=machine.front_overhang_m - _BONNET_M,
+        ahead_m=machine.front_of_reference_m - _BONNET_M,
         scale=arguments.scale,
         lamps_lit=arguments.lamps,
         backend="opengl" if arguments.renderer == "opengl" else "software",

@@ -6,13 +6,15 @@ machine. The same object runs in real time (sim/machine_process.py) and in lock-
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypedDict
 
 from sim.ecu import Ecu, EcuProfile
-from sim.machines.interface import ActuatorDemand
+from sim.machines.faults import Fault
+from sim.machines.interface import ActuatorDemand, MachineFeedback
 from sim.machines.parameters import Machine
-from sim.machines.sensors import MotionNoise
-from sim.machines.underground_truck import UndergroundTruck, curvature_of_joint
+from sim.machines.plant import MachinePlant
+from sim.machines.sensors import FailingSensors, MotionNoise
 from sim.world.drift import Drift
 from sim.world.site import Site
 
@@ -32,8 +34,9 @@ _AT_REST = ActuatorDemand(
 class Truth(TypedDict):
     """The simulator's own knowledge, for pictures, scripted drivers and logs.
 
-    The pose is the front axle's centre; z is the floor there, pitch + nose up; curvature and
-    offset from the centre line + left. ``park`` is true when the springs hold.
+    The pose is that of the reference point (sim/machines/frames.py); z is the floor there,
+    pitch + nose up; articulation is the angle of the joint or of the trailer's drawbar;
+    curvature and offset from the centre line + left. ``park`` is true when the springs hold.
     """
 
     t_us: int
@@ -60,18 +63,30 @@ class SimulatedMachine:
         machine: machine file.
         site: where it stands.
         seed: of the sensors' noise.
+        payload_share: of its payload, aboard at the start.
 
     Raises:
         WorldFileError: the machine does not fit at the start.
     """
 
-    def __init__(self, machine: Machine, site: Site, seed: int) -> None:
-        self._machine = machine
+    def __init__(self, machine: Machine, site: Site, seed: int, payload_share: float = 1.0) -> None:
         self._drift = Drift(site, machine.body)
-        self.plant = UndergroundTruck(machine.plant, machine.body, self._drift, self._drift.start)
+        self.plant = MachinePlant(machine, self._drift, self._drift.start, payload_share)
         self.ecu = Ecu(EcuProfile.of(machine.profile))
         self._noise = MotionNoise(seed)
+        self._sensors = FailingSensors(self.plant.frame)
         self._feedback = self._noise(self.plant.step(ECU_STEP_NS, _AT_REST))
+
+    def set_faults(self, faults: Iterable[Fault]) -> None:
+        """Have these faults of actuators and sensors, and no others, from now on."""
+        faults = tuple(faults)
+        self.plant.set_faults(faults)
+        self._sensors.set_faults(faults)
+
+    @property
+    def told(self) -> MachineFeedback:
+        """What the sensors told the ECU last."""
+        return self._feedback
 
     def on_frame(self, now_ns: int, can_id: int, data: bytes) -> None:
         """A frame from the bus."""
@@ -80,7 +95,8 @@ class SimulatedMachine:
     def step(self, now_ns: int) -> tuple[tuple[int, bytes], ...]:
         """One cycle of ``ECU_STEP_NS``: the ECU decides, the plant moves; frames to send."""
         output = self.ecu.step(now_ns, self._feedback)
-        self._feedback = self._noise(self.plant.step(ECU_STEP_NS, output.demand))
+        felt = self._noise(self.plant.step(ECU_STEP_NS, output.demand))
+        self._feedback = self._sensors.step(ECU_STEP_NS * 1e-9, felt)
         return output.frames
 
     def truth(self, now_ns: int) -> Truth:
@@ -95,7 +111,7 @@ class SimulatedMachine:
             pitch_rad=state.pitch_rad,
             articulation_rad=state.joint_rad,
             speed_mps=state.speed_mps,
-            curvature_per_m=curvature_of_joint(self._machine.body, state.joint_rad),
+            curvature_per_m=state.curvature_per_m,
             station_m=self._drift.station_m,
             offset_m=self._drift.offset_m,
             contacts=state.contacts,

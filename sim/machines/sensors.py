@@ -1,10 +1,18 @@
-"""Noise of the motion sensors, one seeded stream for each, so that runs repeat bit for bit."""
+"""What the sensors make of the truth: noise of the motion sensors, and sensors that fail.
+
+One seeded stream for each purpose, so that runs repeat bit for bit and a fault of one sensor
+changes no other's noise.
+"""
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 
+from sim.machines.faults import Fault, Sensor, SensorEffect, sensor_effects
+from sim.machines.frames import Frame
 from sim.machines.interface import MachineFeedback
 
 YAW_RATE_NOISE_RADPS = 0.002
@@ -31,3 +39,50 @@ class MotionNoise:
             pitch_rad=feedback.pitch_rad + self._pitch.gauss(0.0, TILT_NOISE_RAD),
             roll_rad=feedback.roll_rad + self._roll.gauss(0.0, TILT_NOISE_RAD),
         )
+
+
+class FailingSensors:
+    """Sensors that may be lost or drift; healthy until told otherwise.
+
+    Args:
+        frame: turns the steering sensor's angle into the curvature that the machine reckons.
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._effects: dict[Sensor, SensorEffect] = {}
+        self._drifted: dict[Sensor, float] = {}
+
+    def set_faults(self, faults: Iterable[Fault]) -> None:
+        """Have these faults of sensors, and no others; a mended sensor reads true at once."""
+        self._effects = sensor_effects(faults)
+        self._drifted = {sensor: self._drifted.get(sensor, 0.0) for sensor in self._effects}
+
+    def step(self, dt_s: float, feedback: MachineFeedback) -> MachineFeedback:
+        """``feedback`` as these sensors report it after ``dt_s`` more."""
+        for sensor, effect in self._effects.items():
+            self._drifted[sensor] += effect.drift_per_s * dt_s
+            off = math.nan if effect.lost else self._drifted[sensor]
+            feedback = self._off(feedback, sensor, off)
+        return feedback
+
+    def _off(self, feedback: MachineFeedback, sensor: Sensor, off: float) -> MachineFeedback:
+        match sensor:
+            case Sensor.SPEED:
+                return replace(feedback, speed_mps=feedback.speed_mps + off)
+            case Sensor.BRAKE:
+                return replace(feedback, brake_mps2=feedback.brake_mps2 + off)
+            case Sensor.YAW_RATE:
+                return replace(feedback, yaw_rate_radps=feedback.yaw_rate_radps + off)
+            case Sensor.PITCH:
+                return replace(feedback, pitch_rad=feedback.pitch_rad + off)
+            case Sensor.ROLL:
+                return replace(feedback, roll_rad=feedback.roll_rad + off)
+            case Sensor.STEER:
+                frame = self._frame
+                angle_rad = frame.angle_for(feedback.curvature_per_m) + off
+                return replace(
+                    feedback,
+                    steer_angle_rad=frame.shown_angle(angle_rad),
+                    curvature_per_m=frame.curvature_of(angle_rad),
+                )

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 class BodyPose(NamedTuple):
     """Where a machine's bodies are.
 
-    The position is the front axle's centre, the heading the front unit's; the joint angle
-    is front heading minus rear heading, + left (0 for a rigid frame).
+    The position is that of the reference point (frames.py), the heading the front unit's; the
+    joint angle is front heading minus that of the rear unit or trailer, + left (0 without).
     """
 
     x_m: float
@@ -38,7 +38,7 @@ class Surroundings(Protocol):
     """A world around one machine. It may remember where that machine was last."""
 
     def floor(self, x_m: float, y_m: float, heading_rad: float) -> Floor:
-        """The floor under the front axle."""
+        """The floor under the reference point."""
         ...
 
     def free_share(self, before: BodyPose, after: BodyPose) -> float:

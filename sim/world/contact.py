@@ -1,4 +1,4 @@
-"""Exact contact of an articulated machine's two rectangles with the walls of a drift.
+"""Exact contact of a machine's rectangles with the walls of a drift.
 
 Both walls are polylines; whatever lies beyond them is rock. A body touches when one of its
 corners lies in the rock or a run of wall crosses its rectangle, so that a rock nose on the
@@ -8,15 +8,16 @@ inside of a bend is found between the corners too.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from sim.machines.parameters import BodySize
+from sim.machines.body import BodySize
 from sim.machines.surroundings import BodyPose
 from sim.world.site import Site
 
 _Point = tuple[float, float]
-_Box = tuple[float, float, float, float, float, float, float]
-"""x, y of the reference point, cosine and sine of the heading, rear end, front end, half width."""
+_Box = tuple[float, float, float, float, float, float, float, float]
+"""x, y of a unit's origin, cosine and sine of its heading, rear end, front end, half width, and
+how far the origin lies ahead of the machine's reference point."""
 
 _TOUCHING = -1.0
 _OBLIQUE = 0.9
@@ -31,18 +32,15 @@ class DriftWalls:
         self._site, self._body = site, body
         self._left = _wall(site, 1.0)
         self._right = _wall(site, -1.0)
-        longest_m = max(
-            body.front_joint_m + body.front_overhang_m, body.rear_joint_m + body.rear_overhang_m
-        )
-        reach = math.ceil(longest_m / site.step_m)
+        reach = math.ceil(body.longest_m / site.step_m)
         self._near_m = 1.2 * max(_bulge(self._left, reach), _bulge(self._right, reach)) + 0.05
 
     def touch(self, pose: BodyPose, near_station_m: float) -> bool:
-        """Whether either body touches rock.
+        """Whether any part of the machine touches rock.
 
         Args:
             pose: of the machine.
-            near_station_m: station of the front axle, within a few metres.
+            near_station_m: station of its reference point, within a few metres.
         """
         return self.room(pose, near_station_m) < 0.0
 
@@ -51,22 +49,27 @@ class DriftWalls:
 
         A lower bound: 0 says only that nothing is touched. Negative when something is.
         """
-        front, rear = self._boxes(pose)
-        front_m = self._box_room(front, near_station_m)
-        return front_m if front_m < 0.0 else min(front_m, self._box_room(rear, near_station_m))
+        least_m = math.inf
+        for box in self._boxes(pose):
+            least_m = min(least_m, self._box_room(box, near_station_m))
+            if least_m < 0.0:
+                return least_m
+        return least_m
 
-    def _boxes(self, pose: BodyPose) -> tuple[_Box, _Box]:
-        body, half_m = self._body, self._body.width_m / 2.0
+    def _boxes(self, pose: BodyPose) -> Iterator[_Box]:
+        body, x_m, y_m = self._body, pose.x_m, pose.y_m
         cosine, sine = math.cos(pose.heading_rad), math.sin(pose.heading_rad)
-        rear_rad = pose.heading_rad - pose.joint_rad
-        joint_x_m = pose.x_m - body.front_joint_m * cosine
-        joint_y_m = pose.y_m - body.front_joint_m * sine
-        front = (pose.x_m, pose.y_m, cosine, sine, -body.front_joint_m, body.front_overhang_m)
-        rear = (joint_x_m, joint_y_m, math.cos(rear_rad), math.sin(rear_rad))
-        return (*front, half_m), (*rear, -body.rear_joint_m - body.rear_overhang_m, 0.0, half_m)
+        for box in body.front:
+            yield (x_m, y_m, cosine, sine, *box, 0.0)
+        if body.rear:
+            fold_x_m, fold_y_m = x_m - body.fold_m * cosine, y_m - body.fold_m * sine
+            rear_rad = pose.heading_rad - pose.joint_rad
+            cosine, sine = math.cos(rear_rad), math.sin(rear_rad)
+            for box in body.rear:
+                yield (fold_x_m, fold_y_m, cosine, sine, *box, -body.fold_m)
 
     def _box_room(self, box: _Box, near_station_m: float) -> float:
-        x_m, y_m, cosine, sine, rear_m, front_m, half_m = box
+        x_m, y_m, cosine, sine, rear_m, front_m, half_m, origin_m = box
         site = self._site
         low_m, high_m = math.inf, -math.inf
         left_m = right_m = math.inf
@@ -75,7 +78,7 @@ class DriftWalls:
                 station_m, offset_m = site.locate(
                     x_m + ahead_m * cosine - aside_m * sine,
                     y_m + ahead_m * sine + aside_m * cosine,
-                    near_station_m + ahead_m,
+                    near_station_m + origin_m + ahead_m,
                 )
                 wall_m = site.half_width_at(station_m)
                 if abs(offset_m) >= wall_m or self._past_end(station_m):
@@ -112,7 +115,7 @@ class DriftWalls:
 
     def _crossed(self, wall: Sequence[_Point], box: _Box, low_m: float, high_m: float) -> bool:
         """Whether a run of ``wall`` between two stations crosses the rectangle."""
-        x_m, y_m, cosine, sine, rear_m, front_m, half_m = box
+        x_m, y_m, cosine, sine, rear_m, front_m, half_m, _ = box
         count = len(wall) - 1
         first = math.floor(low_m / self._site.step_m) - 1
         last = math.ceil(high_m / self._site.step_m) + 1

@@ -1,10 +1,10 @@
-"""A drift as one machine feels it: the floor under its front axle, the walls at its sides."""
+"""A drift as one machine feels it: the floor under its reference point, the walls at its sides."""
 
 from __future__ import annotations
 
 import math
 
-from sim.machines.parameters import BodySize
+from sim.machines.body import BodySize
 from sim.machines.surroundings import BodyPose, Floor
 from sim.world.contact import DriftWalls
 from sim.world.files import WorldFileError
@@ -30,11 +30,7 @@ class Drift:
         self._walls = DriftWalls(site, body)
         self._blocked = False
         self._room_m = 0.0
-        self._reach_m = (
-            body.front_joint_m
-            + max(body.front_overhang_m, body.rear_joint_m + body.rear_overhang_m)
-            + body.width_m
-        )
+        self._reach_m = body.reach_m
         self.station_m = site.start_station_m
         self.offset_m = 0.0
         point = site.pose_at(site.start_station_m)
@@ -44,7 +40,7 @@ class Drift:
 
     @property
     def centre(self) -> CentrePoint:
-        """The centre point abeam of the front axle."""
+        """The centre point abeam of the reference point."""
         return self._site.pose_at(self.station_m)
 
     def floor(self, x_m: float, y_m: float, heading_rad: float) -> Floor:

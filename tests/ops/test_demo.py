@@ -151,8 +151,8 @@ def test_machine_file_whose_plant_is_broken__error_comes_before_anything_starts(
     monkeypatch.setattr(demo, "run_folder", lambda: pytest.fail("half-started"))
     broken = tmp_path / "broken.toml"
     text = find_config("machines", "ug_truck_60t").read_text(encoding="utf-8")
-    broken.write_text(text.replace("mass_kg = ", "mass_kg = -"), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"broken\.toml: plant: mass_kg"):
+    broken.write_text(text.replace("empty_kg = ", "empty_kg = -"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"broken\.toml: plant: empty_kg"):
         demo.run(DemoOptions(machine=str(broken), port=0, browser=False))
 
 

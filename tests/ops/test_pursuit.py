@@ -14,7 +14,7 @@ from protocol.profiles import MachineLimits
 from sim.driver import STANDSTILL_WITHIN_S
 from sim.machines.interface import ActuatorDemand
 from sim.machines.parameters import Machine, load_machine
-from sim.machines.underground_truck import UndergroundTruck, curvature_of_joint
+from sim.machines.plant import MachinePlant
 from sim.pursuit import Controls, Pose, Pursuit, Style
 from sim.world.drift import Drift
 from sim.world.site import Site, load_site
@@ -66,14 +66,13 @@ class Closed:
     def __init__(self, machine: Machine, site: Site) -> None:
         self._machine = machine
         self.drift = Drift(site, machine.body)
-        self.truck = UndergroundTruck(machine.plant, machine.body, self.drift, self.drift.start)
+        self.truck = MachinePlant(machine, self.drift, self.drift.start)
         self.driver = Pursuit(site, machine.profile.limits)
         self._waiting: deque[Controls] = deque([Controls(0.0, 0.0, 0.0)] * LINK_STEPS)
 
     def step(self, decide: Callable[[Pose], Controls]) -> None:
         state, limits = self.truck.state, self._machine.profile.limits
-        curvature_per_m = curvature_of_joint(self._machine.body, state.joint_rad)
-        pose = Pose(state.x_m, state.y_m, state.heading_rad, state.speed_mps, curvature_per_m)
+        pose = Pose(state.x_m, state.y_m, state.heading_rad, state.speed_mps, state.curvature_per_m)
         self._waiting.append(decide(pose))
         controls = self._waiting.popleft()
         self.truck.step(

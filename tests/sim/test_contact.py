@@ -29,7 +29,8 @@ from tests.sim.worlds import (
 )
 
 BODY = machine().body
-HALF_M = BODY.width_m / 2.0
+FRONT, REAR = BODY.front[0], BODY.rear[0]
+HALF_M = FRONT.half_m
 
 
 @cache
@@ -61,7 +62,7 @@ def test_parallel_machine__touches_exactly_at_the_wall(tmp_path: Path, side: flo
 @pytest.mark.parametrize("side", [1.0, -1.0])
 def test_folded_machine__its_tail_touches_where_geometry_says(tmp_path: Path, side: float) -> None:
     walls = DriftWalls(stadium(tmp_path), BODY)
-    tail_m = BODY.rear_joint_m + BODY.rear_overhang_m
+    tail_m = -REAR.rear_m
     touching_rad = next(
         angle
         for angle in (step * 1e-4 for step in range(1, 8000))
@@ -77,7 +78,7 @@ def test_rock_nose_between_the_corners__is_found(tmp_path: Path) -> None:
     chord = pose_in(site, 130.0, 0.95, 0.075, 0.0)
     corners = [
         (ahead_m, aside_m)
-        for ahead_m in (BODY.front_overhang_m, -BODY.front_joint_m)
+        for ahead_m in (FRONT.front_m, FRONT.rear_m)
         for aside_m in (HALF_M, -HALF_M)
     ]
     for ahead_m, aside_m in corners:
@@ -92,12 +93,12 @@ def test_rock_nose_between_the_corners__is_found(tmp_path: Path) -> None:
 def deepest_m(site: Site, pose: BodyPose, near_station_m: float) -> float:
     """Reference: how far dense points of both outlines lie in rock (negative: clear)."""
     joint = (
-        pose.x_m - BODY.front_joint_m * math.cos(pose.heading_rad),
-        pose.y_m - BODY.front_joint_m * math.sin(pose.heading_rad),
+        pose.x_m - BODY.fold_m * math.cos(pose.heading_rad),
+        pose.y_m - BODY.fold_m * math.sin(pose.heading_rad),
     )
     units = (
-        (joint, pose.heading_rad, 0.0, BODY.front_joint_m + BODY.front_overhang_m),
-        (joint, pose.heading_rad - pose.joint_rad, -BODY.rear_joint_m - BODY.rear_overhang_m, 0.0),
+        (joint, pose.heading_rad, 0.0, FRONT.front_m - FRONT.rear_m),
+        (joint, pose.heading_rad - pose.joint_rad, REAR.rear_m, 0.0),
     )
     deepest = -math.inf
     for (x_m, y_m), heading_rad, rear_m, front_m in units:
@@ -189,7 +190,7 @@ def test_standing_machine__cannot_fold_into_the_wall(tmp_path: Path) -> None:
     run(plant, still, 10.0)
     state = plant.state
     assert state.contacts == 1
-    assert 0.1 < state.joint_rad < machine().plant.steer_limit_rad - 0.01
+    assert 0.1 < state.joint_rad < machine().plant.steering.limit_rad - 0.01
     pose = BodyPose(state.x_m, state.y_m, state.heading_rad, state.joint_rad)
     assert not DriftWalls(site, BODY).touch(pose, drift.station_m)
 

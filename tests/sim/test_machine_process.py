@@ -95,10 +95,10 @@ def test_missing_site__one_line_and_exit_one(
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("mass_kg = 108000.0", "mass_kg = -1.0", "plant: mass_kg"),
-        ("mass_kg = 108000.0", "mass_kg = 108000.0\nwings = 2", "plant: wings"),
+        ("empty_kg = 45000.0", "empty_kg = -1.0", "plant: empty_kg"),
+        ("empty_kg = 45000.0", "empty_kg = 45000.0\nwings = 2", "plant: wings"),
         ("length_m = 11.6", "length_m = 12.6", "add up to 11.60 m"),
-        ('kind = "articulated"', 'kind = "rigid"', "needs an articulated machine"),
+        ('kind = "articulated"', 'kind = "rigid"', "kind rigid needs wheelbase_m"),
         ("width_m = 3.5", "width_m = 6.6", "does not fit at the start"),
         ("[6.1, 8.0", "[8.0, 6.1", "gear speeds must rise"),
         ("speed_max_mps = 8.0", "", "limits.speed_max_mps"),

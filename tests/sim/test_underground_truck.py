@@ -18,19 +18,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim.machines.frames import ArticulatedFrame
 from sim.machines.interface import ActuatorDemand
+from sim.machines.longitudinal import GRAVITY_MPS2
+from sim.machines.plant import STEP_MAX_NS, MachinePlant
+from sim.machines.power_shift import PowerShiftParameters
 from sim.machines.surroundings import BodyPose, OpenGround
-from sim.machines.underground_truck import (
-    GRAVITY_MPS2,
-    STEP_MAX_NS,
-    UndergroundTruck,
-    curvature_of_joint,
-    joint_for_curvature,
-)
+from sim.machines.tools import DumpBodyParameters
 from tests.sim.worlds import COAST, DRIVE, ORIGIN, ROOT, STEP_NS, machine, reach, run, stop, truck
 
 PARTS = machine()
-P, BODY, LIMITS = PARTS.plant, PARTS.body, PARTS.profile.limits
+P, SIZE, LIMITS = PARTS.plant, PARTS.profile.machine, PARTS.profile.limits
+assert isinstance(P.drive, PowerShiftParameters)
+assert isinstance(P.tool, DumpBodyParameters)
+assert SIZE.front_joint_m is not None
+assert SIZE.rear_joint_m is not None
+FRONT_M, REAR_M = SIZE.front_joint_m, SIZE.rear_joint_m
+FRAME = ArticulatedFrame(FRONT_M, REAR_M)
+DRIVE_P, RAISE_S = P.drive, P.tool.raise_s
 BRAKE = replace(COAST, brake_mps2=LIMITS.service_brake_max_mps2)
 STEP_S = STEP_NS / 1e9
 
@@ -40,7 +45,7 @@ def legal_stop_m(speed_mps: float, grade: float) -> float:
     return speed_mps * 2.0 + speed_mps**2 / (2.0 * decel_mps2)
 
 
-def circle_radius_m(plant: UndergroundTruck, demand: ActuatorDemand) -> float:
+def circle_radius_m(plant: MachinePlant, demand: ActuatorDemand) -> float:
     """Radius of the circle through three places of a steady turn."""
     places = []
     for _ in range(3):
@@ -59,7 +64,7 @@ def test_end_stop__gives_the_minimum_radius(side: float) -> None:
     plant = truck()
     slow = replace(DRIVE, speed_limit_mps=1.2, curvature_per_m=side * 0.2)
     run(plant, slow, 30.0)
-    assert abs(plant.state.joint_rad) == pytest.approx(P.steer_limit_rad)
+    assert abs(plant.state.joint_rad) == pytest.approx(P.steering.limit_rad)
     assert circle_radius_m(plant, slow) == pytest.approx(7.7, abs=0.15)
 
 
@@ -72,27 +77,27 @@ def test_curvature_limit__is_reached_within_the_dead_band() -> None:
 
 @given(curvature_per_m=st.floats(-0.129, 0.129))
 def test_joint_for_curvature__is_the_inverse(curvature_per_m: float) -> None:
-    joint_rad = joint_for_curvature(BODY, curvature_per_m)
-    assert abs(joint_rad) <= P.steer_limit_rad + 1e-3
-    assert curvature_of_joint(BODY, joint_rad) == pytest.approx(curvature_per_m, abs=1e-12)
+    joint_rad = FRAME.angle_for(curvature_per_m)
+    assert abs(joint_rad) <= P.steering.limit_rad + 1e-3
+    assert FRAME.curvature_of(joint_rad) == pytest.approx(curvature_per_m, abs=1e-12)
 
 
 def test_steering_step__dead_time_then_rate_limit_then_lag_without_overshoot() -> None:
     plant = truck()
-    wanted_rad = joint_for_curvature(BODY, 0.08)
+    wanted_rad = FRAME.angle_for(0.08)
     joints = []
     for _ in range(800):
         plant.step(STEP_NS, replace(COAST, brake_mps2=2.0, curvature_per_m=0.08))
         joints.append(plant.state.joint_rad)
     moved_s = next(i for i, joint in enumerate(joints) if joint > 0.0) * STEP_S
-    assert moved_s == pytest.approx(P.steer_dead_time_s, abs=0.03)
+    assert moved_s == pytest.approx(P.steering.dead_time_s, abs=0.03)
     rates = [(after - before) / STEP_S for before, after in pairwise(joints)]
-    assert max(rates) <= P.steer_rate_radps * 1.001
-    assert max(rates) == pytest.approx(P.steer_rate_radps, rel=0.02)
+    assert max(rates) <= P.steering.rate_radps * 1.001
+    assert max(rates) == pytest.approx(P.steering.rate_radps, rel=0.02)
     assert max(joints) <= wanted_rad
-    assert joints[-1] == pytest.approx(wanted_rad, abs=1.1 * P.steer_dead_band_rad)
+    assert joints[-1] == pytest.approx(wanted_rad, abs=1.1 * P.steering.dead_band_rad)
     half_s = next(i for i, joint in enumerate(joints) if joint > wanted_rad / 2.0) * STEP_S
-    ideal_s = P.steer_dead_time_s + P.steer_tau_s + wanted_rad / 2.0 / P.steer_rate_radps
+    ideal_s = P.steering.dead_time_s + P.steering.tau_s + wanted_rad / 2.0 / P.steering.rate_radps
     assert half_s == pytest.approx(ideal_s, abs=0.05)
 
 
@@ -100,9 +105,9 @@ def test_lock_to_lock__takes_between_five_and_eight_seconds() -> None:
     plant = truck()
     hold = replace(COAST, brake_mps2=2.0)
     run(plant, replace(hold, curvature_per_m=-0.2), 12.0)
-    assert plant.state.joint_rad == pytest.approx(-P.steer_limit_rad)
+    assert plant.state.joint_rad == pytest.approx(-P.steering.limit_rad)
     steps = 0
-    while plant.state.joint_rad < 0.99 * P.steer_limit_rad:
+    while plant.state.joint_rad < 0.99 * P.steering.limit_rad:
         plant.step(STEP_NS, replace(hold, curvature_per_m=0.2))
         steps += 1
         assert steps < 1000
@@ -115,9 +120,13 @@ def test_frozen_steering__stands_after_the_dead_time_for_good() -> None:
     run(plant, replace(hold, curvature_per_m=0.12), 2.0)
     before_rad = plant.state.joint_rad
     freeze = replace(hold, curvature_per_m=None)
-    run(plant, freeze, P.steer_dead_time_s + 0.02)
+    run(plant, freeze, P.steering.dead_time_s + 0.02)
     frozen = plant.state
-    assert 0.0 < frozen.joint_rad - before_rad <= P.steer_rate_radps * (P.steer_dead_time_s + 0.02)
+    assert (
+        0.0
+        < frozen.joint_rad - before_rad
+        <= P.steering.rate_radps * (P.steering.dead_time_s + 0.02)
+    )
     run(plant, freeze, 30.0)
     assert plant.state.joint_rad == frozen.joint_rad
     assert plant.state.heading_rad == frozen.heading_rad
@@ -132,13 +141,14 @@ def test_joint_moved_at_standstill__turns_both_bodies_against_each_other() -> No
     assert (state.x_m, state.y_m) == (0.0, 0.0)
     assert state.heading_rad > 0.25
     assert rear_heading_rad < -0.25
-    share = BODY.rear_joint_m / (BODY.front_joint_m + BODY.rear_joint_m)
+    share = REAR_M / (FRONT_M + REAR_M)
     assert state.heading_rad / state.joint_rad == pytest.approx(share, rel=0.05)
 
 
 def test_rear_axle_without_slip__rolls_along_its_own_heading() -> None:
-    stiff = replace(P, slip_front_rad_per_mps2=0.0, slip_rear_rad_per_mps2=0.0)
-    plant = UndergroundTruck(stiff, BODY, OpenGround(), ORIGIN)
+    tyres = replace(P.tyres, slip_front_rad_per_mps2=0.0, slip_rear_rad_per_mps2=0.0)
+    stiff = replace(PARTS, plant=replace(P, tyres=tyres))
+    plant = MachinePlant(stiff, OpenGround(), ORIGIN)
     rear: list[tuple[float, float, float]] = []
     step_ns = 1_000_000
     for index in range(12_000):
@@ -146,12 +156,12 @@ def test_rear_axle_without_slip__rolls_along_its_own_heading() -> None:
         plant.step(step_ns, replace(DRIVE, speed_limit_mps=4.0, curvature_per_m=curvature))
         state = plant.state
         rear_rad = state.heading_rad - state.joint_rad
-        joint_x_m = state.x_m - BODY.front_joint_m * math.cos(state.heading_rad)
-        joint_y_m = state.y_m - BODY.front_joint_m * math.sin(state.heading_rad)
+        joint_x_m = state.x_m - FRONT_M * math.cos(state.heading_rad)
+        joint_y_m = state.y_m - FRONT_M * math.sin(state.heading_rad)
         rear.append(
             (
-                joint_x_m - BODY.rear_joint_m * math.cos(rear_rad),
-                joint_y_m - BODY.rear_joint_m * math.sin(rear_rad),
+                joint_x_m - REAR_M * math.cos(rear_rad),
+                joint_y_m - REAR_M * math.sin(rear_rad),
                 rear_rad,
             )
         )
@@ -222,7 +232,7 @@ def test_power_shift__takes_the_traction_away_for_its_gap() -> None:
         gears.add(plant.state.gear)
         gap_steps += plant.state.gear == 2 and plant.state.drive_force_n == 0.0
     assert {1, 2, 3} <= gears
-    assert gap_steps * STEP_S == pytest.approx(P.shift_gap_s, abs=0.02)
+    assert gap_steps * STEP_S == pytest.approx(DRIVE_P.shift_gap_s, abs=0.02)
 
 
 def test_reverse_while_rolling_forwards__engages_only_near_standstill() -> None:
@@ -245,7 +255,7 @@ def test_retarder_alone_on_the_decline__holds_up_to_twelve_kmh(
 ) -> None:
     plant = truck(grade=-1.0 / 7.0)
     reach(plant, speed_kmh / 3.6, COAST)
-    run(plant, replace(COAST, retarder=1.0), P.retarder_ramp_s)
+    run(plant, replace(COAST, retarder=1.0), DRIVE_P.retarder_ramp_s)
     speed_mps = plant.state.speed_mps
     run(plant, replace(COAST, retarder=1.0), 1.0)
     assert (plant.state.speed_mps < speed_mps) is slower
@@ -277,7 +287,7 @@ def test_stop__is_shorter_than_the_law_asks(
     speed_mps = plant.state.speed_mps
     distance_m = stop(plant, replace(DRIVE, accel_mps2=0.0, brake_mps2=decel_mps2))
     assert distance_m < legal_stop_m(speed_mps, grade)
-    assert distance_m > speed_mps**2 / (2.0 * (P.brake_max_mps2 + 0.4))
+    assert distance_m > speed_mps**2 / (2.0 * (P.brakes.max_mps2 + 0.4))
 
 
 @pytest.mark.parametrize("speed_kmh", [10.0, 20.0])
@@ -294,9 +304,9 @@ def test_brake_demand__acts_after_dead_time_and_lag() -> None:
     run(plant, COAST, 2.0)
     decels = [plant.step(STEP_NS, replace(COAST, brake_mps2=2.0)).brake_mps2 for _ in range(150)]
     start_s = next(i for i, decel in enumerate(decels) if decel > 0.0) * STEP_S
-    assert start_s == pytest.approx(P.brake_dead_time_s, abs=0.015)
+    assert start_s == pytest.approx(P.brakes.dead_time_s, abs=0.015)
     most_s = next(i for i, decel in enumerate(decels) if decel > 2.0 * 0.632) * STEP_S
-    assert most_s == pytest.approx(P.brake_dead_time_s + P.brake_tau_s, abs=0.03)
+    assert most_s == pytest.approx(P.brakes.dead_time_s + P.brakes.tau_s, abs=0.03)
     assert plant.state.accel_mps2 == pytest.approx(-2.28, abs=0.05)
 
 
@@ -304,7 +314,7 @@ def test_polished_wet_floor__limits_the_deceleration_to_its_friction() -> None:
     plant = truck(friction=0.15)
     reach(plant, 5.0)
     run(plant, replace(COAST, brake_mps2=3.0), 1.5)
-    grip_mps2 = (0.15 + P.rolling_resistance) * GRAVITY_MPS2 / P.mass_factor
+    grip_mps2 = (0.15 + P.tyres.rolling_resistance) * GRAVITY_MPS2 / P.mass_factor
     assert plant.state.accel_mps2 == pytest.approx(-grip_mps2, rel=0.02)
 
 
@@ -350,7 +360,7 @@ def test_park_brake__reports_moving_until_its_springs_hold() -> None:
     seen = [plant.step(STEP_NS, replace(COAST, park=True)).park_applied for _ in range(60)]
     assert seen[0] is None
     assert seen[-1] is True
-    assert seen.count(None) * STEP_S == pytest.approx(P.park_dead_time_s, abs=0.015)
+    assert seen.count(None) * STEP_S == pytest.approx(P.brakes.park_dead_time_s, abs=0.015)
     assert False not in seen
 
 
@@ -411,9 +421,9 @@ def test_coasting__gives_its_energy_to_rolling_and_air() -> None:
     before = plant.state
     run(plant, COAST, 10.0)
     after = plant.state
-    lost_j = 0.5 * P.mass_kg * P.mass_factor * (before.speed_mps**2 - after.speed_mps**2)
+    lost_j = 0.5 * P.loaded_kg * P.mass_factor * (before.speed_mps**2 - after.speed_mps**2)
     rolled_m = after.distance_m - before.distance_m
-    rolling_j = P.rolling_resistance * P.mass_kg * GRAVITY_MPS2 * rolled_m
+    rolling_j = P.tyres.rolling_resistance * P.loaded_kg * GRAVITY_MPS2 * rolled_m
     assert rolling_j < lost_j < 1.01 * rolling_j
 
 
@@ -425,14 +435,14 @@ def test_full_traction__never_exceeds_power_or_traction_force(grade: float) -> N
         speed_mps = plant.state.speed_mps
         plant.step(STEP_NS, DRIVE)
         force_n = plant.state.drive_force_n
-        assert force_n <= P.traction_force_max_n
-        assert force_n * speed_mps <= P.power_w * P.driveline_efficiency * (1.0 + 1e-12)
+        assert force_n <= DRIVE_P.force_max_n
+        assert force_n * speed_mps <= DRIVE_P.power_w * DRIVE_P.efficiency * (1.0 + 1e-12)
 
 
 def test_half_the_step__gives_nearly_the_same_stop() -> None:
     distances = []
     for step_ns in (5_000_000, 10_000_000):
-        plant = UndergroundTruck(P, BODY, OpenGround(), ORIGIN)
+        plant = MachinePlant(PARTS, OpenGround(), ORIGIN)
         for _ in range(20_000_000_000 // step_ns):
             plant.step(step_ns, replace(DRIVE, speed_limit_mps=5.0, curvature_per_m=0.02))
         for _ in range(10_000_000_000 // step_ns):
@@ -503,16 +513,16 @@ def test_demand_that_is_no_number__is_refused_and_moves_nothing(value: float) ->
 def test_dump_body__moves_while_held_and_ends_at_its_stops() -> None:
     plant = truck()
     up = replace(COAST, brake_mps2=2.0, implement=1.0)
-    run(plant, up, P.body_raise_s / 2.0)
+    run(plant, up, RAISE_S / 2.0)
     assert plant.step(STEP_NS, COAST).implement == pytest.approx(0.5, abs=0.01)
-    run(plant, up, P.body_raise_s)
+    run(plant, up, RAISE_S)
     assert plant.step(STEP_NS, COAST).implement == 1.0
-    run(plant, replace(up, implement=-1.0), 2.0 * P.body_raise_s)
+    run(plant, replace(up, implement=-1.0), 2.0 * RAISE_S)
     assert plant.step(STEP_NS, COAST).implement == 0.0
 
 
 def test_start__stands_with_the_park_brake_on() -> None:
-    plant = UndergroundTruck(P, BODY, OpenGround(0.2), BodyPose(3.0, 4.0, 0.5, 0.1))
+    plant = MachinePlant(PARTS, OpenGround(0.2), BodyPose(3.0, 4.0, 0.5, 0.1))
     feedback = plant.step(STEP_NS, replace(COAST, park=True))
     assert feedback.park_applied is True
     assert feedback.speed_mps == 0.0

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from sim.machines.interface import ActuatorDemand
 from sim.machines.parameters import Machine, load_machine
+from sim.machines.plant import MachinePlant
 from sim.machines.surroundings import BodyPose, OpenGround
-from sim.machines.underground_truck import UndergroundTruck
 from sim.world.drift import Drift
 from sim.world.site import Site, load_site
 
 ROOT = Path(__file__).resolve().parents[2]
-TRUCK_FILE = ROOT / "configs/machines/ug_truck_60t.toml"
+MACHINES = ROOT / "configs/machines"
+TRUCK_FILE = MACHINES / "ug_truck_60t.toml"
 DRIFT_FILE = ROOT / "configs/sites/mine_drift.toml"
 STEP_NS = 10_000_000
 ORIGIN = BodyPose(0.0, 0.0, 0.0, 0.0)
@@ -70,21 +72,21 @@ def machine() -> Machine:
     return load_machine(TRUCK_FILE)
 
 
-def truck(grade: float = 0.0, friction: float = 1.0, start: BodyPose = ORIGIN) -> UndergroundTruck:
+def truck(grade: float = 0.0, friction: float = 1.0, start: BodyPose = ORIGIN) -> MachinePlant:
     """A truck on an endless plane, park brake already released."""
     parts = machine()
-    plant = UndergroundTruck(parts.plant, parts.body, OpenGround(grade, friction), start)
+    plant = MachinePlant(parts, OpenGround(grade, friction), start)
     for _ in range(50):
         plant.step(STEP_NS, replace(COAST, brake_mps2=3.0))
     return plant
 
 
-def run(plant: UndergroundTruck, demand: ActuatorDemand, seconds: float) -> None:
+def run(plant: MachinePlant, demand: ActuatorDemand, seconds: float) -> None:
     for _ in range(round(seconds * 1e9 / STEP_NS)):
         plant.step(STEP_NS, demand)
 
 
-def reach(plant: UndergroundTruck, speed_mps: float, demand: ActuatorDemand = DRIVE) -> None:
+def reach(plant: MachinePlant, speed_mps: float, demand: ActuatorDemand = DRIVE) -> None:
     """Drive until ``speed_mps``; fails the test when that takes longer than two minutes."""
     for _ in range(12_000):
         if abs(plant.state.speed_mps) >= speed_mps:
@@ -93,7 +95,7 @@ def reach(plant: UndergroundTruck, speed_mps: float, demand: ActuatorDemand = DR
     raise AssertionError(f"{speed_mps} m/s was not reached")
 
 
-def stop(plant: UndergroundTruck, demand: ActuatorDemand) -> float:
+def stop(plant: MachinePlant, demand: ActuatorDemand) -> float:
     """Brake to standstill; the distance that it took, metres."""
     before_m = plant.state.distance_m
     for _ in range(12_000):
@@ -103,13 +105,13 @@ def stop(plant: UndergroundTruck, demand: ActuatorDemand) -> float:
     raise AssertionError("the machine did not stop")
 
 
-def in_drift(site: Site) -> tuple[UndergroundTruck, Drift]:
+def in_drift(site: Site) -> tuple[MachinePlant, Drift]:
     parts = machine()
     drift = Drift(site, parts.body)
-    return UndergroundTruck(parts.plant, parts.body, drift, drift.start), drift
+    return MachinePlant(parts, drift, drift.start), drift
 
 
-def follow(site: Site, drift: Drift, plant: UndergroundTruck) -> ActuatorDemand:
+def follow(site: Site, drift: Drift, plant: MachinePlant) -> ActuatorDemand:
     """A plain driver that keeps to the centre line and the zone's speed."""
     state = plant.state
     ahead = site.pose_at(drift.station_m + 2.0 + 0.8 * state.speed_mps)
@@ -132,3 +134,17 @@ def stadium(folder: Path, text: str = STADIUM) -> Site:
     path = folder / "stadium.toml"
     path.write_text(text, encoding="utf-8")
     return load_site(path)
+
+
+T = TypeVar("T")
+
+
+def of_kind(part: object, kind: type[T]) -> T:
+    """``part``, which is of ``kind``."""
+    assert isinstance(part, kind)
+    return part
+
+
+def shipped(name: str) -> Machine:
+    """A machine of configs/machines."""
+    return load_machine(MACHINES / f"{name}.toml")
