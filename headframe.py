@@ -64,6 +64,10 @@ def demo(
         "ug_truck_60t"
     ),
     site: Annotated[str, typer.Option(help="name in configs/sites, or a file")] = "mine_drift",
+    link: Annotated[
+        str | None,
+        typer.Option(help="between cockpit and machine: name in configs/links, or a file"),
+    ] = None,
     driver: Annotated[Driver, typer.Option(help="who drives")] = Driver.HUMAN,
     seconds: Annotated[
         float | None,
@@ -77,6 +81,7 @@ def demo(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="port of the page; 0 takes a free one")
     ] = DEFAULT_PORT,
+    seed: Annotated[int, typer.Option(help="of the link's chances")] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Drive a simulated machine from a simulated cockpit, all on this computer."""
@@ -90,6 +95,8 @@ def demo(
         port=port,
         browser=not no_browser,
         as_json=as_json,
+        link=link,
+        seed=seed,
     )
     raise typer.Exit(run(options))
 

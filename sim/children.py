@@ -193,6 +193,10 @@ class Children:
         self._selector.register(child.pidfd, selectors.EVENT_READ, child)
         return child
 
+    def named(self, name: str) -> Child | None:
+        """Return the child of that name; None when none was started."""
+        return next((child for child in self._children if child.spec.name == name), None)
+
     def wait_ready(self) -> None:
         """Wait until every started child has said that it is ready.
 
