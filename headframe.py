@@ -28,6 +28,7 @@ def _without(package: str | None, arguments: Sequence[str]) -> int:
 
 USAGE_ERROR = 2
 DEFAULT_PORT = 8700
+LINK_TEST_S = 30.0
 
 try:
     import typer
@@ -208,6 +209,41 @@ def doctor(
     from vehicle_agent.shell.doctor import run
 
     raise typer.Exit(run(config, port, as_json))
+
+
+@app.command("link-test")
+def link_test(
+    config: ConfigOption,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1.0, callback=_finite, help="how long; measuring: 30 unless told"),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="draw it: a page (.html) or a picture (.svg)")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the command link: with a cockpit's file here, with the machine's file there.
+
+    Moves nothing: the machine's agent must be ended, and no machine obeys its frames.
+    """
+    if _is_machine(config):
+        from vehicle_agent.shell.link_test import run as reflect
+
+        raise typer.Exit(reflect(config, seconds))
+    from operator_console.shell.link_test import run as measure
+
+    raise typer.Exit(measure(config, LINK_TEST_S if seconds is None else seconds, as_json, plot))
+
+
+def _is_machine(config: Path) -> bool:
+    """Whether a settings file is a machine's; what is no TOML is left to whoever reads it."""
+    import tomllib
+
+    try:
+        return "vehicle" in tomllib.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -31,6 +31,7 @@ SDP = (
     "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\n"
     "a=candidate:1 1 udp 2130706431 127.0.0.1 {port} typ host\r\n"
     "a=candidate:2 1 udp 2130706431 10.0.0.7 {port} typ host\r\n"
+    "a=end-of-candidates\r\n"
     "a=fingerprint:sha-256 AA\r\n"
 )
 
@@ -102,7 +103,7 @@ def test_offer__loses_its_addresses_and_stays_signed(detour: Detour, keys: Path)
 
 def test_answer__has_the_relay_for_its_address_and_no_other(detour: Detour, keys: Path) -> None:
     led = detour.lead(signed(detour, VEHICLE_ID, "answer", 5000), lambda port: port + 1)
-    assert [line for line in sdp_of(led, keys) if "candidate" in line] == [
+    assert [line for line in sdp_of(led, keys) if line.startswith("a=candidate")] == [
         "a=candidate:1 1 udp 2130706431 127.0.0.1 5001 typ host"
     ]
 
@@ -167,7 +168,9 @@ def test_peer_that_answers__is_reached_over_the_link_only(
         late.crossing.release(20 * MS)
         told = parse_publish(late.cockpit.recv(10_000))
         assert told is not None
-        (candidate,) = (line for line in sdp_of(told.payload, keys) if "candidate" in line)
+        (candidate,) = (
+            line for line in sdp_of(told.payload, keys) if line.startswith("a=candidate")
+        )
         with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as page:
             page.settimeout(WAIT_S)
             page.sendto(b"check", (HOST, int(candidate.split()[5])))

@@ -90,7 +90,9 @@ def test_port_in_use__one_line_names_it(run: Run, command: str) -> None:
 def test_help__lists_every_command_and_exits_0(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    assert all(name in out for name in ("demo", "agent", "console", "broker", "doctor"))
+    assert all(
+        name in out for name in ("demo", "agent", "console", "broker", "doctor", "link-test")
+    )
 
 
 WITHOUT = """
