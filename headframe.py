@@ -16,6 +16,21 @@ def _complain(text: str) -> None:
     sys.stderr.write(f"headframe: {line}\n")
 
 
+def _plain(error: Exception) -> str:
+    """Return an error's text without what only a programmer reads."""
+    if isinstance(error, OSError) and error.strerror and str(error).startswith("[Errno"):
+        where = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
+        return f"{where}: {error.strerror}" if where else error.strerror
+    if "pydantic" in sys.modules:  # else it is none of its errors
+        from pydantic import ValidationError
+
+        from protocol.profiles import first_problem
+
+        if isinstance(error, ValidationError):
+            return first_problem(error)
+    return str(error)
+
+
 def _without(package: str | None, arguments: Sequence[str]) -> int:
     """Say what is missing; the doctor needs no package to say more."""
     if list(arguments[:1]) == ["doctor"]:
@@ -259,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return _without(error.name, ())
     except (OSError, RuntimeError, ValueError) as error:
-        _complain(str(error))
+        _complain(_plain(error))
         return 1
     return code if isinstance(code, int) else 0
 

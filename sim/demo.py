@@ -41,6 +41,9 @@ DRIVER_GRACE_S = 16.0
 """The driver's own times to stand still and to let go, and a little more."""
 CAMERA_WIDTH_PX, CAMERA_HEIGHT_PX, CAMERA_FPS = 1280, 720, 30
 CAMERA_BIT_RATE_BPS = 4_000_000
+CONSOLE_LOST = (
+    "its page is gone, the machine stops by itself; to drive on: Ctrl-C, then start the demo anew"
+)
 LINK_CHILD = "link"
 LINK_LOG = "link.jsonl"
 """Every decision of the link, in the run's folder."""
@@ -278,6 +281,7 @@ def stages(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
             ChildSpec(
                 "console",
                 _module("operator_console.shell.web", "--config", f"{plan.console_config}"),
+                if_lost=CONSOLE_LOST,
             ),
         ),
     )

@@ -35,6 +35,7 @@ from sim.demo import (
 from vehicle_agent.shell.config import load_agent_config
 
 ROOT = Path(__file__).parents[2]
+demo_stages = demo.stages
 STAYS = "import signal; print('ready', flush=True); signal.pause()"
 
 
@@ -405,3 +406,19 @@ def test_link_figures_for_a_person__say_what_was_lost_and_how_late_the_rest_was(
         "delay 35 ms, p99 80, most 90"
     )
     assert len(lines) == 4
+
+
+def test_console_that_ends_by_itself__terminal_says_how_to_go_on(
+    stubbed: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], plan: Plan
+) -> None:
+    told = {spec.name: spec.if_lost for stage in demo_stages(plan) for spec in stage}
+
+    def stages(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
+        plan.address_file.write_text("http://x\n", encoding="ascii")
+        ends = (sys.executable, "-c", "print('ready', flush=True); raise SystemExit(3)")
+        return ((ChildSpec("console", ends, if_lost=told["console"]),),)
+
+    monkeypatch.setattr(demo, "stages", stages)
+    assert demo.run(DemoOptions(port=0, browser=False, seconds=1.0)) == 0
+    assert "console ended with code 3; its page is gone" in capfd.readouterr().err
+    assert "to drive on: Ctrl-C, then start the demo anew" in told["console"]

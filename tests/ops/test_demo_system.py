@@ -88,7 +88,7 @@ def test_scripted_drive__moves_touches_nothing_and_explains_itself(
     assert list(temporary.iterdir()) == []
 
 
-def test_scripted_drive_over_a_dead_link__stops_by_itself_and_the_figures_say_why(
+def test_drive_over_a_link_that_dies__figures_say_what_it_carried_and_lost(
     environment: dict[str, str],
 ) -> None:
     done = subprocess.run(
@@ -105,7 +105,7 @@ def test_scripted_drive_over_a_dead_link__stops_by_itself_and_the_figures_say_wh
     assert (link["name"], link["dead"], link["peers"] > 0) == ("dead", True, True)
     assert link["up"]["webrtc"]["lost"] > 0
     assert link["up"]["webrtc"]["carried"] > 500
-    assert figures["stops"] == 1
+    assert figures["pictures_decoded"] > 100
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
