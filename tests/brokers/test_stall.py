@@ -62,6 +62,7 @@ def paused(process: subprocess.Popen[str]) -> Iterator[None]:
         os.kill(process.pid, signal.SIGCONT)
 
 
+@pytest.mark.requirement("HF-CMD-04")
 @pytest.mark.parametrize("who", ["broker", "console", "machine"])
 def test_pause_of_5_s__no_old_command_acts_and_fresh_ones_do_again(
     who: str, control: Broker, telemetry: Broker, site: Path

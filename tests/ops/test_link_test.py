@@ -80,6 +80,7 @@ def test_probe__is_as_long_as_a_command_and_no_machine_reads_it() -> None:
     assert refused.value.reason is Refusal.UNKNOWN_VERSION
 
 
+@pytest.mark.requirement("HF-CMD-13")
 def test_probe_under_a_lease_with_its_own_key__is_refused() -> None:
     guardian = Acceptance(DEFAULT_TIMING, VEHICLE, TEST)
     guardian.open_lease(Lease(KEY_ID, EPOCH, KEY))
