@@ -89,11 +89,11 @@ def test_probe_under_a_lease_with_its_own_key__is_refused() -> None:
     assert verdict.reason is Refusal.UNKNOWN_VERSION
 
 
-@pytest.mark.parametrize("length", range(REFLECTION_BYTES))
-def test_reflection_cut_short__is_refused(length: int) -> None:
+def test_reflection_cut_short__is_refused_at_every_length() -> None:
     whole = Reflection(1, 2, 3, 4, 5, 6, b"{}").encode()
-    with pytest.raises(ProtocolError):
-        decode_reflection(whole[:length])
+    for length in range(REFLECTION_BYTES):
+        with pytest.raises(ProtocolError):
+            decode_reflection(whole[:length])
 
 
 def test_reflection__reads_back_as_it_was() -> None:
