@@ -34,6 +34,7 @@ class End:
         self._stream, self._datagrams = stream, datagrams
         self._out, self._back = out, back
         self._waiting = bytearray()
+        self._stream_open = True
         self.sent_ns: list[int] = []
         self.arrived_ns: dict[str, dict[int, int]] = {MQTT: {}, CHANNEL: {}}
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -46,17 +47,21 @@ class End:
         number = len(self.sent_ns).to_bytes(4, "little")
         self.sent_ns.append(now_ns)
         for path, sock in ((MQTT, self._stream), (CHANNEL, self._datagrams)):
-            with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
+            with contextlib.suppress(OSError):  # not taken now, or the other end has ended
                 sock.send(number.ljust(self._out - HEADERS_BYTES[path], b"\0"))
 
     def hear(self, sock: socket.socket) -> None:
-        """Take what waits in a socket."""
+        """Take what waits in a socket; one whose other end has ended is heard no more."""
         now_ns = monotonic_ns()
-        with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
-            if sock is self._datagrams:
-                self._note(CHANNEL, sock.recv(2048), now_ns)
-                return
-            self._waiting += sock.recv(65536)
+        try:
+            data = sock.recv(65536)
+        except OSError:
+            return
+        if sock is self._datagrams:
+            self._note(CHANNEL, data, now_ns)
+            return
+        self._stream_open = bool(data)
+        self._waiting += data
         size = self._back - HEADERS_BYTES[MQTT]
         while len(self._waiting) >= size:
             self._note(MQTT, bytes(self._waiting[:4]), now_ns)
@@ -70,7 +75,7 @@ class End:
         due_ns = monotonic_ns()
         while True:
             wait_s = max(0.0, (due_ns - monotonic_ns()) / 1e9)
-            sockets = [self._stream, self._datagrams]
+            sockets = [self._datagrams, *([self._stream] if self._stream_open else [])]
             ready, _, _ = select.select([*sockets, sys.stdin], [], [], wait_s)
             for sock in sockets:
                 if sock in ready:
