@@ -119,6 +119,8 @@ class LinkTest:
         except ProtocolError:
             self.machine_is_live = True
             return
+        except ValueError:
+            return
         if self._echo is None or told.stamp_us > self._echo[0]:
             self._echo = (told.stamp_us, now_ns)
         if told.test != self._test:

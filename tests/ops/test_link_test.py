@@ -161,6 +161,12 @@ def test_machine_in_service__is_told_from_nobody() -> None:
     assert (test.machine_is_live, test.answered) == (True, False)
 
 
+def test_reflection_that_is_no_json__is_left_alone() -> None:
+    test = LinkTest(("mqtt",), VEHICLE, TEST, DEFAULT_TIMING)
+    test.hear(0, 0, Reflection(TEST, 1, 1, 0, 0, 0, b"{").encode())
+    assert (test.machine_is_live, test.answered) == (False, False)
+
+
 def test_command_of_a_drive__is_left_alone_by_the_mirror() -> None:
     mirror = Mirror(VEHICLE, DEFAULT_TIMING, ZONE_MPS)
     mirror.hear(0, 0, b"\x01" + bytes(COMMAND_BYTES - 1))
