@@ -16,6 +16,21 @@ def _complain(text: str) -> None:
     sys.stderr.write(f"headframe: {line}\n")
 
 
+def _plain(error: Exception) -> str:
+    """Return an error's text without what only a programmer reads."""
+    if isinstance(error, OSError) and error.strerror and str(error).startswith("[Errno"):
+        where = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
+        return f"{where}: {error.strerror}" if where else error.strerror
+    if "pydantic" in sys.modules:  # else it is none of its errors
+        from pydantic import ValidationError
+
+        from protocol.profiles import first_problem
+
+        if isinstance(error, ValidationError):
+            return first_problem(error)
+    return str(error)
+
+
 def _without(package: str | None, arguments: Sequence[str]) -> int:
     """Say what is missing; the doctor needs no package to say more."""
     if list(arguments[:1]) == ["doctor"]:
@@ -28,6 +43,7 @@ def _without(package: str | None, arguments: Sequence[str]) -> int:
 
 USAGE_ERROR = 2
 DEFAULT_PORT = 8700
+LINK_TEST_S = 30.0
 
 try:
     import typer
@@ -64,6 +80,10 @@ def demo(
         "ug_truck_60t"
     ),
     site: Annotated[str, typer.Option(help="name in configs/sites, or a file")] = "mine_drift",
+    link: Annotated[
+        str | None,
+        typer.Option(help="between cockpit and machine: name in configs/links, or a file"),
+    ] = None,
     driver: Annotated[Driver, typer.Option(help="who drives")] = Driver.HUMAN,
     seconds: Annotated[
         float | None,
@@ -77,6 +97,7 @@ def demo(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="port of the page; 0 takes a free one")
     ] = DEFAULT_PORT,
+    seed: Annotated[int, typer.Option(help="of the link's chances")] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Drive a simulated machine from a simulated cockpit, all on this computer."""
@@ -90,6 +111,8 @@ def demo(
         port=port,
         browser=not no_browser,
         as_json=as_json,
+        link=link,
+        seed=seed,
     )
     raise typer.Exit(run(options))
 
@@ -203,6 +226,41 @@ def doctor(
     raise typer.Exit(run(config, port, as_json))
 
 
+@app.command("link-test")
+def link_test(
+    config: ConfigOption,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1.0, callback=_finite, help="how long; measuring: 30 unless told"),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="draw it: a page (.html) or a picture (.svg)")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the command link: with a cockpit's file here, with the machine's file there.
+
+    Moves nothing: the machine's agent must be ended, and no machine obeys its frames.
+    """
+    if _is_machine(config):
+        from vehicle_agent.shell.link_test import run as reflect
+
+        raise typer.Exit(reflect(config, seconds))
+    from operator_console.shell.link_test import run as measure
+
+    raise typer.Exit(measure(config, LINK_TEST_S if seconds is None else seconds, as_json, plot))
+
+
+def _is_machine(config: Path) -> bool:
+    """Whether a settings file is a machine's; what is no TOML is left to whoever reads it."""
+    import tomllib
+
+    try:
+        return "vehicle" in tomllib.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line: 0, 1 for an error (one line on stderr), 2 for wrong usage."""
     try:
@@ -216,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return _without(error.name, ())
     except (OSError, RuntimeError, ValueError) as error:
-        _complain(str(error))
+        _complain(_plain(error))
         return 1
     return code if isinstance(code, int) else 0
 

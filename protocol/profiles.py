@@ -121,8 +121,12 @@ def parse_profile(text: str, source: str) -> MachineProfile:
         raise ValueError(f"{source}: {first_problem(error)}") from error
 
 
+_PLAIN = {"missing": "is missing", "extra_forbidden": "there is no such setting"}
+
+
 def first_problem(error: ValidationError) -> str:
     """Return the first problem of a settings file as ``key: reason``."""
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"]) or "file"
-    return f"{key}: {problem['msg']}"
+    reason = _PLAIN.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+    return f"{key}: {reason}"

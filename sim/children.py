@@ -81,11 +81,13 @@ class ChildSpec:
         command: program and arguments.
         ready_within_s: longest time until it prints a line that begins with ``ready``; None
             for a child that need not.
+        if_lost: what a person is told when it ends by itself before its time.
     """
 
     name: str
     command: Sequence[str]
     ready_within_s: float | None = 30.0
+    if_lost: str = "the rest goes on without it"
 
 
 @dataclass(slots=True)
@@ -193,6 +195,10 @@ class Children:
         self._selector.register(child.pidfd, selectors.EVENT_READ, child)
         return child
 
+    def named(self, name: str) -> Child | None:
+        """Return the child of that name; None when none was started."""
+        return next((child for child in self._children if child.spec.name == name), None)
+
     def wait_ready(self) -> None:
         """Wait until every started child has said that it is ready.
 
@@ -234,7 +240,7 @@ class Children:
             self._ended_since_ready = []
             for child in ended:
                 if child is not awaited:
-                    self._say(f"{self._too_early(child)}; the rest goes on without it")
+                    self._say(f"{self._too_early(child)}; {child.spec.if_lost}")
             if awaited in ended:
                 return True
         return False

@@ -13,13 +13,16 @@ import os
 import socket
 import sys
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from protocol.messages import Role, generate_identity
-from sim.children import Child, ChildError, Children, ChildSpec, Interrupted, last_words
+from sim.children import ChildError, Children, ChildSpec, Interrupted, last_words
 from sim.machines.parameters import load_machine
+from sim.network.files import find_link
+from sim.network.parameters import LinkParameters
 from sim.run_folder import keep_logs, run_folder
 from sim.world.site import load_site
 from vehicle_agent.core.record import FIRST
@@ -38,6 +41,13 @@ DRIVER_GRACE_S = 16.0
 """The driver's own times to stand still and to let go, and a little more."""
 CAMERA_WIDTH_PX, CAMERA_HEIGHT_PX, CAMERA_FPS = 1280, 720, 30
 CAMERA_BIT_RATE_BPS = 4_000_000
+CONSOLE_LOST = (
+    "its page is gone, the machine stops by itself; to drive on: Ctrl-C, then start the demo anew"
+)
+LINK_CHILD = "link"
+LINK_LOG = "link.jsonl"
+"""Every decision of the link, in the run's folder."""
+LINK_GRACE_S = 3.0
 
 Settings = Mapping[str, object]
 
@@ -58,10 +68,14 @@ class DemoOptions:
         port: of the console's page; 0 takes a free one.
         browser: open the page when there is a desktop.
         as_json: print one JSON object on stdout instead of text.
+        link: between cockpit and machine, a name in configs/links or a file; None: nothing
+            is between them. seed: of the link's chances.
     """
 
     machine: str = DEFAULT_MACHINE
     site: str = DEFAULT_SITE
+    link: str | None = None
+    seed: int = 1
     scripted: bool = False
     seconds: float | None = None
     port: int = DEFAULT_PORT
@@ -122,13 +136,21 @@ def _write_private(path: Path, text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that is known before the first process starts."""
+    """Everything that is known before the first process starts.
+
+    Attributes:
+        mqtt_port: the broker's, at the cockpit. link: name or file; None for none.
+        link_port: where the machine reaches the broker; the broker's own port without a link.
+    """
 
     run: Path
     machine: Path
     site: Path
     port: int
     mqtt_port: int
+    link: str | None = None
+    link_port: int = 0
+    seed: int = 1
 
     @property
     def agent_config(self) -> Path:
@@ -168,6 +190,7 @@ def write_settings(plan: Plan) -> None:
     for name in ("agent", "can", "truth", "wires", "camera0"):
         (run / name).mkdir(mode=0o700)
     mqtt = {"host": HOST, "port": plan.mqtt_port}
+    machine_mqtt = mqtt if plan.link is None else mqtt | {"port": plan.link_port}
     agent: dict[str, Settings | Sequence[Settings]] = {
         "vehicle": {
             "site": SITE_ID,
@@ -177,7 +200,7 @@ def write_settings(plan: Plan) -> None:
         },
         "runtime": {"dir": str(run / "agent"), "record": str(run / "guardian.record")},
         "keys": {"device": f"{VEHICLE_ID}.jwk", "trust": "trust.json"},
-        "mqtt": mqtt,
+        "mqtt": machine_mqtt,
         "can": {"interface": "headframe_local", "channel": str(run / "can")},
         "relay": {"port": str(plan.relay_port)},
         "cameras": [
@@ -220,6 +243,7 @@ def stages(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
     world = ("--site", str(plan.site), "--machine", str(plan.machine), "--truth", truth)
     return (
         (
+            *link_specs(plan),
             ChildSpec(
                 "broker", _module("vehicle_agent.shell.broker", "--port", f"{plan.mqtt_port}")
             ),
@@ -257,9 +281,23 @@ def stages(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
             ChildSpec(
                 "console",
                 _module("operator_console.shell.web", "--config", f"{plan.console_config}"),
+                if_lost=CONSOLE_LOST,
             ),
         ),
     )
+
+
+def link_specs(plan: Plan) -> tuple[ChildSpec, ...]:
+    """The link between cockpit and machine, if there is one."""
+    if plan.link is None:
+        return ()
+    command = _module(
+        "sim.network",
+        *("crossing", "--link", plan.link, "--seed", f"{plan.seed}", "--keys", str(plan.run)),
+        *("--port", f"{plan.link_port}", "--to", f"{plan.mqtt_port}"),
+        *("--log", str(plan.run / LINK_LOG)),
+    )
+    return (ChildSpec(LINK_CHILD, command),)
 
 
 def driver_spec(plan: Plan, url: str, seconds: float) -> ChildSpec:
@@ -307,12 +345,12 @@ def _open_browser(url: str) -> None:
         _say("no browser could be opened; open the address by hand")
 
 
-def _check_files(options: DemoOptions) -> tuple[Path, Path]:
-    """Find and read both files before anything starts, so that a mistake costs nothing."""
+def _check_files(options: DemoOptions) -> tuple[Path, Path, LinkParameters | None]:
+    """Find and read every file before anything starts, so that a mistake costs nothing."""
     machine, site = find_config("machines", options.machine), find_config("sites", options.site)
     load_machine(machine)
     load_site(site)
-    return machine, site
+    return machine, site, None if options.link is None else find_link(options.link)
 
 
 def run(options: DemoOptions) -> int:
@@ -324,10 +362,13 @@ def run(options: DemoOptions) -> int:
     Raises:
         DemoError, ValueError: it cannot start or go on; one line for a person.
     """
-    machine, site = _check_files(options)
-    port, mqtt_port = free_port(options.port, "--port"), free_port(0, "--port")
+    machine, site, link = _check_files(options)
+    port, mqtt_port, link_port = (free_port(n, "--port") for n in (options.port, 0, 0))
+    if link is not None:
+        _say(f"between cockpit and machine: {link.name}, {link.title} (seed {options.seed})")
     with run_folder() as folder:
-        plan = Plan(folder, machine, site, port, mqtt_port)
+        named = None if options.link is None else _absolute(options.link)
+        plan = Plan(folder, machine, site, port, mqtt_port, named, link_port, options.seed)
         write_keys(folder)
         write_settings(plan)
         children = Children(folder, _say)
@@ -338,9 +379,14 @@ def run(options: DemoOptions) -> int:
         except ChildError as error:
             raise DemoError(str(error)) from error
         finally:
-            if code or children.lost:
+            if code or children.lost or link is not None:
                 _say(f"logs of this run: {keep_logs(folder)}")
         return code
+
+
+def _absolute(link: str) -> str:
+    """Return a link's file by its whole path, a name as it is."""
+    return str(Path(link).resolve()) if link.endswith(".toml") else link
 
 
 def _drive(options: DemoOptions, plan: Plan, children: Children) -> int:
@@ -352,13 +398,16 @@ def _drive(options: DemoOptions, plan: Plan, children: Children) -> int:
         url = page_url(plan)
         if options.scripted:
             return _drive_scripted(options, plan, children, url)
-        _print(json.dumps({"url": url}) if options.as_json else url)
+        named = {} if plan.link is None else {"link": plan.link}
+        _print(json.dumps({"url": url} | named) if options.as_json else url)
         _say("Ctrl-C ends everything")
         if options.browser:
             _open_browser(url)
         children.wait_end(None, options.seconds)
     except Interrupted:
         _say("ending")
+    for line in link_summary(link_figures(children)):
+        _say(line)
     return 0
 
 
@@ -378,14 +427,45 @@ def _drive_scripted(options: DemoOptions, plan: Plan, children: Children, url: s
     result = next((line for line in reversed(driver.lines) if line.startswith("{")), None)
     if result is None and interrupted:
         result, code = json.dumps({"interrupted": True}), 0
-    return _report(options, driver, code, result)
-
-
-def _report(options: DemoOptions, driver: Child, code: int, result: str | None) -> int:
     if result is None:
         raise DemoError(f"driver ended with code {code} and no result{last_words(driver)}")
-    _print(result if options.as_json else summary(json.loads(result)))
+    figures, link = json.loads(result), link_figures(children)
+    if options.as_json:
+        _print(json.dumps(figures if link is None else figures | {"link": link}))
+    else:
+        _print("\n".join((summary(figures), *link_summary(link))))
     return 0 if code == 0 else 1
+
+
+def link_figures(children: Children) -> dict[str, Any] | None:
+    """End the link, and return what it did; None where there is none."""
+    link = children.named(LINK_CHILD)
+    if link is None:
+        return None
+    children.finish(link, LINK_GRACE_S)
+    told = next((line for line in reversed(link.lines) if line.startswith("{")), None)
+    if told is None:
+        return None
+    figures: dict[str, Any] = json.loads(told)
+    return figures
+
+
+def link_summary(figures: Mapping[str, Any] | None) -> Iterator[str]:
+    """What the link did, as lines for a person."""
+    if figures is None:
+        return
+    for way, words in (("up", "from the machine"), ("down", "to the machine")):
+        for kind, name in (("mqtt", "MQTT"), ("webrtc", "WebRTC")):
+            given = figures[way][kind]
+            lost = given["packets"] - given["carried"] - given["repeated"]
+            delay = {name: f"{ms:.0f}" for name, ms in given["delay_ms"].items() if ms is not None}
+            late = "; delay {p50} ms, p99 {p99}, most {max}".format(**delay) if delay else ""
+            yield (
+                f"link {figures['name']} {words}, {name}: {given['packets']} packets, "
+                f"{lost} lost, {given['repeated']} sent again{late}"
+            )
+    if figures["dead"]:
+        yield f"link {figures['name']}: dead at the end"
 
 
 def summary(result: Mapping[str, object]) -> str:

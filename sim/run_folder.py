@@ -46,8 +46,9 @@ def run_folder() -> Iterator[Path]:
 def keep_logs(folder: Path) -> Path:
     """Copy the logs of a run out of its folder, which will go; return where they are now."""
     kept = Path(tempfile.mkdtemp(prefix=KEPT_PREFIX))
-    for log in folder.glob("*.log"):
-        shutil.copy(log, kept)
+    for pattern in ("*.log", "*.jsonl*"):
+        for log in folder.glob(pattern):
+            shutil.copy(log, kept)
     return kept
 
 

@@ -1,13 +1,15 @@
-"""``python -m sim.network udp|tcp|bridge``: traffic over a link of configs/links.
+"""``python -m sim.network udp|tcp|crossing|bridge``: traffic over a link of configs/links.
 
-udp and tcp listen on 127.0.0.1 and carry to a port there; bridge makes two network namespaces
-(as root). Each prints one line that begins with ``ready``, and runs until SIGTERM or Ctrl-C.
+udp and tcp listen on 127.0.0.1 and carry to a port there; crossing does so for a machine's whole
+session, MQTT and WebRTC; bridge makes two network namespaces (as root). Each prints one line that
+begins with ``ready``, and runs until SIGTERM or Ctrl-C; crossing then prints its figures as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import signal
 import sys
 import threading
@@ -17,6 +19,8 @@ from types import FrameType
 
 from sim.network import tcp_relay, udp_relay
 from sim.network.bridge import Bridge, sites
+from sim.network.crossing import Crossing
+from sim.network.detour import load_detour
 from sim.network.files import find_link
 from sim.network.journal import Journal
 from sim.network.parameters import LinkParameters
@@ -39,6 +43,13 @@ def open_station(
             places = (machine.place, surface.place)
             where = " ".join(f"{place.namespace} {place.address}" for place in places)
             yield Bridge(machine.descriptor, surface.descriptor, *wires), where
+    elif chosen.kind == "crossing":
+        detour = load_detour(chosen.keys)
+        crossing = Crossing(link, chosen.seed, chosen.to, detour, start_ns, journal, chosen.port)
+        with contextlib.closing(crossing):
+            yield crossing, f"{crossing.port}"
+            sys.stdout.write(json.dumps(crossing.figures()) + "\n")
+            sys.stdout.flush()
     elif chosen.kind == "udp":
         datagrams: tuple[Wire[udp_relay.Packet], Wire[udp_relay.Packet]] = make_wires(
             link, chosen.seed, start_ns, journal
@@ -58,7 +69,7 @@ def open_station(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sim.network", description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    for name in ("udp", "tcp", "bridge"):
+    for name in ("udp", "tcp", "crossing", "bridge"):
         kind = kinds.add_parser(name)
         kind.add_argument("--link", required=True, help="name in configs/links, or a file")
         kind.add_argument("--seed", type=int, default=1)
@@ -66,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
         if name != "bridge":
             kind.add_argument("--port", type=int, default=0, help="to listen on; 0: a free one")
             kind.add_argument("--to", type=int, required=True, help="port to carry to")
+        if name == "crossing":
+            kind.add_argument("--keys", type=Path, required=True, help="of both ends: NAME.jwk")
     return parser
 
 

@@ -10,6 +10,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
+from typing import Protocol
 
 from sim.network.capacity import Capacity, Rate, Trace, Unlimited
 from sim.network.course import Course
@@ -21,6 +22,8 @@ class Verdict(StrEnum):
     """What became of a packet."""
 
     CARRIED = "carried"
+    REPEATED = "repeated"
+    """Of a stream: lost, and delivered after being sent again."""
     QUEUE_FULL = "queue_full"
     IN_GAP = "in_gap"
     LOST = "lost"
@@ -38,6 +41,46 @@ class Decision:
     deliveries: tuple[int, ...] = ()
 
 
+class Decider(Protocol):
+    """Whatever says what becomes of packets, in the order in which they are sent."""
+
+    def decide(self, now_ns: int, size_bytes: int) -> Decision:
+        """Return what becomes of a packet of ``size_bytes`` that is sent at ``now_ns``."""
+        ...
+
+
+class Radio:
+    """When one direction loses, by time alone; asked about times that never go back.
+
+    Two of one seed and name lose in the same spells, whoever asks.
+    """
+
+    def __init__(
+        self, parameters: DirectionParameters, seed: int, name: str, start_ns: int
+    ) -> None:
+        self._parameters = parameters
+        self._bad = loss_spells(parameters.bursts, dice(seed, name, "states"), start_ns)
+        self._gaps = gap_spells(parameters.gaps, dice(seed, name, "gaps"), start_ns)
+        self.course = Course(parameters.course, start_ns)
+        self.stalls = parameters.gaps is not None and parameters.gaps.mode is GapMode.STALL
+
+    def gap_ends_ns(self, at_ns: int) -> int | None:
+        """Return the end of the gap that ``at_ns`` lies in; None when it lies in none."""
+        return self._gaps.ends_ns(at_ns)
+
+    def loss(self, at_ns: int) -> float:
+        """Return the share of packets lost there, gaps aside."""
+        bursts = self._parameters.bursts
+        bad = bursts is not None and self._bad.ends_ns(at_ns) is not None
+        state = bursts.loss if bursts is not None and bad else self._parameters.loss
+        return 1.0 - (1.0 - state) * (1.0 - self.course.loss(at_ns))
+
+
+def dice(seed: int, name: str, purpose: str) -> Random:
+    """Return the random stream of one purpose in one direction."""
+    return Random(f"{seed}/{name}/{purpose}")  # noqa: S311 - repeatable, not secret
+
+
 class LinkModel:
     """One direction of a link.
 
@@ -51,17 +94,11 @@ class LinkModel:
     def __init__(
         self, parameters: DirectionParameters, seed: int, name: str = "", start_ns: int = 0
     ) -> None:
-        def dice(purpose: str) -> Random:
-            return Random(f"{seed}/{name}/{purpose}")  # noqa: S311 - repeatable, not secret
-
         self._parameters = parameters
-        self._jitter, self._chance = dice("jitter"), dice("loss")
-        self._order, self._double = dice("reorder"), dice("duplicate")
-        self._bad = loss_spells(parameters.bursts, dice("states"), start_ns)
-        self._gaps = gap_spells(parameters.gaps, dice("gaps"), start_ns)
-        self._stalls = parameters.gaps is not None and parameters.gaps.mode is GapMode.STALL
-        self._course = Course(parameters.course, start_ns)
-        self._capacity = _capacity(parameters, self._course, start_ns)
+        self._jitter, self._chance = dice(seed, name, "jitter"), dice(seed, name, "loss")
+        self._order, self._double = dice(seed, name, "reorder"), dice(seed, name, "duplicate")
+        self._radio = Radio(parameters, seed, name, start_ns)
+        self._capacity = _capacity(parameters, self._radio.course, start_ns)
         self._waiting: deque[tuple[int, int]] = deque()
         self._waiting_bytes = 0
         self._left_ns = start_ns
@@ -75,20 +112,34 @@ class LinkModel:
         Raises:
             ValueError: time went backwards.
         """
-        if now_ns < self._now_ns:
-            raise ValueError(f"{now_ns} ns is before {self._now_ns} ns")
-        self._now_ns = now_ns
+        self._advance(now_ns)
         decision = self._decide(now_ns, size_bytes)
         self.counts[decision.verdict] += 1
         return decision
+
+    def leaves_ns(self, now_ns: int, size_bytes: int) -> int:
+        """Take a packet that is never dropped; return when its last bit is on the air.
+
+        For what shares the link's rate with the datagrams and has rules of its own.
+
+        Raises:
+            ValueError: time went backwards.
+        """
+        self._advance(now_ns)
+        return self._leaves(now_ns, size_bytes)
+
+    def _advance(self, now_ns: int) -> None:
+        if now_ns < self._now_ns:
+            raise ValueError(f"{now_ns} ns is before {self._now_ns} ns")
+        self._now_ns = now_ns
 
     def _decide(self, now_ns: int, size_bytes: int) -> Decision:
         if not self._fits(now_ns, size_bytes):
             return Decision(Verdict.QUEUE_FULL)
         leaves_ns = self._leaves(now_ns, size_bytes)
-        if not self._stalls and self._gaps.ends_ns(leaves_ns) is not None:
+        if not self._radio.stalls and self._radio.gap_ends_ns(leaves_ns) is not None:
             return Decision(Verdict.IN_GAP)
-        if self._chance.random() < self._loss(leaves_ns):
+        if self._chance.random() < self._radio.loss(leaves_ns):
             return Decision(Verdict.LOST)
         return Decision(Verdict.CARRIED, self._deliveries(leaves_ns))
 
@@ -102,19 +153,13 @@ class LinkModel:
     def _leaves(self, now_ns: int, size_bytes: int) -> int:
         """When its last bit is on the air, behind all that waits before it."""
         begin_ns = max(now_ns, self._left_ns)
-        if self._stalls:
-            begin_ns = self._gaps.ends_ns(begin_ns) or begin_ns
+        if self._radio.stalls:
+            begin_ns = self._radio.gap_ends_ns(begin_ns) or begin_ns
         self._left_ns = self._capacity.leaves_ns(begin_ns, size_bytes)
         if self._left_ns > now_ns:
             self._waiting.append((self._left_ns, size_bytes))
             self._waiting_bytes += size_bytes
         return self._left_ns
-
-    def _loss(self, at_ns: int) -> float:
-        bursts = self._parameters.bursts
-        bad = bursts is not None and self._bad.ends_ns(at_ns) is not None
-        state = bursts.loss if bursts is not None and bad else self._parameters.loss
-        return 1.0 - (1.0 - state) * (1.0 - self._course.loss(at_ns))
 
     def _deliveries(self, leaves_ns: int) -> tuple[int, ...]:
         parameters = self._parameters

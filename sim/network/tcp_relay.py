@@ -12,7 +12,7 @@ A full link stops reading, so that the sender's own buffers fill as they would.
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sim.network.wire import Wire
@@ -25,17 +25,34 @@ HELD_MAX_BYTES = 64 * 1024
 CONNECT_TIMEOUT_S = 2.0
 
 
+Filter = Callable[[int, bytes], bytes]
+"""Takes the time and what was read, and returns what to carry instead; may hold some of it back."""
+
+
+def unchanged(_now_ns: int, data: bytes) -> bytes:
+    """Carry what was read."""
+    return data
+
+
+def no_filter(*, up: bool) -> Filter:
+    """Return a filter that changes nothing."""
+    del up
+    return unchanged
+
+
 @dataclass(slots=True, eq=False)
 class End:
     """One end of a relayed connection.
 
     Attributes:
-        up: bytes read here go up. waiting: what came out for this end and was not taken yet.
+        up: bytes read here go up. filter: what they pass before their wire.
+        waiting: what came out for this end and was not taken yet.
         ended: it sends no more. finished: nothing more comes for it. gone: closed.
     """
 
     socket: socket.socket
     up: bool
+    filter: Filter
     other: End | None = None
     waiting: bytearray = field(default_factory=bytearray)
     ended: bool = False
@@ -53,20 +70,29 @@ class TcpRelay:
         port: to listen on at 127.0.0.1, 0 takes a free one. target: port there to carry to.
         up, down: wires for streams; all connections share them, as they share a link.
         dead: the link carries nothing, ever.
+        filters: makes what one way of a new connection passes before its wire.
 
     Attributes:
-        port: where it listens.
+        port: where it listens. dead: carry nothing more; what is on its way still comes out.
     """
 
     def __init__(
-        self, port: int, target: int, up: Wire[Packet], down: Wire[Packet], *, dead: bool = False
+        self,
+        port: int,
+        target: int,
+        up: Wire[Packet],
+        down: Wire[Packet],
+        *,
+        dead: bool = False,
+        filters: Callable[..., Filter] = no_filter,
     ) -> None:
         self._listener = socket.create_server((HOST, port))
         self._listener.setblocking(False)
         self.port = int(self._listener.getsockname()[1])
         self._target = target
         self._up, self._down = up, down
-        self._dead = dead
+        self.dead = dead
+        self._filters = filters
         self._ends: dict[int, End] = {}
 
     def readers(self) -> Sequence[int]:
@@ -80,7 +106,7 @@ class TcpRelay:
 
     def _takes(self, end: End) -> bool:
         backlog = self._wire(end).held_bytes + (len(end.other.waiting) if end.other else 0)
-        return not self._dead and backlog < HELD_MAX_BYTES
+        return not self.dead and backlog < HELD_MAX_BYTES
 
     def _wire(self, end: End) -> Wire[Packet]:
         return self._up if end.up else self._down
@@ -100,7 +126,9 @@ class TcpRelay:
         except OSError:
             data = b""
         end.ended = not data
-        self._wire(end).send(now_ns, (end.other, data), len(data))
+        carried = end.filter(now_ns, data) if data else data
+        if carried or end.ended:
+            self._wire(end).send(now_ns, (end.other, carried), len(carried))
 
     def _accept(self) -> None:
         try:
@@ -112,7 +140,7 @@ class TcpRelay:
         except OSError:
             near.close()
             return
-        one, two = End(near, up=True), End(far, up=False)
+        one, two = (End(s, up, self._filters(up=up)) for s, up in ((near, True), (far, False)))
         one.other, two.other = two, one
         for end in (one, two):
             end.socket.setblocking(False)

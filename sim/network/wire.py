@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from sim.network.model import Decision, LinkModel
+from sim.network.model import Decider, Decision
 
 T = TypeVar("T")
 Note = Callable[[int, int, Decision], None]
@@ -24,7 +24,7 @@ class Wire(Generic[T]):
         note: is told each decision with its time and the packet's size.
     """
 
-    def __init__(self, model: LinkModel, note: Note = forget) -> None:
+    def __init__(self, model: Decider, note: Note = forget) -> None:
         self._model = model
         self._note = note
         self._number = 0

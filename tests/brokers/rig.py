@@ -114,7 +114,7 @@ class Broker:
 @contextlib.contextmanager
 def embedded() -> Iterator[Broker]:
     command = [sys.executable, "-m", "vehicle_agent.shell.broker", "--port", "0"]
-    with _running(command, None) as process:
+    with running(command, None) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline().rsplit(" ", 1)[1])
         assert process.stdout.readline() == "ready\n"
@@ -132,7 +132,7 @@ def mosquitto(folder: Path, site: Path, conf: str) -> Iterator[Broker]:
     path = home / conf
     path.write_text(text + run_as_now(), encoding="utf-8")
     assert MOSQUITTO is not None
-    with _running([MOSQUITTO, "-c", str(path)], home) as process:
+    with running([MOSQUITTO, "-c", str(path)], home) as process:
         wait_for(process, "running")
         yield Broker(port, site, process)
 
@@ -167,7 +167,7 @@ def wait_for(process: subprocess.Popen[str], words: str) -> None:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], folder: Path | None) -> Iterator[subprocess.Popen[str]]:
+def running(command: list[str], folder: Path | None) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder
     )

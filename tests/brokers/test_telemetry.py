@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiomqtt
@@ -91,3 +92,64 @@ def test_bridge__carries_only_telemetry_and_only_outwards() -> None:
     topics = [line.split() for line in text.splitlines() if line.startswith("topic ")]
     assert {words[2] for words in topics} == {"out"}
     assert {words[1].removeprefix("headframe/v1/+/+/") for words in topics} == BRIDGED
+
+
+OFFICE = """
+listener {port} 127.0.0.1
+cafile {site}/broker/ca.crt
+certfile {site}/broker/tls.crt
+keyfile {site}/broker/tls.key
+require_certificate true
+use_identity_as_username true
+allow_anonymous false
+log_dest stderr
+log_type notice
+log_type information
+"""
+
+
+@pytest.fixture
+def office(site: Path, tmp_path: Path) -> Iterator[Broker]:
+    """A broker elsewhere that lets its clients do everything."""
+    port = rig.free_port()
+    path = tmp_path / "office.conf"
+    text = OFFICE.format(port=port, site=site)
+    path.write_text(text + rig.run_as_now(), encoding="utf-8")
+    assert rig.MOSQUITTO is not None
+    with rig.running([rig.MOSQUITTO, "-c", str(path)], tmp_path) as process:
+        rig.wait_for(process, "running")
+        yield Broker(port, site, process)
+
+
+@pytest.fixture
+def bridged(site: Path, office: Broker, tmp_path: Path) -> Iterator[Broker]:
+    """A telemetry broker with the shipped bridge: only address and folder are the test's own."""
+    text = (rig.CONFIGS / "telemetry-bridge.conf").read_text(encoding="utf-8")
+    home = rig.install(tmp_path, site)
+    text = text.replace("office.example:8883", f"127.0.0.1:{office.port}")
+    text = text.replace("office-ca.crt", "ca.crt").replace(rig.INSTALLED, str(home))
+    (home / "telemetry.d" / "bridge.conf").write_text(text, encoding="utf-8")
+    with rig.mosquitto(tmp_path, site, "telemetry.conf") as broker:
+        yield broker
+
+
+async def test_bridge_to_an_office__carries_telemetry_there_and_nothing_back(
+    bridged: Broker, office: Broker
+) -> None:
+    slow, cmd = TOPICS.telemetry("control"), TOPICS.cmd(OPERATOR)
+    async with (
+        office.client(OPERATOR) as reader,
+        bridged.client(VEHICLE) as machine,
+        bridged.client(rig.OTHER) as local,
+    ):
+        await reader.subscribe("headframe/#")
+        await local.subscribe("headframe/#")
+        await machine.publish(TOPICS.event, b"ONLINE", qos=1)
+        told = await next_payload(reader, 20.0)
+        here = await next_payload(local)
+        for topic in (cmd, slow, TOPICS.event):
+            await reader.publish(topic, b"from the office", qos=1)
+        heard = [await next_payload(reader) for _ in range(3)]
+        await machine.publish(slow, b"slow", qos=1)
+        assert (told, here, heard) == (b"ONLINE", b"ONLINE", [b"from the office"] * 3)
+        assert [await next_payload(reader), await next_payload(local)] == [b"slow"] * 2

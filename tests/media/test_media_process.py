@@ -77,7 +77,7 @@ def test_terminated__it_ends_at_once_and_leaves_no_socket(tmp_path: Path) -> Non
         (lambda run: (run / "trust.json").unlink(), "trust.json: "),
         (
             lambda run: write_settings(run, "http://camera"),
-            "agent.toml: cameras.0.source: Value error, 'http://camera' is none of",
+            "agent.toml: cameras.0.source: 'http://camera' is none of",
         ),
     ],
     ids=["settings", "key", "trust", "source"],

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import headframe
+from protocol.broker_settings import BrokerSettings
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., tuple[int, str, list[str]]]
@@ -90,7 +91,9 @@ def test_port_in_use__one_line_names_it(run: Run, command: str) -> None:
 def test_help__lists_every_command_and_exits_0(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    assert all(name in out for name in ("demo", "agent", "console", "broker", "doctor"))
+    assert all(
+        name in out for name in ("demo", "agent", "console", "broker", "doctor", "link-test")
+    )
 
 
 WITHOUT = """
@@ -126,3 +129,21 @@ def test_nothing_installed__doctor_still_speaks() -> None:
     findings = {each["check"]: each for each in json.loads(done.stdout)["findings"]}
     assert "packages" in findings
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "a.toml"), "a.toml: No such file"),
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+        (ValueError("a.toml: key: reason"), "a.toml: key: reason"),
+    ],
+)
+def test_error__is_told_without_its_number(error: Exception, text: str) -> None:
+    assert headframe._plain(error).startswith(text)
+
+
+def test_error_of_pydantic__is_key_and_reason() -> None:
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - its text is what is tested
+        BrokerSettings.model_validate({"host": "x", "port": 1, "colour": "red"})
+    assert headframe._plain(raised.value) == "colour: there is no such setting"

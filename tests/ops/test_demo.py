@@ -14,6 +14,7 @@ import tempfile
 import tomllib
 import webbrowser
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from sim.demo import (
 from vehicle_agent.shell.config import load_agent_config
 
 ROOT = Path(__file__).parents[2]
+demo_stages = demo.stages
 STAYS = "import signal; print('ready', flush=True); signal.pause()"
 
 
@@ -332,3 +334,91 @@ def test_ctrl_c_before_the_driver_is_ready__is_no_error() -> None:
     code, out, errors = _interrupt_scripted(STILL_LOADING, "the page, to watch")
     assert (code, json.loads(out)) == (0, {"interrupted": True})
     assert "Traceback" not in errors
+
+
+def test_unknown_link__error_names_the_known_ones_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo, "run_folder", lambda: pytest.fail("half-started"))
+    with pytest.raises(ValueError, match=r"no link 'rope'; there are: .*dead.*lte-loaded"):
+        demo.run(DemoOptions(link="rope", port=0, browser=False))
+
+
+def test_link_between__only_the_machine_reaches_the_broker_over_it(plan: Plan) -> None:
+    linked = replace(plan, link="lte-loaded", link_port=18831)
+    write_keys(linked.run)
+    write_settings(linked)
+    console = tomllib.loads(linked.console_config.read_text(encoding="utf-8"))
+    assert load_agent_config(linked.agent_config).mqtt.port == 18831
+    assert console["mqtt"]["port"] == linked.mqtt_port
+    assert [spec.name for spec in demo.stages(linked)[0]][:2] == ["link", "broker"]
+
+
+LINK_FIGURES = {
+    "name": "lte-loaded",
+    "dead": False,
+    **{
+        way: {
+            kind: {
+                "packets": 10,
+                "carried": 7,
+                "repeated": 1,
+                "delay_ms": {"p50": 35.0, "p95": 40.0, "p99": 80.0, "max": 90.2},
+            }
+            for kind in ("mqtt", "webrtc")
+        }
+        for way in ("up", "down")
+    },
+}
+TELLS_AT_ITS_END = (
+    "import signal\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
+    "print('ready', flush=True)\n"
+    "signal.sigwait({signal.SIGTERM})\n"
+    f"print('{json.dumps(LINK_FIGURES)}', flush=True)\n"
+)
+
+
+def test_link_figures__stand_in_the_result_and_its_decisions_are_kept(
+    stubbed: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def linked(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
+        plan.address_file.write_text("http://x\n", encoding="ascii")
+        (plan.run / demo.LINK_LOG).write_text("decision\n", encoding="ascii")
+        return ((ChildSpec("link", (sys.executable, "-c", TELLS_AT_ITS_END)),),)
+
+    monkeypatch.setattr(demo, "stages", linked)
+    drives = (sys.executable, "-c", "print('ready'); print('{\"stops\": 0}')")
+    monkeypatch.setattr(demo, "driver_spec", lambda *_: ChildSpec("driver", drives))
+    options = DemoOptions(link="lte-loaded", port=0, scripted=True, as_json=True)
+    assert demo.run(options) == 0
+    printed = capfd.readouterr()
+    assert json.loads(printed.out) == {"stops": 0, "link": LINK_FIGURES}
+    assert "lte-loaded, LTE, loaded cell (seed 1)" in printed.err
+    (kept,) = stubbed.iterdir()
+    assert (kept / demo.LINK_LOG).read_text(encoding="ascii") == "decision\n"
+
+
+def test_link_figures_for_a_person__say_what_was_lost_and_how_late_the_rest_was() -> None:
+    lines = list(demo.link_summary(LINK_FIGURES))
+    assert lines[0] == (
+        "link lte-loaded from the machine, MQTT: 10 packets, 2 lost, 1 sent again; "
+        "delay 35 ms, p99 80, most 90"
+    )
+    assert len(lines) == 4
+
+
+def test_console_that_ends_by_itself__terminal_says_how_to_go_on(
+    stubbed: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], plan: Plan
+) -> None:
+    told = {spec.name: spec.if_lost for stage in demo_stages(plan) for spec in stage}
+
+    def stages(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
+        plan.address_file.write_text("http://x\n", encoding="ascii")
+        ends = (sys.executable, "-c", "print('ready', flush=True); raise SystemExit(3)")
+        return ((ChildSpec("console", ends, if_lost=told["console"]),),)
+
+    monkeypatch.setattr(demo, "stages", stages)
+    assert demo.run(DemoOptions(port=0, browser=False, seconds=1.0)) == 0
+    assert "console ended with code 3; its page is gone" in capfd.readouterr().err
+    assert "to drive on: Ctrl-C, then start the demo anew" in told["console"]

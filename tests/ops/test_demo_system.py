@@ -88,6 +88,26 @@ def test_scripted_drive__moves_touches_nothing_and_explains_itself(
     assert list(temporary.iterdir()) == []
 
 
+def test_drive_over_a_link_that_dies__figures_say_what_it_carried_and_lost(
+    environment: dict[str, str],
+) -> None:
+    done = subprocess.run(
+        [*DEMO, "--link", "dead", "--driver", "scripted", "--seconds", "8", "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    link = figures["link"]
+    assert set(figures) == FIGURES | {"link"}
+    assert (link["name"], link["dead"], link["peers"] > 0) == ("dead", True, True)
+    assert link["up"]["webrtc"]["lost"] > 0
+    assert link["up"]["webrtc"]["carried"] > 500
+    assert figures["pictures_decoded"] > 100
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_demo_ended__no_process_is_left(
     number: signal.Signals, environment: dict[str, str], temporary: Path

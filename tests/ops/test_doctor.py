@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from vehicle_agent.shell import doctor
+from protocol.broker_settings import BrokerSettings
+from vehicle_agent.shell import clock, doctor, keys
 from vehicle_agent.shell.doctor import Finding, Verdict
 
 
@@ -80,16 +83,128 @@ def test_clock_runs_backwards__fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.check_clock().verdict is Verdict.FAIL
 
 
-def test_port_taken__warns() -> None:
+def test_port_taken__warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "CONNECT_TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert doctor.check_port(taken.getsockname()[1]).verdict is Verdict.WARN
+        finding = doctor.check_port(taken.getsockname()[1])
+    assert (finding.verdict, finding.remedy) == (Verdict.WARN, "headframe demo --port 0")
 
 
-def test_broker__answers_or_fails() -> None:
+def test_port_of_a_cockpit__is_no_trouble() -> None:
+    answer = b"HTTP/1.0 403 Forbidden\r\n\r\nOpen the address that the console printed.\n"
     with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            stream, _ = server.accept()
+            with stream:
+                stream.recv(4096)
+                stream.sendall(answer)
+
+        console = threading.Thread(target=serve)
+        console.start()
+        finding = doctor.check_port(server.getsockname()[1])
+        console.join()
+    assert (finding.verdict, "a cockpit of Headframe" in finding.text) == (Verdict.OK, True)
+
+
+@pytest.fixture
+def broker() -> Iterator[BrokerSettings]:
+    """Something that takes connections."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield BrokerSettings(host="127.0.0.1", port=server.getsockname()[1])
+
+
+@pytest.fixture
+def no_broker() -> BrokerSettings:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        return BrokerSettings(host="127.0.0.1", port=gone.getsockname()[1])
+
+
+def test_broker_that_answers__is_well_in_every_respect(broker: BrokerSettings) -> None:
+    findings = [check() for check in doctor._broker_checks(broker)[:3]]
+    assert [finding.verdict for finding in findings] == [Verdict.OK] * 3
+    assert "without TLS" in findings[0].text
+    assert "TCP_NODELAY, send buffer 16384 bytes, given up after 1500 ms" in findings[1].text
+
+
+def test_no_broker__fails_once_and_the_rest_waits_for_that(no_broker: BrokerSettings) -> None:
+    findings = [check() for check in doctor._broker_checks(no_broker)[:3]]
+    assert [finding.verdict for finding in findings] == [Verdict.FAIL, Verdict.WARN, Verdict.WARN]
+    assert "Connection refused" in findings[0].text
+    assert "Errno" not in findings[0].line()
+
+
+def test_broker_without_tls_where_tls_is_set__says_so(tmp_path: Path) -> None:
+    site = tmp_path / "keys"
+    keys.init(site, "mine", clock.wall_now())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            stream, _ = server.accept()
+            with stream:
+                stream.recv(4096)
+                stream.sendall(b"no TLS is spoken here")
+
+        plain = threading.Thread(target=serve)
+        plain.start()
         port = server.getsockname()[1]
-        assert doctor.check_broker("127.0.0.1", port).verdict is Verdict.OK
-    assert doctor.check_broker("127.0.0.1", port).verdict is Verdict.FAIL
+        finding = doctor.check_broker(
+            BrokerSettings(host="127.0.0.1", port=port, ca=site / "authority.crt")
+        )
+        plain.join()
+    assert finding.verdict is Verdict.FAIL
+    assert finding.text == f"127.0.0.1 port {port}: TLS: wrong version number"
+
+
+@pytest.mark.parametrize(
+    ("median_ms", "longest_ms", "verdict", "words"),
+    [
+        (10.0, 150.0, Verdict.OK, "10.0 ms"),
+        (10.0, 210.0, Verdict.WARN, "caps speed at 80 %"),
+        (251.0, 260.0, Verdict.FAIL, "commands above 250 ms are refused"),
+    ],
+)
+def test_round_trip__refuses_or_caps_as_the_machine_would(
+    median_ms: float, longest_ms: float, verdict: Verdict, words: str
+) -> None:
+    finding = doctor._judged_round_trip(median_ms, longest_ms)
+    assert (finding.verdict, words in finding.text) == (verdict, True)
+
+
+@pytest.mark.parametrize("shown", ["rto_min 20ms", "rto_min lock 20ms"])
+def test_floor_on_the_route__counts_where_the_kernels_is_high(tmp_path: Path, shown: str) -> None:
+    path = tmp_path / "tcp_rto_min_us"
+    path.write_text("200000\n", encoding="ascii")
+    finding = doctor.check_tcp(path, lambda: f"10.0.0.7 via 10.0.0.1 dev eth0 {shown} cache")
+    assert finding == Finding("tcp", Verdict.OK, "rto_min 20 ms on the route to the broker")
+
+
+def test_kernel_without_a_floor__remedy_is_the_command_for_the_route(tmp_path: Path) -> None:
+    route = "10.0.0.7 via 10.0.0.1 dev eth0 src 10.0.0.2 uid 0"
+    finding = doctor.check_tcp(tmp_path / "none", lambda: route)
+    assert finding.remedy == "ip route replace 10.0.0.7 via 10.0.0.1 dev eth0 rto_min 20ms"
+
+
+def test_route_to_loopback__is_found() -> None:
+    assert "127.0.0.1" in doctor.route_to("127.0.0.1")
+
+
+def test_cockpits_file__its_broker_is_checked(tmp_path: Path, broker: BrokerSettings) -> None:
+    file = tmp_path / "console.toml"
+    file.write_text(
+        f'[console]\noperator = "a"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n',
+        encoding="utf-8",
+    )
+    findings = [check() for check in doctor._config_checks(file)]
+    assert [finding.check for finding in findings] == ["config", "broker", "socket", "loop", "tcp"]
+    assert findings[1].verdict is Verdict.OK
+
+
+def test_cockpits_file_without_a_port__names_file_and_key(tmp_path: Path) -> None:
+    file = tmp_path / "console.toml"
+    file.write_text('[console]\n[mqtt]\nhost = "x"\n', encoding="utf-8")
+    (finding,) = (check() for check in doctor._config_checks(file))
+    assert finding.text == f"{file}: mqtt.port: is missing"
 
 
 def test_finding__one_line_with_its_remedy() -> None:

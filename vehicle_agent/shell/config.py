@@ -208,7 +208,8 @@ def load_agent_config(path: Path) -> AgentSettings:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ValueError(f"{path}: cannot be read: {reason}") from error
     try:
         settings = AgentSettings.model_validate(tomllib.loads(text))
         checked_id(settings.vehicle.site, "vehicle.site")
