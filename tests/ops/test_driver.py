@@ -17,14 +17,9 @@ from sim.driver import (
     STANDSTILL_WITHIN_S,
     SURE_S,
     Driver,
-    Phase,
-    Seat,
-    holds_enable,
-    input_message,
-    next_action,
-    read_seat,
 )
 from sim.pursuit import Controls, Pursuit
+from sim.seat import Phase, Seat, holds_enable, input_message, next_action, read_seat
 from sim.world.site import Site, load_site
 from tests.sim.worlds import DRIFT_FILE, TRUCK_FILE
 from vehicle_agent.core.gate import STANDSTILL_NS

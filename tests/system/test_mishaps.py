@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from sim.driver import Habit, Seat, by_habit
 from sim.faults.cut_relay import HOST, CutRelay, Direction
 from sim.faults.mishaps import MISHAPS, as_text, play
+from sim.seat import Habit, Seat, by_habit
 
 STOPPED = Seat(mode="STOPPED")
 GOOD = {"seq": 7, "enable": False, "throttle": 0.0, "gear": 0, "steer": 0.0}
