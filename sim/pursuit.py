@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 from protocol.profiles import MachineLimits
+from sim.speed_plan import SpeedPlan
 from sim.world.site import Site
 
 GRAVITY_MPS2 = 9.81
@@ -90,6 +91,13 @@ class Pursuit:
         self._limits = limits
         self._style = Style() if style is None else style
         self._station_m: float | None = None
+        self._plan = SpeedPlan(
+            site,
+            speed_mps=self._style.speed_mps,
+            below_limit=self._style.below_limit,
+            lateral_mps2=self._style.lateral_mps2,
+            brake_mps2=self._style.brake_mps2,
+        )
 
     def controls(self, pose: Pose) -> Controls:
         """What to do with hands and feet at ``pose``."""
@@ -120,25 +128,7 @@ class Pursuit:
 
     def wanted_speed_mps(self, station_m: float) -> float:
         """The speed that this place and the next braking distance allow."""
-        style, site = self._style, self._site
-        horizon_m = style.speed_mps**2 / (2.0 * style.brake_mps2) + 2.0 * site.step_m
-        slowest, run_m = style.speed_mps, 0.0
-        while run_m <= horizon_m:
-            slowest = min(
-                slowest, math.sqrt(self._here(station_m + run_m) ** 2 + self._gain(run_m))
-            )
-            run_m += 1.0
-        return slowest
-
-    def _here(self, station_m: float) -> float:
-        style, site = self._style, self._site
-        zone_mps = site.zone_at(station_m).speed_limit_mps * style.below_limit
-        bend = abs(site.pose_at(station_m).curvature_per_m)
-        bend_mps = math.sqrt(style.lateral_mps2 / bend) if bend > 1e-6 else math.inf
-        return min(zone_mps, bend_mps, style.speed_mps)
-
-    def _gain(self, run_m: float) -> float:
-        return 2.0 * self._style.brake_mps2 * run_m
+        return self._plan.at(station_m)
 
     def _pedals(self, speed_mps: float, station_m: float) -> tuple[float, float]:
         """Traction asks for a net acceleration; braking adds to what the slope does by itself."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -89,6 +90,7 @@ class ConsoleSession:
         trust: identities whose signatures count.
         simulated: the machine is a simulated one, so that a page may drive it.
         timing: the site's timing table.
+        dice: gives that many random bytes, for keys and ids; a simulation repeats its own.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class ConsoleSession:
         *,
         simulated: bool,
         timing: Timing = DEFAULT_TIMING,
+        dice: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.operator = operator
         self.topics = topics
@@ -107,6 +110,7 @@ class ConsoleSession:
         self.timing = timing
         self._key = key
         self._trust = trust
+        self._dice = dice
         self._ephemeral: X25519PrivateKey | None = None
         self.gate = EnableGate()
         self.enable_watch = EnableWatch()
@@ -164,7 +168,7 @@ class ConsoleSession:
         if action not in ACTIONS:
             return False
         if action == "stop":
-            self.stops.press(secrets.token_hex(16), "driver pressed STOP", now_ns)
+            self.stops.press(self._dice(16).hex(), "driver pressed STOP", now_ns)
             return True
         kind = RequestKind(action)
         if kind in (RequestKind.DISARM, RequestKind.RELEASE):
@@ -390,14 +394,14 @@ class ConsoleSession:
     def next_request(self, now_ns: int) -> Outgoing | None:
         """Return the signed request to send now, None when there is none."""
         nonce = None if self.authority is None else self.authority.nonce
-        asked = self.requests.next_to_ask(nonce, secrets.token_hex(16), now_ns)
+        asked = self.requests.next_to_ask(nonce, self._dice(16).hex(), now_ns)
         if asked is None:
             return None
         assert self.authority is not None
         assert nonce is not None
         public: str | None = None
         if asked.kind in ASKS_LEASE:
-            self._ephemeral = X25519PrivateKey.generate()
+            self._ephemeral = X25519PrivateKey.from_private_bytes(self._dice(32))
             public = self._ephemeral.public_key().public_bytes_raw().hex()
         claims = RequestClaims(
             iss=self.operator,
