@@ -123,12 +123,18 @@ def load_link(path: Path) -> LinkParameters:
         raise ValueError(f"{path}: not TOML: {error}") from error
     except ValidationError as error:
         raise ValueError(f"{path}: {first_problem(error)}") from error
-    return LinkParameters(
-        name=content.link.name,
-        title=content.link.title,
-        up=_direction(content.up, path.parent),
-        down=_direction(content.down, path.parent),
-    )
+    return link_of(content.link.name, content.link.title, content.up, content.down, path.parent)
+
+
+def link_of(
+    name: str, title: str, up: DirectionFile, down: DirectionFile, folder: Path
+) -> LinkParameters:
+    """Return a link from its two tables; a trace is found in ``folder``.
+
+    Raises:
+        ValueError: the trace cannot be read.
+    """
+    return LinkParameters(name, title, _direction(up, folder), _direction(down, folder))
 
 
 def find_link(name: str) -> LinkParameters:

@@ -1,0 +1,111 @@
+"""The machine of a lock-step run: the real supervisor, the bus, the emulated ECU, plant, site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protocol.dbw.codec import ContactState
+from sim.ecu import EcuInputs
+from sim.machines.parameters import Machine
+from sim.pursuit import Pose
+from sim.simulated_machine import SimulatedMachine
+from sim.world.site import Site
+from vehicle_agent.core.record import Record
+from vehicle_agent.core.supervisor import Setup, Supervisor, TickInputs, TickOutputs
+
+Frames = tuple[tuple[int, bytes], ...]
+
+
+@dataclass(slots=True)
+class Defect:
+    """What scripted faults do to the machine's side; each counts how many are on.
+
+    Attributes:
+        ecu_silent: nothing from the ECU reaches the supervisor.
+        ecu_deaf: nothing from the supervisor reaches the ECU.
+        guardian_paused: the supervisor's process hangs.
+        estop: the emergency stop at the machine is pressed.
+        local_key: the key at the machine is on LOCAL.
+        outside_zone: the locator says so.
+    """
+
+    ecu_silent: int = 0
+    ecu_deaf: int = 0
+    guardian_paused: int = 0
+    estop: int = 0
+    local_key: int = 0
+    outside_zone: int = 0
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came over the link since the last tick."""
+
+    commands: list[tuple[int, bytes]] = field(default_factory=list)
+    requests: list[tuple[str, bytes]] = field(default_factory=list)
+    stops: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+class MachineSide:
+    """Everything on board.
+
+    Args:
+        setup: of the supervisor. machine, site: files. seed: of the sensors' noise.
+    """
+
+    def __init__(self, setup: Setup, machine: Machine, site: Site, seed: int) -> None:
+        self.supervisor = Supervisor(setup)
+        self.simulated = SimulatedMachine(machine, site, seed)
+        self.defect = Defect()
+        self.heard = Heard()
+        self.durable: Record | None = None
+        self._from_ecu: list[tuple[int, bytes]] = []
+        self._contacts = (False, False)
+
+    def ecu_step(self, now_ns: int) -> Frames:
+        """The ECU's cycle of 5 ms; returns what it says on the bus."""
+        self._set_contacts()
+        frames = self.simulated.step(now_ns)
+        if not self.defect.ecu_silent:
+            self._from_ecu += frames
+        return frames
+
+    def tick(self, now_ns: int) -> TickOutputs:
+        """The supervisor's tick of 10 ms; its frames reach the ECU at once."""
+        heard, self.heard = self.heard, Heard()
+        bus, self._from_ecu = tuple(self._from_ecu), []
+        given = TickInputs(
+            commands=tuple(heard.commands),
+            requests=tuple(heard.requests),
+            stops=tuple(heard.stops),
+            bus=bus,
+            durable=self.durable,
+            outside_zone=True if self.defect.outside_zone else None,
+        )
+        outputs = self.supervisor.step(now_ns, given)
+        self.durable = outputs.persist
+        if not self.defect.ecu_deaf:
+            for can_id, data in outputs.bus:
+                self.simulated.on_frame(now_ns, can_id, data)
+        return outputs
+
+    def pose(self) -> Pose:
+        """Where the machine really is."""
+        truth = self.simulated.truth(0)
+        return Pose(
+            truth["x_m"],
+            truth["y_m"],
+            truth["heading_rad"],
+            truth["speed_mps"],
+            truth["curvature_per_m"],
+        )
+
+    def _set_contacts(self) -> None:
+        wanted = (self.defect.estop > 0, self.defect.local_key > 0)
+        if wanted == self._contacts:
+            return
+        self._contacts = wanted
+        state = ContactState.OPEN if wanted[0] else ContactState.CLOSED
+        self.simulated.ecu.set_inputs(
+            EcuInputs(estop_a=state, estop_b=state, key_remote=not wanted[1])
+        )
