@@ -27,7 +27,7 @@ from protocol.topics import Topics
 from sim.human import CHARACTERS, Human
 from sim.pursuit import Pursuit
 from sim.runner_agenda import Agenda, Rank
-from sim.runner_cockpit import BEAT_NS, Cockpit
+from sim.runner_cockpit import BEAT_LATE_NS, BEAT_NS, Cockpit
 from sim.runner_faults import NS_PER_S, Faults, Stage
 from sim.runner_link import Link
 from sim.runner_machine import Frames, MachineSide
@@ -117,6 +117,7 @@ class Run:
         self.faults = Faults(stage, self._note)
         self._places = [e for e in scenario.file.events if e.at_station_m is not None]
         self._timed = [e for e in scenario.file.events if e.at_s is not None]
+        self._timer = dice("timer")
         self._stood_ns: int | None = None
         self._second_ns = START_NS
         self.over = False
@@ -169,7 +170,7 @@ class Run:
         agenda = self.agenda
         agenda.every(START_NS + ECU_STEP_NS, ECU_STEP_NS, Rank.ECU, self._ecu)
         agenda.every(START_NS + TICK_NS, TICK_NS, Rank.SUPERVISOR, self._tick)
-        agenda.every(START_NS + phase.randrange(BEAT_NS), BEAT_NS, Rank.COCKPIT, self.cockpit.beat)
+        agenda.every(START_NS + phase.randrange(BEAT_NS), BEAT_NS, Rank.COCKPIT, self._page_timer)
         agenda.every(
             START_NS + phase.randrange(PERIOD_NS), PERIOD_NS, Rank.CAMERA, self.pictures.capture
         )
@@ -212,6 +213,10 @@ class Run:
     _ticks = 0
 
     # -- what happens
+
+    def _page_timer(self, now_ns: int) -> None:
+        late_ns = self._timer.randrange(BEAT_LATE_NS)
+        self.agenda.at(now_ns + late_ns, Rank.COCKPIT, self.cockpit.beat)
 
     def _ecu(self, now_ns: int) -> None:
         self._count_bus(self.machine.ecu_step(now_ns))

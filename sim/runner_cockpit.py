@@ -16,6 +16,8 @@ from sim.seat import Phase, Seat, input_message, next_action
 BEAT_NS = 20_000_000
 SCREEN_BEAT_NS = 50_000_000
 """A page that paints says so this often, whether or not a new picture has come."""
+BEAT_LATE_NS = 3_000_000
+"""A page's timer is late by up to this much, evenly drawn."""
 SENT_KEPT = 512
 
 

@@ -32,7 +32,8 @@ class Stop:
     """One stop.
 
     Attributes:
-        at_s: since the machine was first ACTIVE. cause: event id.
+        at_s: since the machine was first ACTIVE.
+        cause: event id, as the machine names it in the end: what made the stop hard counts.
         scripted: an event of the scenario came shortly before it.
         speed_mps, grade, station_m: where and how fast.
         brake_after_command_ms: from the last accepted command's leaving the console to the first
@@ -228,8 +229,8 @@ class Watch:
 
     def _follow(self, now_ns: int, stop: Stop, outputs: TickOutputs, truth: Truth) -> None:
         distance_m = truth["distance_m"]
-        if stop.cause is None and self.state is not None:
-            stop.cause = self.state.cause
+        if outputs.state is not None and self.state is not None:
+            stop.cause = self.state.cause or stop.cause
         if stop.braked_m is None and _brakes(outputs):
             stop.braked_m = distance_m
             stop.brake_after_command_ms = (now_ns - self._accepted_left_ns) / 1e6
