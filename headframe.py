@@ -47,6 +47,8 @@ LINK_TEST_S = 30.0
 
 try:
     import typer
+
+    from sim.cli import app as sim_app
 except ModuleNotFoundError as missing:
     sys.exit(_without(missing.name, sys.argv[1:]))
 
@@ -59,6 +61,7 @@ app = typer.Typer(
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="settings file (TOML)")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+app.add_typer(sim_app, name="sim")
 
 
 class Driver(StrEnum):

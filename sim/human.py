@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from protocol.profiles import MachineLimits
-from sim.pursuit import Controls, Pose, Pursuit, Style, ahead
+from sim.pursuit import Controls, Pose, Pursuit, Style
 from sim.runner_pictures import Picture
 
 BEAT_S = 0.02
@@ -184,17 +184,20 @@ class Human:
 
     def _now(self, pose: Pose, age_s: float) -> Pose:
         """Where he thinks the machine is by now, of the pose that he saw ``age_s`` ago."""
-        limits = self._limits
-        turn_per_m = limits.curvature_rate_per_m_s * THINK_S
-        steered, full = self._steered, limits.curvature_max_per_m
-        left_s = age_s
-        while left_s > 0.5 * THINK_S:
-            back = round((left_s + HAND_TO_WHEEL_S) / BEAT_S)
-            wish = steered[max(len(steered) - 1 - back, 0)] * full
-            change = min(max(wish - pose.curvature_per_m, -turn_per_m), turn_per_m)
-            pose = replace(ahead(pose, THINK_S), curvature_per_m=pose.curvature_per_m + change)
-            left_s -= THINK_S
-        return pose
+        limits, steered = self._limits, self._steered
+        turn_per_m, full = limits.curvature_rate_per_m_s * THINK_S, limits.curvature_max_per_m
+        x_m, y_m, heading_rad = pose.x_m, pose.y_m, pose.heading_rad
+        curvature, run_m = pose.curvature_per_m, pose.speed_mps * THINK_S
+        steps = round(age_s / THINK_S)
+        for step in range(steps):
+            back = round(((steps - step) * THINK_S + HAND_TO_WHEEL_S) / BEAT_S)
+            middle_rad = heading_rad + 0.5 * curvature * run_m
+            x_m += run_m * math.cos(middle_rad)
+            y_m += run_m * math.sin(middle_rad)
+            heading_rad += curvature * run_m
+            change = steered[max(len(steered) - 1 - back, 0)] * full - curvature
+            curvature += min(max(change, -turn_per_m), turn_per_m)
+        return Pose(x_m, y_m, heading_rad, pose.speed_mps, curvature)
 
     def _towards(self, wanted: Controls) -> Controls:
         """The arm's lag; the foot leaves a pedal before it takes the other."""

@@ -9,7 +9,7 @@ machine in its site. The same scenario and seed give the same run, byte for byte
 from __future__ import annotations
 
 import hashlib
-import struct
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from joserfc.jwk import OKPKey
 
 from operator_console.core.session import ConsoleSession, Outgoing
+from protocol.frames import decode_state
 from protocol.messages import Identity, Role, Trust
 from protocol.signals import DEFAULT_TIMING
 from protocol.state import VehicleMode
@@ -94,6 +95,7 @@ class Run:
         log: takes one object for each tick of interest, message and event.
 
     Attributes:
+        notes: scripted events as they begin and end, by seconds since ACTIVE.
         watch: what happened. machine, cockpit, link, pictures: the parts.
     """
 
@@ -118,6 +120,7 @@ class Run:
         self._places = [e for e in scenario.file.events if e.at_station_m is not None]
         self._timed = [e for e in scenario.file.events if e.at_s is not None]
         self._timer = dice("timer")
+        self.notes: list[tuple[float, str]] = []
         self._stood_ns: int | None = None
         self._second_ns = START_NS
         self.over = False
@@ -312,8 +315,10 @@ class Run:
         self.cockpit.paint(now_ns, picture)
 
     def _count_bus(self, frames: Frames) -> None:
-        for can_id, data in frames:
-            self._digest.update(struct.pack("<I", can_id) + data)
+        if frames:
+            self._digest.update(
+                b"".join([can_id.to_bytes(4, "little") + data for can_id, data in frames])
+            )
 
     # -- the log
 
@@ -325,12 +330,13 @@ class Run:
             self._log(content)
 
     def _note(self, text: str) -> None:
+        self.notes.append((self.watch.seconds(self.agenda.now_ns), text))
         self._say({"t_s": self._seconds(self.agenda.now_ns), "fault": text})
 
     def _log_tick(self, now_ns: int, outputs: TickOutputs, truth: Truth) -> None:
         t_s = self._seconds(now_ns)
         for event in outputs.events:
             self._say({"t_s": t_s, "event": event})
-        if outputs.state is not None and self.watch.state is not None:
-            state = self.watch.state.model_dump(mode="json", exclude_defaults=True)
+        if outputs.state is not None:
+            state = json.loads(decode_state(outputs.state, {}).frame.json)
             self._say({"t_s": t_s, "truth": dict(truth), "state": state})

@@ -19,9 +19,9 @@ PERIOD_NS = 33_333_333
 ENCODE_NS = 8_000_000
 DECODE_NS = 5_000_000
 PAINT_NS = 16_666_667
-"""A screen paints at most this much later, evenly drawn."""
+"""A screen paints at 60 Hz; what is decoded waits for its next turn."""
 PACKET_BYTES = 1200
-RATE_BPS = 2_500_000
+RATE_BPS = 1_500_000
 RATE_MIN_BPS = 150_000
 KEY_FACTOR = 3
 REPEATS_MAX = 3
@@ -91,7 +91,8 @@ class Pictures:
         self.camera = Camera()
         self.given_up = 0
         self._agenda, self._link = agenda, link
-        self._look, self._paint, self._dice = look, paint, dice
+        self._look, self._paint = look, paint
+        self._phase_ns = dice.randrange(PAINT_NS)
         self._number = 0
         self._key_wanted = True
         self._last: Picture | None = None
@@ -177,5 +178,6 @@ class Pictures:
         if newest is None:
             return
         shown = newest
-        due_ns = now_ns + DECODE_NS + round(self._dice.random() * PAINT_NS)
+        ready_ns = now_ns + DECODE_NS - self._phase_ns
+        due_ns = -(-ready_ns // PAINT_NS) * PAINT_NS + self._phase_ns
         self._agenda.at(due_ns, Rank.SCREEN, lambda at_ns: self._paint(at_ns, shown))

@@ -109,6 +109,7 @@ class Watch:
     """Collects from the first tick to the last; see the fields of :class:`Stop` and :class:`Row`.
 
     Attributes:
+        over_cap_max_mps, cap_min_mps: while ACTIVE; in DEGRADED the machine coasts.
         active_ns: when the machine was first ACTIVE, None before.
         modes: what it went through, with times. events: catalogue ids, with times.
     """
@@ -164,17 +165,18 @@ class Watch:
         self.truth = truth
         self._odometer.append((now_ns, truth["distance_m"]))
         self.events += [(now_ns, event) for event in outputs.events]
-        if outputs.state is not None:
-            self._hear(now_ns, outputs.state, sent_ns)
         was, self._mode = self._mode, mode
+        row_due = self.active_ns is not None and now_ns >= self._row_ns
+        if outputs.state is not None and (row_due or mode in STOP_MODES or mode is not was):
+            self._hear(now_ns, outputs.state, sent_ns)
         if mode is not was:
             self.modes.append((now_ns, mode))
             self._mode_changed(now_ns, was, mode, truth, fault_ns)
         if self.stops and mode in STOP_MODES:
             self._follow(now_ns, self.stops[-1], outputs, truth)
         if mode in MOVING:
-            self._measure(truth)
-        if now_ns >= self._row_ns and self.state is not None:
+            self._measure(truth, mode)
+        if row_due and outputs.state is not None and self.state is not None:
             self._row_ns = now_ns + ROW_NS
             self.rows.append(self._row(now_ns, truth, self.state))
 
@@ -243,21 +245,21 @@ class Watch:
             if stop.braked_m is not None:
                 stop.brake_distance_m = distance_m - stop.braked_m
 
-    def _measure(self, truth: Truth) -> None:
+    def _measure(self, truth: Truth, mode: VehicleMode) -> None:
         speed_mps = abs(truth["speed_mps"])
         self.offset_max_m = max(self.offset_max_m, abs(truth["offset_m"]))
         self.speed_max_mps = max(self.speed_max_mps, speed_mps)
-        if self.state is not None:
-            cap_mps = self.state.cap_mps
-            self.over_cap_max_mps = max(self.over_cap_max_mps, speed_mps - cap_mps)
-            if self.state.mode in MOVING:
-                lowest_mps = cap_mps if self.cap_min_mps is None else self.cap_min_mps
-                self.cap_min_mps = min(lowest_mps, cap_mps)
+        if self.state is None or mode is not self.state.mode or mode is not VehicleMode.ACTIVE:
+            return
+        cap_mps = self.state.cap_mps
+        self.over_cap_max_mps = max(self.over_cap_max_mps, speed_mps - cap_mps)
+        lowest_mps = cap_mps if self.cap_min_mps is None else self.cap_min_mps
+        self.cap_min_mps = min(lowest_mps, cap_mps)
 
     def _row(self, now_ns: int, truth: Truth, state: VehicleState) -> Row:
         margin_ms = state.margins.view_ms
         return Row(
-            t_s=(now_ns - self.active_ns) / 1e9 if self.active_ns is not None else 0.0,
+            t_s=self.seconds(now_ns),
             mode=state.mode.value,
             x_m=truth["x_m"],
             y_m=truth["y_m"],

@@ -148,6 +148,18 @@ class InlineLink(BaseModel):
     down: DirectionFile
 
 
+def _link_kind(given: Any) -> str:
+    return "name" if isinstance(given, str) else "inline"
+
+
+Link = Annotated[
+    Union[  # noqa: UP007 - tags stand beside the types
+        Annotated[str, Tag("name")], Annotated[InlineLink, Tag("inline")]
+    ],
+    Discriminator(_link_kind),
+]
+
+
 class Quantity(StrEnum):
     """What a run is measured by; every one is in its result."""
 
@@ -244,7 +256,7 @@ class ScenarioFile(BaseModel):
     mass_kg: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
     site: str = "mine_drift"
     start_station_m: Annotated[float, Field(ge=0.0)] | None = None
-    link: str | InlineLink = "fibre-5g"
+    link: Link = "fibre-5g"
     driver: DriverFile = DriverFile()
     seconds: _Seconds
     events: list[Event] = Field(default_factory=list)

@@ -34,7 +34,7 @@ class Outcome:
         checks: one for each expectation. figures: by quantity; None where nothing was measured.
         stops: in their order. digest: of everything on bus and link.
         simulated_s: how long it lasted in its own time.
-        rows, events: for plots; not part of the result's JSON.
+        rows, faults: for plots, with times since ACTIVE; not part of the result's JSON.
     """
 
     scenario: str
@@ -48,7 +48,7 @@ class Outcome:
     digest: str
     simulated_s: float
     rows: tuple[Row, ...] = ()
-    events: tuple[tuple[float, str], ...] = ()
+    faults: tuple[tuple[float, str], ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -103,7 +103,7 @@ def outcome_of(run: Run) -> Outcome:
         digest=run.digest,
         simulated_s=run.simulated_s,
         rows=tuple(watch.rows),
-        events=tuple((watch.seconds(at_ns), event) for at_ns, event in watch.events),
+        faults=tuple(run.notes),
     )
 
 

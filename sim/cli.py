@@ -1,0 +1,106 @@
+"""``headframe sim``: run scenarios, list them, sweep them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from sim.runner_pace import RealTime
+
+app = typer.Typer(
+    help="Scenarios in lock-step: the whole chain under a simulated clock.",
+    rich_markup_mode=None,
+    no_args_is_help=False,
+)
+ScenarioArgument = Annotated[str, typer.Argument(help="name in configs/scenarios, or a file")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+SeedOption = Annotated[int, typer.Option(min=0, help="of everything random; repeats a run exactly")]
+FAILED = 1
+
+
+@app.command("list")
+def list_scenarios(as_json: JsonOption = False) -> None:
+    """List the scenarios that are shipped."""
+    from sim.scenario import find_scenario, scenario_names
+
+    titles = {name: find_scenario(name).file.title for name in scenario_names()}
+    if as_json:
+        typer.echo(json.dumps({"scenarios": titles}))
+        return
+    width = max(map(len, titles), default=0)
+    for name, title in titles.items():
+        typer.echo(f"{name:<{width}}  {title}")
+
+
+@app.command("run")
+def run(
+    name: ScenarioArgument,
+    fast: Annotated[
+        bool, typer.Option("--fast/--realtime", help="as fast as it goes, or paced by the clock")
+    ] = True,
+    seed: SeedOption = 1,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="write a simple log, one JSON object a line (no MCAP file yet)"),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="write the verdicts as JUnit XML")] = None,
+    plot: Annotated[Path | None, typer.Option(help="write a picture of the run, SVG")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a scenario once and judge it; exit 1 when an expectation did not hold."""
+    from sim import scenario_plot, scenario_report
+    from sim.scenario import find_scenario
+    from sim.scenario_judge import run_scenario
+    from vehicle_agent.shell.clock import monotonic_ns
+
+    scenario = find_scenario(name)
+    begun_ns = monotonic_ns()
+    pacer = None if fast else RealTime()
+    with _opened(log) as sink:
+        outcome = run_scenario(
+            scenario,
+            seed,
+            log=None if sink is None else lambda row: _write_row(sink, row),
+            pace=None if pacer is None else pacer.wait,
+        )
+    wall_s = (monotonic_ns() - begun_ns) / 1e9
+    if junit is not None:
+        junit.write_bytes(scenario_report.as_junit([outcome], wall_s))
+    if plot is not None:
+        plot.write_text(scenario_plot.plot(outcome, scenario.site), encoding="utf-8")
+    timing = {"wall_s": round(wall_s, 3), "times_real": round(outcome.simulated_s / wall_s, 1)}
+    if pacer is not None:
+        timing["lateness_p99_ms"] = pacer.lateness_p99_ms
+    if as_json:
+        typer.echo(json.dumps(outcome.as_dict() | timing))
+    else:
+        words = ", ".join(f"{key} {value:g}" for key, value in timing.items())
+        typer.echo(f"{scenario_report.as_text(outcome)}\n  {words}")
+    raise typer.Exit(0 if outcome.passed else FAILED)
+
+
+@contextlib.contextmanager
+def _opened(path: Path | None) -> Iterator[TextIO | None]:
+    """A log file, or nothing."""
+    if path is None:
+        yield None
+        return
+    with path.open("w", encoding="utf-8") as sink:
+        yield sink
+
+
+def _write_row(sink: TextIO, row: dict[str, object]) -> None:
+    sink.write(json.dumps(row, separators=(",", ":")) + "\n")
+
+
+def _progress(text: str) -> None:
+    """A line that overwrites itself on a terminal; nothing where nobody watches."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{text}\x1b[K")
+        sys.stderr.flush()
