@@ -99,8 +99,42 @@ def _write_row(sink: TextIO, row: dict[str, object]) -> None:
     sink.write(json.dumps(row, separators=(",", ":")) + "\n")
 
 
-def _progress(text: str) -> None:
-    """A line that overwrites itself on a terminal; nothing where nobody watches."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{text}\x1b[K")
-        sys.stderr.flush()
+@app.command("sweep")
+def sweep(
+    name: ScenarioArgument,
+    runs: Annotated[int, typer.Option(min=1, max=1_000_000, help="how many")],
+    seed: SeedOption = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="address of a running Dask scheduler; without one, this computer's cores"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="new folder for verdicts, summary, picture and the logs of failed runs"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a scenario with many seeds; exit 1 when a run failed.
+
+    What ``vary`` names is drawn for each seed; ``sim run --seed`` repeats a run exactly.
+    """
+    from sim import sweep as sweeps
+    from sim import sweep_files
+    from sim.scenario import find_scenario
+    from sim.sweep_dask import on_dask
+    from vehicle_agent.shell.clock import monotonic_ns
+
+    scenario = find_scenario(name)
+    if out is not None:
+        out.mkdir(parents=True)
+    jobs = sweeps.jobs_of(scenario, runs, seed, keep_log=out is not None)
+    begun_ns = monotonic_ns()
+    with typer.progressbar(length=runs, label=scenario.name, file=sys.stderr) as bar:
+        verdicts = sweeps.sweep(jobs, on_dask(scheduler), lambda _: bar.update(1))
+    result = sweeps.summary(verdicts, (monotonic_ns() - begun_ns) / 1e9)
+    if out is not None:
+        sweep_files.write(out, scenario.file.title, verdicts, result)
+    typer.echo(json.dumps(result) if as_json else sweeps.as_text(result))
+    raise typer.Exit(FAILED if result["failed_seeds"] else 0)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 
-def nearest_rank(ordered: Sequence[float], percent: int) -> float:
+def nearest_rank(ordered: Sequence[float], percent: float) -> float:
     """Return the smallest sample below or at which ``percent`` (0…100) of them lie.
 
     Args:

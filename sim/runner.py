@@ -44,7 +44,7 @@ TICK_NS = 10_000_000
 START_NS = 3_847_124_342_000_000
 """An odd, large start: nothing may depend on time beginning at zero."""
 ACTIVE_WITHIN_NS = 30 * NS_PER_S
-SETTLED_NS = 2 * NS_PER_S
+SETTLED_NS = NS_PER_S
 """A stop is watched this long after the machine stands."""
 DATA_CHANNEL = 1
 """Commands travel as datagrams, as on the data channel; which path that is, the state says."""
