@@ -1,0 +1,104 @@
+"""How many times faster than real time the whole chain runs on one core, and where time goes.
+
+Signed frames, link, pictures, supervisor at 100 Hz, bus frames both ways through the codec, ECU at
+5 ms, plant and site: the scenario ``good_link`` in lock-step, without a log. The figure is
+simulated time over the processor time of this one process, so that it holds on a busy computer
+too; the parts are measured in a run of their own, since measuring them costs time.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.common import Measurement, run
+from operator_console.core.session import ConsoleSession
+from sim.ecu import Ecu
+from sim.human import Human
+from sim.machines.underground_truck import UndergroundTruck
+from sim.runner import Run
+from sim.runner_cockpit import Cockpit
+from sim.runner_link import Way
+from sim.runner_pictures import Pictures
+from sim.runner_watch import Watch
+from sim.scenario import find_scenario
+from vehicle_agent.core.supervisor import Supervisor
+
+SCENARIO = "good_link"
+RUNS, QUICK_RUNS = 5, 2
+PARTS: tuple[tuple[type, str, str], ...] = (
+    (Supervisor, "step", "supervisor"),
+    (UndergroundTruck, "step", "plant and site"),
+    (Ecu, "step", "ECU step"),
+    (Ecu, "on_frame", "ECU receives"),
+    (ConsoleSession, "next_command", "console builds and signs"),
+    (Human, "controls", "driver"),
+    (Cockpit, "hear_state", "console hears states"),
+    (Way, "send", "link"),
+    (Pictures, "capture", "camera"),
+    (Watch, "tick", "watch"),
+    (Run, "_count_bus", "digest"),
+)
+"""What is measured: class, method, name. A part's time includes what it calls."""
+
+
+def times_real(seed: int) -> float:
+    """Simulated time over processor time of one run."""
+    chain = Run(find_scenario(SCENARIO), seed)
+    gc.collect()
+    begun_s = time.process_time()
+    chain.finish()
+    return chain.simulated_s / (time.process_time() - begun_s)
+
+
+def parts(seed: int) -> dict[str, float]:
+    """Processor time of each part, µs for each tick of the supervisor (10 ms), ``rest`` last."""
+    spent: dict[str, float] = defaultdict(float)
+    kept = [(kind, name, getattr(kind, name)) for kind, name, _ in PARTS]
+    try:
+        for kind, name, label in PARTS:
+            setattr(kind, name, _timed(getattr(kind, name), label, spent))
+        chain = Run(find_scenario(SCENARIO), seed)
+        begun_s = time.process_time()
+        chain.finish()
+        whole_s = time.process_time() - begun_s
+    finally:
+        for kind, name, original in kept:
+            setattr(kind, name, original)
+    ticks = chain.simulated_s * 100.0
+    spent["rest"] = whole_s - sum(spent.values())
+    return {label: round(1e6 * seconds / ticks, 1) for label, seconds in spent.items()}
+
+
+def _timed(original: Callable[..., Any], label: str, spent: dict[str, float]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def timed(*arguments: Any, **named: Any) -> Any:
+        begun_s = time.perf_counter()
+        try:
+            return original(*arguments, **named)
+        finally:
+            spent[label] += time.perf_counter() - begun_s
+
+    return timed
+
+
+def measure(quick: bool) -> Measurement:
+    """× real time on one core of the whole chain in lock-step."""
+    samples = [times_real(seed) for seed in range(1, 1 + (QUICK_RUNS if quick else RUNS))]
+    spent = ", ".join(f"{name} {micros:g}" for name, micros in parts(1).items())
+    return Measurement(
+        name="sim_chain",
+        unit="x real time",
+        samples=samples,
+        notes=f"whole chain, scenario {SCENARIO}, no log, processor time of one process; "
+        f"us for each tick of 10 ms by part (measuring included): {spent}",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run(measure))
