@@ -122,7 +122,7 @@ class Run:
         self._timer = dice("timer")
         self.notes: list[tuple[float, str]] = []
         self._stood_ns: int | None = None
-        self._second_ns = START_NS
+        self._now_ns = self._second_ns = START_NS
         self.over = False
         self._begin(dice("phase"))
 
@@ -171,8 +171,6 @@ class Run:
 
     def _begin(self, phase: Random) -> None:
         agenda = self.agenda
-        agenda.every(START_NS + ECU_STEP_NS, ECU_STEP_NS, Rank.ECU, self._ecu)
-        agenda.every(START_NS + TICK_NS, TICK_NS, Rank.SUPERVISOR, self._tick)
         agenda.every(START_NS + phase.randrange(BEAT_NS), BEAT_NS, Rank.COCKPIT, self._page_timer)
         agenda.every(
             START_NS + phase.randrange(PERIOD_NS), PERIOD_NS, Rank.CAMERA, self.pictures.capture
@@ -188,10 +186,15 @@ class Run:
             self.tick()
 
     def tick(self) -> None:
-        """Run on to the end of the supervisor's next tick."""
-        count = self._ticks
-        while self._ticks == count:
-            self.agenda.step()
+        """Run on to the end of the supervisor's next tick.
+
+        What is due at the same time as an ECU's cycle happens before it; the supervisor is last.
+        """
+        for at_ns in range(self._now_ns + ECU_STEP_NS, self._now_ns + TICK_NS + 1, ECU_STEP_NS):
+            self.agenda.run_until(at_ns)
+            self._count_bus(self.machine.ecu_step(at_ns))
+        self._now_ns += TICK_NS
+        self._tick(self._now_ns)
 
     @property
     def mode(self) -> VehicleMode:
@@ -213,19 +216,13 @@ class Run:
         """How long the run has lasted in its own time."""
         return (self.agenda.now_ns - START_NS) / 1e9
 
-    _ticks = 0
-
     # -- what happens
 
     def _page_timer(self, now_ns: int) -> None:
         late_ns = self._timer.randrange(BEAT_LATE_NS)
         self.agenda.at(now_ns + late_ns, Rank.COCKPIT, self.cockpit.beat)
 
-    def _ecu(self, now_ns: int) -> None:
-        self._count_bus(self.machine.ecu_step(now_ns))
-
     def _tick(self, now_ns: int) -> None:
-        self._ticks += 1
         if self.machine.defect.guardian_paused:
             self._watch_over(now_ns)
             return

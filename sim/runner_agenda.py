@@ -18,9 +18,6 @@ class Rank(IntEnum):
     COCKPIT = 2
     FAULT = 3
     CAMERA = 4
-    ECU = 5
-    SUPERVISOR = 6
-    WATCH = 7
 
 
 class Agenda:
@@ -52,12 +49,11 @@ class Agenda:
 
         self.at(start_ns, rank, again)
 
-    def step(self) -> None:
-        """Let the next thing happen.
-
-        Raises:
-            IndexError: nothing is left to happen.
-        """
-        when_ns, _, _, happening = heapq.heappop(self._heap)
-        self.now_ns = when_ns
-        happening(when_ns)
+    def run_until(self, end_ns: int) -> None:
+        """Let everything happen that is due up to and at ``end_ns``; it is ``end_ns`` then."""
+        heap = self._heap
+        while heap and heap[0][0] <= end_ns:
+            when_ns, _, _, happening = heapq.heappop(heap)
+            self.now_ns = when_ns
+            happening(when_ns)
+        self.now_ns = end_ns

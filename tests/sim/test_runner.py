@@ -73,10 +73,7 @@ class Bench:
         send(self.agenda.now_ns, 100, lambda at_ns: self.arrived.append((at_ns, name)))
 
     def run(self, until_ns: int) -> None:
-        done: list[int] = []
-        self.agenda.at(until_ns, Rank.WATCH, done.append)
-        while not done:
-            self.agenda.step()
+        self.agenda.run_until(until_ns)
 
 
 # -- the same again
@@ -139,19 +136,20 @@ def test_overlapping_faults__link_comes_back_when_the_last_one_ends() -> None:
 
 def test_agenda__same_time_goes_by_rank_and_then_by_entry() -> None:
     agenda, seen = Agenda(0), list[str]()
-    agenda.at(5, Rank.SUPERVISOR, lambda _: seen.append("supervisor"))
+    agenda.at(5, Rank.CAMERA, lambda _: seen.append("camera"))
     agenda.at(5, Rank.LINK, lambda _: seen.append("first"))
     agenda.at(5, Rank.LINK, lambda _: seen.append("second"))
-    agenda.at(4, Rank.WATCH, lambda _: seen.append("earlier"))
-    for _ in range(4):
-        agenda.step()
-    assert seen == ["earlier", "first", "second", "supervisor"]
+    agenda.at(4, Rank.FAULT, lambda _: seen.append("earlier"))
+    agenda.at(6, Rank.LINK, lambda _: seen.append("later"))
+    agenda.run_until(5)
+    assert seen == ["earlier", "first", "second", "camera"]
+    assert agenda.now_ns == 5
 
 
 def test_agenda__what_is_late_happens_at_once_and_never_in_the_past() -> None:
     agenda, seen = Agenda(100), list[int]()
     agenda.at(7, Rank.LINK, seen.append)
-    agenda.step()
+    agenda.run_until(200)
     assert seen == [100]
 
 
