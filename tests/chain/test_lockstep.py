@@ -1,12 +1,20 @@
-"""The whole chain in lock-step: real frames, ECU and truck; nothing but time is simulated."""
+"""The whole chain in lock-step: real frames, ECU and truck; nothing but time is simulated.
+
+What needs a console that breaks the rules runs on the rig; the rest runs as users run it, with the
+console's own core and the scripted driver (sim/runner.py).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
 from protocol.dbw.codec import EcuMode
 from protocol.messages import Outcome, RequestKind
 from protocol.state import VehicleMode
+from sim.runner import Run
+from sim.scenario import Scenario
 from tests.chain.lockstep import Lockstep
 from tests.rig import MS, TICK_NS, FakeConsole
 
@@ -30,29 +38,53 @@ def coast_to_rest(rig: Lockstep, within_s: float = 20.0) -> float:
     raise AssertionError(f"still moving: {rig.truth}")
 
 
-def test_minute_of_driving__stays_in_the_drift_without_a_stop() -> None:
-    rig = Lockstep()
-    rig.under_way(60.0)
+def drive(seconds: float, *, resumes: bool = False) -> Run:
+    """The runner, under way for ``seconds``."""
+    raw = {"title": "Made up", "seconds": 600.0, "driver": {"resumes": resumes}}
+    run = Run(Scenario("made_up", raw, "made_up.yaml"), seed=1)
+    while run.watch.seconds(run.agenda.now_ns) < seconds:
+        run.tick()
+    return run
 
-    assert rig.truth["distance_m"] >= 150.0
-    assert rig.truth["contacts"] == 0
-    assert rig.state is not None
-    assert rig.state.refusals == {}
+
+def until(run: Run, done: Callable[[], bool], within_s: float = 20.0) -> None:
+    """Run on until it is so; fail when it takes longer."""
+    for _ in range(round(within_s * 1e9 / TICK_NS)):
+        if done():
+            return
+        run.tick()
+    raise AssertionError(f"not within {within_s} s: {run.mode}, {run.truth}")
+
+
+def at_rest(run: Run) -> bool:
+    truth = run.truth
+    return truth["speed_mps"] == 0.0 and truth["park"]
+
+
+def test_minute_of_driving__stays_in_the_drift_without_a_stop() -> None:
+    run = drive(60.0)
+
+    assert run.truth["distance_m"] >= 150.0
+    assert run.truth["contacts"] == 0
+    assert run.watch.stops == []
+    assert run.watch.state is not None
+    assert run.watch.state.refusals == {}
 
 
 @pytest.mark.requirement("HF-CMD-09")
-def test_console_gone__truck_stops_on_its_curve_and_parks(rig: Lockstep) -> None:
-    while abs(rig.truth["curvature_per_m"]) < 0.02:
-        rig.tick()
-    bend = rig.truth["curvature_per_m"]
-    speed_mps = rig.truth["speed_mps"]
-    rig.driving, rig.console.sends = False, False
+def test_console_gone__truck_stops_on_its_curve_and_parks() -> None:
+    run = drive(12.0)
+    until(run, lambda: abs(run.truth["curvature_per_m"]) >= 0.02)
+    before = run.truth
+    run.cockpit.mishap.dead += 1
 
-    metres = coast_to_rest(rig)
+    until(run, lambda: at_rest(run))
 
-    assert rig.is_in(M.STOPPED)
-    assert rig.truth["contacts"] == 0
-    assert rig.truth["curvature_per_m"] == pytest.approx(bend, abs=0.012)
+    after, speed_mps = run.truth, before["speed_mps"]
+    assert run.mode is M.STOPPED
+    assert after["contacts"] == 0
+    assert after["curvature_per_m"] == pytest.approx(before["curvature_per_m"], abs=0.012)
+    metres = after["distance_m"] - before["distance_m"]
     assert metres < speed_mps * (0.25 + 2.0) + speed_mps**2 / (2 * 2.0)
 
 
@@ -103,26 +135,17 @@ def test_guardian_gone__ecu_brakes_within_its_own_time_out(rig: Lockstep) -> Non
 
 
 @pytest.mark.requirement("HF-STOP-19")
-def test_after_a_stop__the_whole_ladder_leads_back_to_driving(rig: Lockstep) -> None:
-    rig.press_stop(rig.console)
-    rig.driving = False
-    coast_to_rest(rig)
-    rig.halt()
-    rig.run(2.5)
+def test_after_a_stop__the_whole_ladder_leads_back_to_driving() -> None:
+    run = drive(12.0, resumes=True)
+    run.cockpit.press_stop(run.agenda.now_ns)
+    until(run, lambda: at_rest(run))
 
-    rig.ask(RequestKind.RESET)
-    rig.run(1.0)
-    assert rig.is_in(M.LEASED)
-    rig.ask(RequestKind.ARM)
-    rig.run(0.2)
-    assert rig.acks[-1].outcome is Outcome.DONE
-    rig.hold_enable()
-    rig.run(3.3)
-    rig.driving = True
-    rig.run(8.0)
+    until(run, lambda: run.watch.starts == 2)
+    until(run, lambda: run.truth["speed_mps"] > 1.0)
 
-    assert rig.is_in(M.ACTIVE)
-    assert rig.truth["speed_mps"] > 1.0
+    steps = [mode for _, mode in run.watch.modes]
+    assert steps[-5:] == [M.STOPPING, M.STOPPED, M.LEASED, M.ARMED, M.ACTIVE]
+    assert [stop.cause for stop in run.watch.stops] == ["D105"]
 
 
 @pytest.mark.requirement("HF-AUTH-10")
