@@ -140,6 +140,7 @@ class Run:
             seed=dice.randbytes(32),
             record=FIRST,
             paths=frozenset({DATA_CHANNEL}),
+            relay_fitted=True,
         )
         return MachineSide(setup, scenario.machine, scenario.site, self.seed)
 

@@ -1,4 +1,4 @@
-"""The machine of a lock-step run: the real supervisor, the bus, the emulated ECU, plant, site."""
+"""The machine of a lock-step run: real supervisor, bus, relay line, emulated ECU, plant, site."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from protocol.dbw.codec import ContactState
 from sim.ecu import EcuInputs
 from sim.machines.parameters import Machine
 from sim.pursuit import Pose
+from sim.relay import WatchdogRelay
 from sim.simulated_machine import SimulatedMachine
 from sim.world.site import Site
 from vehicle_agent.core.record import Record
+from vehicle_agent.core.relay import RelayLine
 from vehicle_agent.core.supervisor import Setup, Supervisor, TickInputs, TickOutputs
 
 Frames = tuple[tuple[int, bytes], ...]
@@ -59,11 +61,16 @@ class MachineSide:
         self.defect = Defect()
         self.heard = Heard()
         self.durable: Record | None = None
+        self.relay = WatchdogRelay(seed & 0xFFFFFFFF or 1, setup.timing)
+        self._line = RelayLine(setup.timing, setup.boot_tag & 0xFFFF)
         self._from_ecu: list[tuple[int, bytes]] = []
-        self._contacts = (False, False)
+        self._contacts: tuple[bool, bool, ContactState] | None = None
 
     def ecu_step(self, now_ns: int) -> Frames:
-        """The ECU's cycle of 5 ms; returns what it says on the bus."""
+        """The cycle of ECU and relay, 5 ms; returns what the ECU says on the bus."""
+        report = self.relay.step(now_ns)
+        if report:
+            self._line.take(now_ns, report)
         self._set_contacts()
         frames = self.simulated.step(now_ns)
         if not self.defect.ecu_silent:
@@ -80,10 +87,14 @@ class MachineSide:
             stops=tuple(heard.stops),
             bus=bus,
             durable=self.durable,
+            relay=self._line.status(now_ns),
             outside_zone=True if self.defect.outside_zone else None,
         )
         outputs = self.supervisor.step(now_ns, given)
         self.durable = outputs.persist
+        stroke = self._line.stroke(now_ns, outputs.relay, healthy=outputs.healthy)
+        if stroke is not None:
+            self.relay.take(now_ns, stroke)
         if not self.defect.ecu_deaf:
             for can_id, data in outputs.bus:
                 self.simulated.on_frame(now_ns, can_id, data)
@@ -101,11 +112,14 @@ class MachineSide:
         )
 
     def _set_contacts(self) -> None:
-        wanted = (self.defect.estop > 0, self.defect.local_key > 0)
+        """Emergency stop, key and the relay's contact are wires to the ECU."""
+        estop, local = self.defect.estop > 0, self.defect.local_key > 0
+        wanted = (estop, local, self.relay.contact)
         if wanted == self._contacts:
             return
         self._contacts = wanted
-        state = ContactState.OPEN if wanted[0] else ContactState.CLOSED
+        state = ContactState.OPEN if estop else ContactState.CLOSED
+        self.relay.set_channels(state, state)
         self.simulated.ecu.set_inputs(
-            EcuInputs(estop_a=state, estop_b=state, key_remote=not wanted[1])
+            EcuInputs(estop_a=state, estop_b=state, key_remote=not local, relay_feedback=wanted[2])
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from protocol.dbw.codec import ContactState
 from protocol.state import VehicleMode
 from sim.human import CAREFUL, Human, Wander
 from sim.network.parameters import DirectionParameters, LinkParameters
@@ -110,6 +111,21 @@ def test_run__begins_at_standstill_and_climbs_the_ladder_by_signed_requests() ->
     assert modes == [VehicleMode.LEASED, VehicleMode.ARMED, VehicleMode.ACTIVE]
     assert run.watch.active_ns is not None
     assert {"S101", "S103", "S104", "S105"} <= {event for _, event in run.watch.events}
+
+
+def test_relay__closes_for_the_drive_and_opens_after_the_stop() -> None:
+    run = Run(scenario(seconds=4.0, events=[{"at_s": 0.5, "do": "press_stop"}]), 1)
+    contacts = {run.machine.relay.contact}
+    run.tick()
+    while run.mode is not VehicleMode.ACTIVE:
+        run.tick()
+    contacts_driving = run.machine.relay.contact
+    run.finish()
+    assert contacts == {ContactState.OPEN}
+    assert contacts_driving is ContactState.CLOSED
+    assert run.machine.relay.contact is ContactState.OPEN
+    assert run.watch.state is not None
+    assert run.watch.state.relay == "open"
 
 
 def test_event_by_place__begins_where_the_machine_passes_it() -> None:
