@@ -162,7 +162,10 @@ def test_expectation_that_does_not_hold__exit_1_and_the_text_says_what_was_seen(
     assert err == ""
 
 
-def test_machine_that_never_becomes_active__the_run_fails_and_says_so(tmp_path: Path) -> None:
+def test_machine_that_never_becomes_active__the_run_fails_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.runner.ACTIVE_WITHIN_NS", 1_000_000_000)
     text = SHORT.replace("  starts: {equal: 1}\n", "  stops: {equal: 0}\n") + "link: dead\n"
     result = run_scenario(load_scenario(written(tmp_path, text)), seed=1)
     assert [check.name for check in result.checks if not check.held] == ["drive begins"]
