@@ -273,7 +273,7 @@ class Run:
 
     def _send_down(self, now_ns: int, message: Outgoing) -> None:
         self._digest.update(message.payload)
-        kind, _, sender = message.topic.partition("/SIM-01/")[2].partition("/")
+        kind, _, sender = message.topic.partition(f"/{VEHICLE}/")[2].partition("/")
         data, heard = message.payload, self.machine
         if self._log is not None and kind != "cmd":
             self._say({"t_s": self._seconds(now_ns), "sent": kind, "data": data.decode()})

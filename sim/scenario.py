@@ -152,7 +152,7 @@ def _link_kind(given: Any) -> str:
     return "name" if isinstance(given, str) else "inline"
 
 
-Link = Annotated[
+LinkChoice = Annotated[
     Union[  # noqa: UP007 - tags stand beside the types
         Annotated[str, Tag("name")], Annotated[InlineLink, Tag("inline")]
     ],
@@ -256,7 +256,7 @@ class ScenarioFile(BaseModel):
     mass_kg: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
     site: str = "mine_drift"
     start_station_m: Annotated[float, Field(ge=0.0)] | None = None
-    link: Link = "fibre-5g"
+    link: LinkChoice = "fibre-5g"
     driver: DriverFile = DriverFile()
     seconds: _Seconds
     events: list[Event] = Field(default_factory=list)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sim.ranks import nearest_rank
-from sim.scenario import Scenario
+from sim.scenario import Quantity, Scenario
 from sim.scenario_judge import run_scenario
 
 SPEED_CLASS_MPS = 2.0
@@ -97,7 +97,7 @@ def do(job: Job) -> Verdict:
         },
         stops=tuple({**stop.as_dict(), "false": stop.false} for stop in outcome.stops),
         false_stops=sum(stop.false for stop in outcome.stops),
-        starts=int(outcome.as_dict()["figures"]["starts"]),
+        starts=int(outcome.figures[Quantity.STARTS] or 0),
         simulated_s=round(outcome.simulated_s, 2),
         digest=outcome.digest,
         log=tuple(log),

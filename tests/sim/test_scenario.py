@@ -124,6 +124,25 @@ def test_scenario_that_is_not_there__one_line_names_the_known_ones(
     assert "no scenario 'flight'; there are: across_the_pacific" in err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("fly",),
+        ("run",),
+        ("run", "good_link", "--seed", "-1"),
+        ("sweep", "good_link"),
+        ("sweep", "good_link", "--runs", "0"),
+    ],
+)
+def test_wrong_usage__one_line_and_exit_2(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    assert headframe.main(["sim", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+
+
 def test_list__names_every_scenario_with_its_title(capsys: pytest.CaptureFixture[str]) -> None:
     assert headframe.main(["sim", "list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)["scenarios"]
