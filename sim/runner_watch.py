@@ -23,6 +23,8 @@ FAULT_MEMORY_NS = 5_000_000_000
 """A stop this long after a scripted event is its doing."""
 ROW_NS = 100_000_000
 """Rows for plots and logs."""
+STANDS_NS = 300_000_000
+"""It stands when it has not moved for this long: on an incline it may roll back first."""
 ODOMETER_KEPT = 1000
 BRAKING_MPS2 = 0.1
 
@@ -134,6 +136,7 @@ class Watch:
     _last_accepted: int | None = None
     _accepted_left_ns: int = 0
     _row_ns: int = 0
+    _still_since_ns: int | None = None
 
     def seconds(self, now_ns: int) -> float:
         """Time since the machine was first ACTIVE, s; negative before is 0."""
@@ -211,6 +214,7 @@ class Watch:
             self._begin_stop(now_ns, truth, fault_ns)
 
     def _begin_stop(self, now_ns: int, truth: Truth, fault_ns: int | None) -> None:
+        self._still_since_ns = None
         scripted = fault_ns is not None and now_ns - fault_ns <= FAULT_MEMORY_NS
         since_ns = fault_ns if scripted and fault_ns is not None else self._accepted_left_ns
         self.stops.append(
@@ -238,12 +242,21 @@ class Watch:
             stop.brake_after_command_ms = (now_ns - self._accepted_left_ns) / 1e6
         if stop.stood_at_m is not None:
             stop.creep_m = distance_m - stop.stood_at_m
-        elif truth["speed_mps"] == 0.0:
+        elif self._stands(now_ns, truth):
+            assert self._still_since_ns is not None
             stop.stood_at_m = distance_m
-            stop.stood_s = self.seconds(now_ns) - stop.at_s
+            stop.stood_s = self.seconds(self._still_since_ns) - stop.at_s
             stop.stop_distance_m = distance_m - stop.from_m
             if stop.braked_m is not None:
                 stop.brake_distance_m = distance_m - stop.braked_m
+
+    def _stands(self, now_ns: int, truth: Truth) -> bool:
+        if truth["speed_mps"] != 0.0:
+            self._still_since_ns = None
+            return False
+        if self._still_since_ns is None:
+            self._still_since_ns = now_ns
+        return now_ns - self._still_since_ns >= STANDS_NS
 
     def _measure(self, truth: Truth, mode: VehicleMode) -> None:
         speed_mps = abs(truth["speed_mps"])

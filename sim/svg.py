@@ -113,9 +113,9 @@ class Frame:
         )
 
     def axes(self, across: str, up: str) -> None:
-        """Draw grid, ticks and names."""
+        """Draw grid, ticks and names; an axis without a name has no ticks."""
         on = self.on
-        for value in self.across.ticks(8):
+        for value in self.across.ticks(8) if across else ():
             x = self.x(value)
             on.add(f'<path d="M{x:.1f} {self.top:.1f}v{self.height:.1f}" stroke="{PALE}"/>')
             on.text(x, self.top + self.height + 14, f"{value:g}", size=10, anchor="middle")

@@ -135,6 +135,23 @@ def test_event_by_place__begins_where_the_machine_passes_it() -> None:
     assert 30.0 <= run.watch.stops[0].station_m <= 31.0
 
 
+def test_truck_that_rolls_back_before_its_brake_grips__stands_only_after_that() -> None:
+    made = scenario(
+        seconds=14.0,
+        link="transpacific",
+        mass_kg=45000.0,
+        start_station_m=1075.0,
+        driver={"character": "hasty", "speed_mps": 3.40567},
+        events=[{"at_s": 9.795221, "do": "cut_link"}],
+    )
+    run = Run(made, 111)
+    run.finish()
+    (stop,) = run.watch.stops
+    assert stop.stop_distance_m is not None
+    assert stop.stop_distance_m > 0.15
+    assert stop.creep_m == 0.0
+
+
 def test_overlapping_faults__link_comes_back_when_the_last_one_ends() -> None:
     cuts = [{"at_s": 0.1, "do": "cut_link", "for_s": 0.3}, {"at_s": 0.2, "do": "cut_link"}]
     run = Run(scenario(seconds=1.0, events=cuts), 1)
