@@ -142,7 +142,7 @@ class Run:
             paths=frozenset({DATA_CHANNEL}),
             relay_fitted=True,
         )
-        return MachineSide(setup, scenario.machine, scenario.site, self.seed)
+        return MachineSide(setup, scenario.machine, scenario.site, self.seed, scenario.file.load)
 
     def _cockpit(self, dice: Random) -> Cockpit:
         scenario = self.scenario

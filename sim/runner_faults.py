@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sim.machines.faults import parse_fault
 from sim.network.files import find_link
 from sim.runner_agenda import Agenda, Rank
 from sim.runner_cockpit import Cockpit
 from sim.runner_link import Link, Way
 from sim.runner_machine import MachineSide
 from sim.runner_pictures import Pictures
-from sim.scenario import ChangeLink, DelayLink, Doing, Event, Mishap
+from sim.scenario import ChangeLink, DelayLink, Doing, Event, MachineFault, Mishap
 
 NS_PER_S = 1_000_000_000
 
@@ -166,6 +167,10 @@ class Faults:
                 delay_ns = round(event.delay_ms * 1e6)
                 self._delay(delay_ns)
                 return lambda: self._delay(-delay_ns)
+            case MachineFault():
+                fault = parse_fault(event.fault)
+                stage.machine.break_down(fault)
+                return lambda: stage.machine.mend(fault)
             case ChangeLink():
                 before = stage.link.parameters
                 stage.link.change(find_link(event.link), stage.agenda.now_ns)

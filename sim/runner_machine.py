@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from protocol.dbw.codec import ContactState
 from sim.ecu import EcuInputs
+from sim.machines.faults import Fault
 from sim.machines.parameters import Machine
 from sim.pursuit import Pose
 from sim.relay import WatchdogRelay
@@ -53,11 +54,13 @@ class MachineSide:
 
     Args:
         setup: of the supervisor. machine, site: files. seed: of the sensors' noise.
+        load: share of its payload that the machine carries.
     """
 
-    def __init__(self, setup: Setup, machine: Machine, site: Site, seed: int) -> None:
+    def __init__(self, setup: Setup, machine: Machine, site: Site, seed: int, load: float) -> None:
         self.supervisor = Supervisor(setup)
-        self.simulated = SimulatedMachine(machine, site, seed)
+        self.simulated = SimulatedMachine(machine, site, seed, load)
+        self._broken: list[Fault] = []
         self.defect = Defect()
         self.heard = Heard()
         self.durable: Record | None = None
@@ -99,6 +102,16 @@ class MachineSide:
             for can_id, data in outputs.bus:
                 self.simulated.on_frame(now_ns, can_id, data)
         return outputs
+
+    def break_down(self, fault: Fault) -> None:
+        """Have one more fault of an actuator or a sensor."""
+        self._broken.append(fault)
+        self.simulated.set_faults(self._broken)
+
+    def mend(self, fault: Fault) -> None:
+        """Have it no longer."""
+        self._broken.remove(fault)
+        self.simulated.set_faults(self._broken)
 
     def pose(self) -> Pose:
         """Where the machine really is."""

@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from protocol.profiles import first_problem
+from sim.machines.faults import parse_fault
 from sim.machines.parameters import Machine, load_machine
 from sim.network.files import DirectionFile, find_link, link_of
 from sim.network.parameters import LinkParameters
@@ -111,9 +112,25 @@ class ChangeLink(_Event):
     link: str
 
 
+class MachineFault(_Event):
+    """Something breaks on the machine: one of sim/machines/faults.py, by its ``kind``."""
+
+    do: Literal["machine_fault"]
+    fault: dict[str, Any]
+
+    @field_validator("fault")
+    @classmethod
+    def _known(cls, table: dict[str, Any]) -> dict[str, Any]:
+        parse_fault(table)
+        return table
+
+
+_OWN_SETTINGS = frozenset({"delay_link", "change_link", "machine_fault"})
+
+
 def _event_kind(given: Any) -> str:
     do = given.get("do") if isinstance(given, Mapping) else getattr(given, "do", None)
-    return do if do in ("delay_link", "change_link") else "mishap"
+    return do if do in _OWN_SETTINGS else "mishap"
 
 
 Event = Annotated[
@@ -121,6 +138,7 @@ Event = Annotated[
         Annotated[Mishap, Tag("mishap")],
         Annotated[DelayLink, Tag("delay_link")],
         Annotated[ChangeLink, Tag("change_link")],
+        Annotated[MachineFault, Tag("machine_fault")],
     ],
     Discriminator(_event_kind),
 ]
@@ -243,7 +261,7 @@ class ScenarioFile(BaseModel):
 
     Attributes:
         machine, site: a name in configs, or a file. link: a name, a file, or written out.
-        mass_kg: of the machine with its load; None is what its file says.
+        load: share of its payload that the machine carries.
         seconds: of driving at most, from the moment the machine is first ACTIVE.
         causes: event ids of the stops, in their order; None leaves them open.
         expect: limits by quantity. never: what must not happen.
@@ -253,7 +271,7 @@ class ScenarioFile(BaseModel):
     model_config = _STRICT
     title: str
     machine: str = "ug_truck_60t"
-    mass_kg: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
+    load: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     site: str = "mine_drift"
     start_station_m: Annotated[float, Field(ge=0.0)] | None = None
     link: LinkChoice = "fibre-5g"
@@ -279,7 +297,7 @@ class Scenario:
 
     Attributes:
         name: of the file. file: as written. drawn: what ``vary`` drew for this one.
-        machine, site, link: as named, with mass and start as the scenario wants them.
+        machine, site, link: as named, with the start where the scenario wants it.
     """
 
     def __init__(self, name: str, raw: Mapping[str, Any], source: str) -> None:
@@ -437,10 +455,7 @@ def _site_file(path: Path) -> Site:
 
 
 def _machine(file: ScenarioFile) -> Machine:
-    machine = _machine_file(_config("machines", file.machine))
-    if file.mass_kg is None:
-        return machine
-    return Machine(machine.profile, machine.body, replace(machine.plant, mass_kg=file.mass_kg))
+    return _machine_file(_config("machines", file.machine))
 
 
 def _site(file: ScenarioFile) -> Site:

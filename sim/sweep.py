@@ -46,7 +46,7 @@ class Verdict:
 
     Attributes:
         failed: name and text of each expectation that did not hold; with ``error`` none.
-        error: the run could not be made; one line. factors: machine, link, mass and what varied.
+        error: the run could not be made; one line. factors: machine, link, load and what varied.
         stops: as in the run's JSON. false_stops: how many nobody asked for.
         log: of a failed run, one JSON object a line.
     """
@@ -92,7 +92,7 @@ def do(job: Job) -> Verdict:
         factors={
             "machine": drawn.file.machine,
             "link": drawn.link.name,
-            "mass_kg": drawn.machine.plant.mass_kg,
+            "load": drawn.file.load,
             **outcome.drawn,
         },
         stops=tuple({**stop.as_dict(), "false": stop.false} for stop in outcome.stops),
@@ -147,7 +147,7 @@ def summary(verdicts: Sequence[Verdict], wall_s: float) -> dict[str, Any]:
         "wall_s": round(wall_s, 2),
         "by_link": [{"link": link} | _row(group) for (link,), group in grouped(verdicts, _by_link)],
         "table": [
-            dict(zip(("machine", "link", "load_t", "speed_mps", "grade"), key, strict=True))
+            dict(zip(("machine", "link", "load", "speed_mps", "grade"), key, strict=True))
             | _distances(group)
             for key, group in grouped_stops(verdicts)
         ],
@@ -180,7 +180,7 @@ def grouped(
 
 
 def grouped_stops(verdicts: Sequence[Verdict]) -> list[tuple[Key, list[dict[str, Any]]]]:
-    """Stops by machine, link, load in t, speed class and grade."""
+    """Stops by machine, link, load, speed class and grade."""
     groups: dict[Key, list[dict[str, Any]]] = defaultdict(list)
     for verdict in verdicts:
         for stop in measured(verdict):
@@ -189,7 +189,7 @@ def grouped_stops(verdicts: Sequence[Verdict]) -> list[tuple[Key, list[dict[str,
             key = (
                 factors["machine"],
                 factors["link"],
-                round(factors["mass_kg"] / 1000.0),
+                factors["load"],
                 f"{low}-{low + SPEED_CLASS_MPS:.0f}",
                 grade_class(stop["grade"]),
             )

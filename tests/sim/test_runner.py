@@ -139,7 +139,7 @@ def test_truck_that_rolls_back_before_its_brake_grips__stands_only_after_that() 
     made = scenario(
         seconds=14.0,
         link="transpacific",
-        mass_kg=45000.0,
+        load=0.0,
         start_station_m=1075.0,
         driver={"character": "hasty", "speed_mps": 3.40567},
         events=[{"at_s": 9.795221, "do": "cut_link"}],

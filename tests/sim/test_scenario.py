@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 import headframe
+from sim.runner import Run
 from sim.runner_watch import Row, Stop
 from sim.scenario import (
     Limit,
@@ -69,7 +70,7 @@ def test_shipped_scenario__every_expectation_holds(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (SHORT + "wings: 2\n", "wings: Extra inputs are not permitted"),
+        (SHORT + "wings: 2\n", "wings: there is no such setting"),
         (SHORT.replace("2.0", "-1.0"), "seconds: Input should be greater than 0"),
         (SHORT.replace("2.0", ".nan"), "seconds: Input should be a finite number"),
         (SHORT.replace("2.0", '"2"'), "seconds: Input should be a valid number"),
@@ -92,7 +93,14 @@ def test_shipped_scenario__every_expectation_holds(name: str) -> None:
             SHORT + "events: [{at_s: 1.0, do: change_link, link: string}]\n",
             "no link 'string'; there are: ",
         ),
-        (SHORT + "events: [{at_s: 1.0, do: delay_link}]\n", "events.0.delay_link.delay_ms: Field"),
+        (
+            SHORT + "events: [{at_s: 1.0, do: delay_link}]\n",
+            "events.0.delay_link.delay_ms: is missing",
+        ),
+        (
+            SHORT + "events: [{at_s: 1.0, do: machine_fault, fault: {kind: rust}}]\n",
+            "events.0.machine_fault.fault: ",
+        ),
         (SHORT + "vary: {link: []}\n", "link has nothing to draw from"),
         (SHORT + "vary: {link: [fibre-5g, string]}\n", "vary.link: no link 'string'"),
         (SHORT + "vary: {seconds: {from: 2.0, to: 1.0}}\n", "from is above to"),
@@ -213,9 +221,20 @@ def test_limit__both_ends_count_as_within() -> None:
     assert [limit.holds(value) for value in (0.99, 1.0, 2.0, 2.01)] == [False, True, True, False]
 
 
-def test_mass__is_the_plants() -> None:
-    scenario = Scenario("light", {"title": "x", "seconds": 1.0, "mass_kg": 45000.0}, "light.yaml")
-    assert scenario.machine.plant.mass_kg == 45000.0
+def test_load__is_the_plants_share_of_its_payload() -> None:
+    raw = {"title": "x", "seconds": 1.0, "load": 0.25}
+    run = Run(Scenario("light", raw, "light.yaml"), 1)
+    assert run.machine.simulated.plant.state.payload_share == 0.25
+
+
+def test_machine_fault__is_the_machines_while_it_lasts() -> None:
+    fault = {"kind": "weak", "actuator": "brake", "share": 0.5}
+    event = {"at_s": 0.1, "for_s": 0.5, "do": "machine_fault", "fault": fault}
+    run = Run(Scenario("weak", {"title": "x", "seconds": 1.0, "events": [event]}, "weak.yaml"), 1)
+    broken: list[int] = []
+    run.machine.simulated.set_faults = lambda faults: broken.append(len(list(faults)))  # type: ignore[method-assign]
+    run.finish()
+    assert broken == [1, 0]
 
 
 def test_text__names_the_stop_its_cause_and_its_distance() -> None:

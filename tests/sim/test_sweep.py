@@ -32,7 +32,7 @@ SHORT: dict[str, Any] = {
     "title": "A few metres",
     "seconds": 0.5,
     "never": ["stop"],
-    "vary": {"link": ["fibre-5g", "transpacific"], "mass_kg": [45000.0, 108000.0]},
+    "vary": {"link": ["fibre-5g", "transpacific"], "load": [0.0, 1.0]},
 }
 
 
@@ -56,7 +56,7 @@ def stop(distance_m: float, speed_mps: float = 3.0, **changes: Any) -> dict[str,
 
 
 def verdict(seed: int, link: str, *stops: dict[str, Any], **changes: Any) -> Verdict:
-    factors = {"machine": "truck", "link": link, "mass_kg": 45000.0}
+    factors = {"machine": "truck", "link": link, "load": 0.5}
     values: dict[str, Any] = {"passed": True, "starts": 1, **changes}
     return Verdict(seed, factors=factors, stops=stops, **values)
 
@@ -124,8 +124,8 @@ def test_summary__distances_and_false_stops_by_link() -> None:
 def test_table__is_by_machine_link_load_speed_and_grade() -> None:
     slow, down = stop(1.0, speed_mps=1.5), stop(6.0, grade=-0.14)
     table = summary([verdict(1, "a", slow), verdict(2, "a", down)], 1.0)["table"]
-    keys = [(row["link"], row["load_t"], row["speed_mps"], row["grade"]) for row in table]
-    assert keys == [("a", 45, "0-2", "level"), ("a", 45, "2-4", "down")]
+    keys = [(row["link"], row["load"], row["speed_mps"], row["grade"]) for row in table]
+    assert keys == [("a", 0.5, "0-2", "level"), ("a", 0.5, "2-4", "down")]
 
 
 @pytest.mark.parametrize(
