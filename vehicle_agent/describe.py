@@ -83,7 +83,7 @@ def markdown() -> str:
         "Where several conditions hold, the strictest action wins. Of equally strict ones the",
         "upper row names the cause. A stop keeps its cause, through reconnecting, restarting",
         "and a change of driver, until it is reset; only what makes it a hard stop takes the",
-        "place of the first cause.",
+        "place of the first cause, unless the first one stands above it and so explains it.",
         "",
         "| action | what the machine does |",
         "|---|---|",

@@ -104,21 +104,21 @@ def changed(**changes: Any) -> tuple[Row, ...]:
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
-        (TABLE[1:], "fail-safe table and conditions differ: ['clock_trouble']"),
+        (TABLE[1:], "fail-safe table and conditions differ: ['estop_open']"),
         (
             changed(condition="wings"),
-            "fail-safe table and conditions differ: ['clock_trouble', 'wings']",
+            "fail-safe table and conditions differ: ['estop_open', 'wings']",
         ),
         ((*TABLE, TABLE[0]), "fail-safe table and conditions differ: []"),
-        (changed(event="G999"), "clock_trouble: event G999 is not in the catalogue"),
-        (changed(scope=frozenset()), "clock_trouble: counts in no mode"),
-        (changed(action=Action.DEGRADE), "clock_trouble: stops latch, and nothing else does"),
+        (changed(event="G999"), "estop_open: event G999 is not in the catalogue"),
+        (changed(scope=frozenset()), "estop_open: counts in no mode"),
+        (changed(action=Action.DEGRADE), "estop_open: stops latch, and nothing else does"),
         (
             changed(action=Action.ESTOP, clear=Clear.SELF),
-            "clock_trouble: stops latch, and nothing else does",
+            "estop_open: stops latch, and nothing else does",
         ),
-        (changed(clear=Clear.SELF), "clock_trouble: stops latch, and nothing else does"),
-        (changed(event="V101"), "clock_trouble: a stop is told as an alarm, not as V101"),
+        (changed(clear=Clear.SELF), "estop_open: stops latch, and nothing else does"),
+        (changed(event="V101"), "estop_open: a stop is told as an alarm, not as V101"),
     ],
 )
 def test_wrong_table__refused_with_the_row_and_the_reason(
@@ -200,6 +200,25 @@ def test_hard_stop_after_a_stop__hard_from_then_on_and_the_cause() -> None:
     assert engine.decide(M.ACTIVE, ["estop_open"]) == Verdict(Action.ESTOP, "M105", ("M105",))
     assert engine.decide(M.ACTIVE, ["loop_slow"]) == Verdict(Action.ESTOP, "M105", ("L103",))
     assert engine.latched == "M105"
+
+
+def test_hard_stop_that_the_first_cause_explains__does_not_replace_it() -> None:
+    engine = FailSafe()
+    engine.decide(M.ACTIVE, ["ecu_silent"])
+
+    verdict = engine.decide(M.STOPPING, ["stop_ineffective"])
+
+    assert verdict == Verdict(Action.ESTOP, "M101", ("M118",))
+
+
+def test_button_pressed_after_any_stop__is_the_cause() -> None:
+    for row in STOPS:
+        engine = FailSafe()
+        engine.decide(min(row.scope), [row.condition])
+
+        cause = engine.decide(M.STOPPED, ["estop_open"]).cause
+
+        assert cause == ("M105" if row.action is Action.STOP else row.event), row
 
 
 def test_second_hard_stop__does_not_replace_the_cause_of_the_first() -> None:

@@ -386,7 +386,7 @@ class Judge:
         hard = world.supervisor._failsafe._hard
         hardens = hard and not self.hard
         if hardens:
-            assert latched in HARD_EVENTS
+            assert latched in HARD_EVENTS | {self.latched}
         elif self.latched is not None and latched != self.latched:
             done = [ack for ack in acks if ack.outcome is Outcome.DONE]
             assert (RequestKind.RESET, self.holder) in [(ack.kind, ack.aud) for ack in done]

@@ -5,7 +5,8 @@ the order of :class:`Action`; of equal ones the upper row names the cause, so ro
 others stand above them (a late guardian makes commands stale). Tier 1 (up to DEGRADE) clears
 itself; tier 2 (STOP, ESTOP) latches through reconnect, restart and change of driver. What latched
 it first stays its cause; only what turns a stop into a hard one takes its place, because that is
-what somebody must go and see to. The events tell of both.
+what somebody must go and see to, and not where the first cause stands above it and so explains it
+(a silent ECU tells no speed, and a stop without a speed is a hard one). The events tell of both.
 """
 
 from __future__ import annotations
@@ -69,22 +70,24 @@ class Row:
 
 S, R = Clear.SELF, Clear.RESET
 TABLE: tuple[Row, ...] = (
+    Row("estop_open", ANY, Action.ESTOP, R, "M105"),
+    Row("estop_discrepancy", ANY, Action.ESTOP, R, "M106"),
+    Row("moved_while_stopped", PARKED, Action.ESTOP, R, "M112"),
     Row("clock_trouble", ANY, Action.STOP, R, "G102"),
     Row("guardian_late", POWERED, Action.STOP, R, "G101"),
     Row("ended_while_driving", ANY, Action.STOP, R, "G105"),
+    Row("ecu_silent", POWERED, Action.STOP, R, "M101"),
+    Row("speed_unknown", POWERED, Action.STOP, R, "M107"),
+    Row("safety_unknown", POWERED, Action.STOP, R, "M115"),
+    Row("stop_ineffective", frozenset({M.STOPPING}), Action.ESTOP, R, "M118"),
     Row("settings_mismatch", HELD, Action.STOP, R, "G103"),
     Row("second_authority", ANY, Action.STOP, R, "G104"),
-    Row("estop_open", ANY, Action.ESTOP, R, "M105"),
-    Row("estop_discrepancy", ANY, Action.ESTOP, R, "M106"),
     Row("relay_welded", ANY, Action.STOP, R, "M117"),
-    Row("moved_while_stopped", PARKED, Action.ESTOP, R, "M112"),
-    Row("stop_ineffective", frozenset({M.STOPPING}), Action.ESTOP, R, "M118"),
     Row("stop_by_driver", ANY, Action.STOP, R, "D105"),
     Row("stop_by_other", ANY, Action.STOP, R, "D106"),
     Row("enable_released", DRIVING, Action.STOP, R, "D101"),
     Row("local_key_turned", POWERED, Action.STOP, R, "M120"),
     Row("ecu_conflict", POWERED, Action.STOP, R, "M114"),
-    Row("ecu_silent", POWERED, Action.STOP, R, "M101"),
     Row("relay_open", DRIVING, Action.STOP, R, "M104"),
     Row("ecu_stopped", DRIVING, Action.STOP, R, "M102"),
     Row("ecu_latched", frozenset({M.LEASED, M.ARMED}), Action.STOP, R, "M102"),
@@ -101,8 +104,6 @@ TABLE: tuple[Row, ...] = (
     Row("input_conflict", DRIVING, Action.DEGRADE, S, "D104"),
     Row("input_out_of_range", DRIVING, Action.WARN, S, "D107"),
     Row("output_mismatch", DRIVING, Action.STOP, R, "M103"),
-    Row("speed_unknown", POWERED, Action.STOP, R, "M107"),
-    Row("safety_unknown", POWERED, Action.STOP, R, "M115"),
     Row("actuators_unknown", DRIVING, Action.DEGRADE, S, "M116"),
     Row("over_speed", DRIVING, Action.STOP, R, "M108"),
     Row("tilt_exceeded", POWERED, Action.STOP, R, "M109"),
@@ -138,6 +139,11 @@ def checked(table: tuple[Row, ...]) -> tuple[Row, ...]:
 
 
 LATCHED_EVENTS = frozenset(row.event for row in checked(TABLE) if row.action >= Action.STOP)
+
+
+def _explains(event: str, row: Row) -> bool:
+    """Return whether a row of ``event`` stands above ``row``."""
+    return any(upper.event == event for upper in TABLE[: TABLE.index(row)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +182,9 @@ class FailSafe:
         )
         action = rows[0].action if rows else Action.NONE
         harder = action is Action.ESTOP and not self._hard
-        if harder or (action >= Action.STOP and self._latched is None):
+        if action >= Action.STOP and (
+            self._latched is None or (harder and not _explains(self._latched, rows[0]))
+        ):
             self._latched = rows[0].event
         self._hard = self._hard or harder
         if self._latched is not None:
