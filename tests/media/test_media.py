@@ -27,16 +27,16 @@ from tests.media.rig import (
 )
 from vehicle_agent.core.ladder import Ladder
 from vehicle_agent.shell import ipc
+from vehicle_agent.shell.feed import CameraFeed
 from vehicle_agent.shell.h264 import MIN_KEY_INTERVAL_US
-from vehicle_agent.shell.media import (
-    MAX_PEERS_OF_ONE,
+from vehicle_agent.shell.media import MAX_PEERS_OF_ONE
+from vehicle_agent.shell.rtc_compat import AccessUnit
+from vehicle_agent.shell.viewers import (
     MAX_UNITS_WAITING,
-    CameraFeed,
     FrameAnnouncer,
     ViewerLink,
     ViewerTrack,
 )
-from vehicle_agent.shell.rtc_compat import AccessUnit
 
 
 async def offer_sdp(cameras: int = 1) -> str:

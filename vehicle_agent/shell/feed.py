@@ -1,0 +1,220 @@
+"""One camera's pictures, encoded once and handed to every viewer that watches.
+
+A camera is encoded only while somebody watches it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from protocol.strip import COUNTER_MODULUS, draw_strip_i420
+from vehicle_agent.core.ladder import Ladder, MissingPackets, Step
+from vehicle_agent.shell import clock
+from vehicle_agent.shell.cameras import Camera, CameraPicture, fit_i420
+from vehicle_agent.shell.config import CameraSettings
+from vehicle_agent.shell.h264 import H264Encoder
+from vehicle_agent.shell.rtc_compat import AccessUnit, packetise
+from vehicle_agent.shell.viewers import ViewerTrack
+
+CAMERA_RETRY_S = 1.0
+
+logger = logging.getLogger("headframe.media")
+
+
+@dataclass(slots=True)
+class FeedCounters:
+    """One camera's numbers since the last telemetry, and totals.
+
+    Attributes:
+        sent, too_fast, failed: totals: pictures encoded, left out to keep the rate, not encoded.
+        encode_us, age_us, quantisers: of each picture since the last telemetry: time of its
+            encoding, its age when it was handed out, and x264's quantiser.
+    """
+
+    sent: int = 0
+    too_fast: int = 0
+    failed: int = 0
+    encode_us: list[int] = field(default_factory=list)
+    age_us: list[int] = field(default_factory=list)
+    quantisers: list[int] = field(default_factory=list)
+
+
+class CameraFeed:
+    """One camera, its encoder and its viewers.
+
+    Attributes:
+        tracks: of the viewers that watch.
+        weight: share of a link that is too narrow for all cameras.
+    """
+
+    def __init__(self, camera: Camera, weight: int = 1) -> None:
+        self.settings: CameraSettings = camera.settings
+        self.weight = weight
+        self.counters = FeedCounters()
+        self._camera = camera
+        self._bit_rate_bps = camera.settings.bit_rate_bps
+        self._key_frames = 0
+        settings = camera.settings
+        self._ladder = Ladder(settings.width, settings.height, settings.fps)
+        self._encoder = self._new_encoder(self._ladder.step)
+        self._thread = ThreadPoolExecutor(1, f"encode-{camera.settings.id}")
+        self.tracks: set[ViewerTrack] = set()
+        self._watched = asyncio.Event()
+        self._frame_counter = 0
+        self._next_due_us = 0
+        self._sent: deque[tuple[int, int, int]] = deque()
+
+    async def run(self) -> None:
+        """Encode and hand out pictures while there are viewers; never returns by itself."""
+        while True:
+            try:
+                await self._serve()
+            except Exception:  # one camera's trouble stays its own
+                logger.exception("camera %d: feed failed", self.settings.id)
+                self.counters.failed += 1
+                self._encoder = self._new_encoder(self._ladder.step)
+                await asyncio.sleep(CAMERA_RETRY_S)
+
+    def close(self) -> None:
+        """Free camera and thread."""
+        self._camera.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def join(self, track: ViewerTrack) -> None:
+        """Add a viewer; it begins with a key frame."""
+        self.tracks.add(track)
+        self.update_bit_rate()
+        self.request_key_frame()
+        self._watched.set()
+
+    def leave(self, track: ViewerTrack) -> None:
+        """Remove a viewer; without any, the camera rests."""
+        self.tracks.discard(track)
+        if self.tracks:
+            self.update_bit_rate()
+        else:
+            self._watched.clear()
+
+    def request_key_frame(self) -> None:
+        """Ask for a key frame; the encoder keeps the least interval."""
+        self._encoder.request_key_frame()
+
+    def update_bit_rate(self) -> None:
+        """Follow the narrowest link among the leading viewers, or among all without one."""
+        leading = [track for track in self.tracks if track.leading] or list(self.tracks)
+        if leading:
+            self._bit_rate_bps = min(track.limit_bps for track in leading)
+            self._encoder.bit_rate_bps = self._bit_rate_bps
+
+    def sent_bps(self, now_us: int) -> int:
+        """Return the rate encoded over the last second."""
+        while self._sent and now_us - self._sent[0][0] > 1_000_000:
+            self._sent.popleft()
+        return 8 * sum(size for _, size, _ in self._sent)
+
+    def sent_packets(self, now_us: int) -> int:
+        """Return how many packets went out within the window in which missing ones are counted."""
+        window_us = MissingPackets.WINDOW_US
+        return sum(count for at_us, _, count in self._sent if now_us - at_us <= window_us)
+
+    def take_report(self, now_us: int) -> dict[str, object]:
+        """Return the figures for telemetry and begin the next period."""
+        encode_us, self.counters.encode_us = self.counters.encode_us, []
+        age_us, self.counters.age_us = self.counters.age_us, []
+        quantisers, self.counters.quantisers = self.counters.quantisers, []
+        step = self._ladder.step
+        camera = self._camera.counters
+        return {
+            "id": self.settings.id,
+            "name": self.settings.name,
+            "viewers": len(self.tracks),
+            "fps": len(encode_us),
+            "sent": self.counters.sent,
+            "captured": camera.captured,
+            "dropped": camera.dropped,
+            "late": camera.late,
+            "frozen": camera.frozen,
+            "too_fast": self.counters.too_fast,
+            "failed": self.counters.failed,
+            "opened": camera.opened,
+            "key_frames": self._key_frames,
+            "encode_ms": _part_of(encode_us, 0.5, 1000),
+            "encode_max_ms": _part_of(encode_us, 1.0, 1000),
+            "age_ms": _part_of(age_us, 0.5, 1000),
+            "age_p95_ms": _part_of(age_us, 0.95, 1000),
+            "age_max_ms": _part_of(age_us, 1.0, 1000),
+            "qp": _part_of(quantisers, 0.5),
+            "qp_max": _part_of(quantisers, 1.0),
+            "step": f"{step.width}x{step.height}@{step.fps}",
+            "target_bps": self._encoder.bit_rate_bps,
+            "sent_bps": self.sent_bps(now_us),
+            "skipped": sum(track.skipped for track in self.tracks),
+            "error": camera.trouble(now_us),
+        }
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._watched.wait()
+            picture = await self._camera.newest()
+            if not self.tracks:
+                continue
+            step = self._ladder.update(self._bit_rate_bps, picture.taken_us)
+            if not self._due(picture.taken_us, step.fps):
+                self.counters.too_fast += 1
+                continue
+            self._frame_counter = (self._frame_counter + 1) % COUNTER_MODULUS
+            started_us = clock.monotonic_us()
+            unit = await loop.run_in_executor(
+                self._thread, self._encode, picture, self._frame_counter, step
+            )
+            now_us = clock.monotonic_us()
+            self._key_frames += unit.key
+            self.counters.encode_us.append(now_us - started_us)
+            self.counters.age_us.append(now_us - picture.capture_stamp_us)
+            self.counters.sent += 1
+            self._sent.append((now_us, len(unit.data), len(unit.payloads)))
+            for track in tuple(self.tracks):
+                track.put(unit)
+
+    def _due(self, stamp_us: int, fps: int) -> bool:
+        """Keep the wanted rate under a faster source, with a quarter period of tolerance."""
+        period_us = 1_000_000 // fps
+        if stamp_us < self._next_due_us - period_us // 4:
+            return False
+        self._next_due_us = max(self._next_due_us + period_us, stamp_us)
+        return True
+
+    def _encode(self, picture: CameraPicture, frame_counter: int, step: Step) -> AccessUnit:
+        """Run in this camera's own thread."""
+        if self._encoder.size != (step.width, step.height):
+            self._encoder = self._new_encoder(step)
+        self._encoder.fps = step.fps
+        i420 = fit_i420(picture.i420, step.width, step.height)
+        draw_strip_i420(i420, frame_counter)
+        encoded = self._encoder.encode(i420, picture.taken_us)
+        self.counters.quantisers.append(encoded.quantiser)
+        return AccessUnit(
+            payloads=packetise(encoded.data),
+            pts_90khz=encoded.pts_90khz,
+            key=encoded.key,
+            frame_counter=frame_counter,
+            capture_stamp_us=picture.capture_stamp_us,
+            data=encoded.data,
+        )
+
+    def _new_encoder(self, step: Step) -> H264Encoder:
+        full_bps = self.settings.bit_rate_bps
+        return H264Encoder(step.width, step.height, step.fps, full_bps, self._bit_rate_bps)
+
+
+def _part_of(values: list[int], share: float, divisor: int = 1) -> float | None:
+    """Return the value below which a share of them lies; None of no values."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))] / divisor, 2)

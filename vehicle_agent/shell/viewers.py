@@ -1,0 +1,209 @@
+"""What one viewer is sent: its link's rate, a stream for each camera, and which picture is which.
+
+Nothing here waits for a viewer: the newest picture goes out, and a viewer that cannot follow
+misses pictures up to the next key frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aiortc import RTCDataChannel
+from aiortc.mediastreams import MediaStreamError
+
+from vehicle_agent.core.ladder import LinkRate, MissingPackets, Retransmissions, Want, allocate
+from vehicle_agent.shell import clock
+from vehicle_agent.shell.h264 import MIN_BIT_RATE_BPS
+from vehicle_agent.shell.rtc_compat import AccessUnit, SharedStreamTrack
+
+if TYPE_CHECKING:
+    from vehicle_agent.shell.feed import CameraFeed
+
+MAX_UNITS_WAITING = 3
+"""Pictures that may wait for one viewer's sender: a tenth of a second at 30 Hz."""
+
+
+class FrameAnnouncer:
+    """Tells a viewer which picture was captured when; newest wins when the channel is slow.
+
+    Attributes:
+        dropped: announcements replaced by newer ones of the same camera.
+    """
+
+    def __init__(self) -> None:
+        self._channel: RTCDataChannel | None = None
+        self._pending: dict[int, str] = {}
+        self.dropped = 0
+
+    def attach(self, channel: RTCDataChannel) -> None:
+        """Use `channel` from now on."""
+        self._channel = channel
+        channel.on("bufferedamountlow", self._flush)
+        self._flush()
+
+    def announce(self, camera: int, unit: AccessUnit, rtp_timestamp: int) -> None:
+        """Send number, capture stamp and RTP timestamp of a picture about to be sent."""
+        if camera in self._pending:
+            self.dropped += 1
+        self._pending[camera] = json.dumps(
+            {
+                "c": camera,
+                "f": unit.frame_counter,
+                "t": unit.capture_stamp_us,
+                "r": rtp_timestamp,
+            },
+            separators=(",", ":"),
+        )
+        self._flush()
+
+    def _flush(self) -> None:
+        channel = self._channel
+        if channel is None or channel.readyState != "open":
+            return
+        while self._pending and channel.bufferedAmount == 0:
+            camera = next(iter(self._pending))
+            channel.send(self._pending.pop(camera))
+
+
+class ViewerLink:
+    """One viewer's link, shared by the cameras that it watches."""
+
+    def __init__(self) -> None:
+        self._tracks: dict[ViewerTrack, int | None] = {}
+        self._rate: LinkRate | None = None
+
+    def add(self, track: ViewerTrack) -> None:
+        """Let a camera's stream have its part."""
+        self._tracks[track] = None
+        full_bps = sum(each.want.full_bps for each in self._tracks)
+        self._rate = LinkRate(MIN_BIT_RATE_BPS * len(self._tracks), full_bps)
+
+    def on_estimate(self, track: ViewerTrack, share_bps: int, now_us: int) -> None:
+        """Take the receiver's estimate for one stream; it counts when all have one."""
+        self._tracks[track] = share_bps
+        shares = [share for share in self._tracks.values() if share is not None]
+        if self._rate is not None and len(shares) == len(self._tracks):
+            self._rate.on_estimate(sum(shares), self._sent_bps(now_us), now_us)
+            self._share_out()
+
+    def on_loss(self, share: float, now_us: int) -> None:
+        """Take the loss that the receiver reports for one stream."""
+        if self._rate is not None:
+            self._rate.on_loss(share, self._sent_bps(now_us))
+            self._share_out()
+
+    def on_missing(self, missing: int, now_us: int) -> None:
+        """Take how many packets of one stream the receiver has asked for lately."""
+        sent = sum(track.feed.sent_packets(now_us) for track in self._tracks)
+        if self._rate is not None and sent:
+            self._rate.on_missing(missing / sent, self._sent_bps(now_us), now_us)
+            self._share_out()
+
+    def _sent_bps(self, now_us: int) -> int:
+        return sum(track.feed.sent_bps(now_us) for track in self._tracks)
+
+    def _share_out(self) -> None:
+        assert self._rate is not None
+        given = allocate(self._rate.limit_bps, [track.want for track in self._tracks])
+        for track in self._tracks:
+            track.limit_bps = given[track.want.camera]
+            track.feed.update_bit_rate()
+
+
+class ViewerTrack(SharedStreamTrack):
+    """One camera's stream to one viewer: joins the feed when its sender starts to read.
+
+    Attributes:
+        feed: the camera's.
+        want: what it may use of the viewer's link. limit_bps: what it has of it.
+        leading: this viewer's link sets the bit rate.
+        skipped: pictures that this viewer did not get because it was behind.
+    """
+
+    def __init__(
+        self, feed: CameraFeed, announcer: FrameAnnouncer, link: ViewerLink, *, leading: bool
+    ) -> None:
+        super().__init__()
+        self.feed = feed
+        self._link = link
+        self._announcer = announcer
+        self._units: deque[AccessUnit] = deque()
+        self._ready = asyncio.Event()
+        self._sending: AccessUnit | None = None
+        self._needs_key = True
+        self._joined = False
+        self.leading = leading
+        self.want = Want(feed.settings.id, feed.weight, feed.settings.bit_rate_bps)
+        self.limit_bps = self.want.full_bps
+        self.skipped = 0
+        self._missing = MissingPackets()
+        self._retransmissions = Retransmissions()
+        self._newest_rtp = 0
+        link.add(self)
+
+    def put(self, unit: AccessUnit) -> None:
+        """Take a picture of the feed; without waiting, whatever the viewer does."""
+        if len(self._units) >= MAX_UNITS_WAITING:
+            self.skipped += len(self._units)
+            self._units.clear()
+            self._needs_key = True
+        if self._needs_key and not unit.key:
+            self.skipped += 1
+            self.feed.request_key_frame()
+            return
+        self._needs_key = False
+        self._units.append(unit)
+        self._ready.set()
+
+    async def next_access_unit(self) -> AccessUnit:
+        """Return the next picture for this viewer."""
+        if not self._joined:
+            self._joined = True
+            self.feed.join(self)
+        while not self._units:
+            if self.readyState != "live":
+                raise MediaStreamError
+            self._ready.clear()
+            await self._ready.wait()
+        self._sending = self._units.popleft()
+        return self._sending
+
+    def on_rtp_timestamp(self, rtp_timestamp: int) -> None:
+        """Announce the picture that leaves now."""
+        self._newest_rtp = rtp_timestamp
+        if self._sending is not None:
+            self._announcer.announce(self.feed.settings.id, self._sending, rtp_timestamp)
+
+    def on_key_frame_request(self) -> None:
+        """Pass the request on; the encoder keeps the least interval."""
+        self.feed.request_key_frame()
+
+    def on_rate_estimate(self, bit_rate_bps: int) -> None:
+        """Take this stream's share of what the viewer thinks its link carries."""
+        self._link.on_estimate(self, bit_rate_bps, clock.monotonic_us())
+
+    def on_loss(self, share: float) -> None:
+        """Take what the viewer's link has lost of this stream."""
+        self._link.on_loss(share, clock.monotonic_us())
+
+    def on_missing(self, sequence_numbers: Sequence[int]) -> None:
+        """Take the packets that the viewer asks for."""
+        now_us = clock.monotonic_us()
+        self._link.on_missing(self._missing.ask(sequence_numbers, now_us), now_us)
+
+    def may_retransmit(self, sequence_number: int, size_bytes: int, rtp_timestamp: int) -> bool:
+        """Return whether a lost packet is young enough, and the link not full of such."""
+        age_us = (self._newest_rtp - rtp_timestamp) % (1 << 32) * 100 // 9
+        return self._retransmissions.allows(
+            sequence_number, size_bytes * 8, age_us, self.limit_bps, clock.monotonic_us()
+        )
+
+    def stop(self) -> None:
+        """Leave the feed and end the track."""
+        super().stop()
+        self.feed.leave(self)
+        self._ready.set()
