@@ -142,7 +142,7 @@ export class LiveVideo {
     const channel = peer.createDataChannel("frames", { ordered: false, maxRetransmits: 0 });
     channel.addEventListener(
       "message",
-      guarded((/** @type {MessageEvent} */ event) => this.noteStamp(event.data)),
+      guarded((/** @type {MessageEvent} */ event) => this.noteStamp(channel, event.data)),
     );
     peer.addEventListener(
       "track",
@@ -186,11 +186,15 @@ export class LiveVideo {
     void this.video.play().catch(() => undefined);
   }
 
-  /** @param {unknown} text */
-  noteStamp(text) {
+  /**
+   * @param {RTCDataChannel} channel
+   * @param {unknown} text
+   */
+  noteStamp(channel, text) {
     const note = typeof text === "string" ? parsed(text) : null;
     if (!note || note.c !== this.camera) return;
     if (![note.f, note.t, note.r].every(Number.isSafeInteger)) return;
+    echo(channel, note);
     this.stamps.announce(note.f, note.t, note.r);
     if (note.f !== this.frame || this.stamped) return;
     this.captureUs = note.t;
@@ -246,6 +250,15 @@ export class LiveVideo {
     const shown = height - cellPx(this.video.videoWidth);
     box?.style.setProperty("--ratio", String(this.video.videoWidth / shown));
   }
+}
+
+/** Answer at once, whatever becomes of the picture: the vehicle tells a queue from a late echo.
+ * @param {RTCDataChannel} channel
+ * @param {{c: number, f: number}} note
+ */
+function echo(channel, note) {
+  if (channel.readyState !== "open" || channel.bufferedAmount > 0) return;
+  channel.send(JSON.stringify({ c: note.c, f: note.f }));
 }
 
 /** @param {string} text */

@@ -20,12 +20,18 @@ const draw = CanvasRenderingContext2D.prototype.drawImage;
 CanvasRenderingContext2D.prototype.drawImage = function (source, ...where) {
   draw.call(this, source instanceof HTMLVideoElement ? media.picture : source, ...where);
 };
+class FakeChannel extends EventTarget {
+  readyState = 'open';
+  bufferedAmount = 0;
+  sent = [];
+  send(text) { this.sent.push(JSON.parse(text)); }
+}
 window.RTCPeerConnection = class extends EventTarget {
   connectionState = 'new';
   signalingState = 'stable';
   iceGatheringState = 'complete';
   localDescription = null;
-  channel = new EventTarget();
+  channel = new FakeChannel();
   constructor() { super(); media.peers.push(this); }
   addTransceiver() { return { receiver: {}, setCodecPreferences() {} }; }
   createDataChannel() { return this.channel; }

@@ -90,6 +90,20 @@ def test_announcements_that_do_not_fit__tell_no_stamp(rig: VideoRig) -> None:
     assert rig.last("view")["capture_us"] == 0
 
 
+def test_announcement__is_echoed_at_once_though_its_picture_never_comes(rig: VideoRig) -> None:
+    rig.announce(7, T0_US, 0)
+    rig.announce(8, T0_US, 0)
+
+    assert rig.echoes() == [{"c": 0, "f": 7}, {"c": 0, "f": 8}]
+
+
+def test_channel_is_full__no_echo_waits_in_it(rig: VideoRig) -> None:
+    rig.page.evaluate("() => { media.peers.at(-1).channel.bufferedAmount = 1; }")
+    rig.announce(7, T0_US, 0)
+
+    assert rig.echoes() == []
+
+
 # ---- the end of a session ----------------------------------------------------------------------
 
 

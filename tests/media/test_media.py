@@ -26,7 +26,8 @@ from tests.media.rig import (
     viewing,
 )
 from vehicle_agent.core.ladder import Ladder
-from vehicle_agent.shell import ipc
+from vehicle_agent.core.queueing import Narrow, QueueWatch
+from vehicle_agent.shell import clock, ipc
 from vehicle_agent.shell.feed import CameraFeed
 from vehicle_agent.shell.h264 import MIN_KEY_INTERVAL_US
 from vehicle_agent.shell.media import MAX_PEERS_OF_ONE
@@ -285,7 +286,7 @@ async def test_sender_that_does_not_read__holds_few_pictures_and_goes_on_with_a_
 ) -> None:
     feed = FakeFeed(rig)
     stand_in: CameraFeed = feed  # type: ignore[assignment]
-    track = ViewerTrack(stand_in, FrameAnnouncer(), ViewerLink(), leading=True)
+    track = ViewerTrack(stand_in, FrameAnnouncer(QueueWatch()), ViewerLink(), leading=True)
     track.put(unit(0, key=True))
     for number in range(1, 100):
         track.put(unit(number))
@@ -302,7 +303,7 @@ async def test_stalled_viewer__the_other_one_gets_every_picture(rig: Rig) -> Non
         async with viewing(rig) as view:
             await view.frame()
             feed = rig.server.feeds[0]
-            stalled = ViewerTrack(feed, FrameAnnouncer(), ViewerLink(), leading=False)
+            stalled = ViewerTrack(feed, FrameAnnouncer(QueueWatch()), ViewerLink(), leading=False)
             feed.join(stalled)
             await follow(rig, view, 30)
             assert stalled.skipped > 0
@@ -326,7 +327,7 @@ def linked_tracks(rig: Rig) -> tuple[ViewerLink, list[ViewerTrack]]:
         feed.settings = rig.settings.cameras[number]
         feed.weight = weight
         stand_in: CameraFeed = feed  # type: ignore[assignment]
-        tracks.append(ViewerTrack(stand_in, FrameAnnouncer(), link, leading=True))
+        tracks.append(ViewerTrack(stand_in, FrameAnnouncer(link.queue), link, leading=True))
     return link, tracks
 
 
@@ -366,23 +367,96 @@ class FakeChannel:
         self.readyState = "open"
         self.bufferedAmount = 0
         self.sent: list[str] = []
-        self.flush: Callable[[], None] = lambda: None
+        self.listeners: dict[str, Callable[..., None]] = {}
 
-    def on(self, event: str, callback: Callable[[], None]) -> None:
-        assert event == "bufferedamountlow"
-        self.flush = callback
+    def on(self, event: str, callback: Callable[..., None]) -> None:
+        self.listeners[event] = callback
 
     def send(self, text: str) -> None:
         self.sent.append(text)
 
 
 def test_channel_that_is_full__the_newest_announcement_wins() -> None:
-    channel, announcer = FakeChannel(), FrameAnnouncer()
+    channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
     announcer.attach(channel)  # type: ignore[arg-type]
     channel.bufferedAmount = 1
     for number in range(5):
         announcer.announce(2, unit(number), 7 + number)
     channel.bufferedAmount = 0
-    channel.flush()
+    channel.listeners["bufferedamountlow"]()
     assert channel.sent == ['{"c":2,"f":4,"t":133332,"r":11}']
     assert announcer.dropped == 4
+
+
+def test_announcement_goes_out_and_is_echoed__the_queue_hears_of_both() -> None:
+    channel, queue = FakeChannel(), QueueWatch()
+    announcer = FrameAnnouncer(queue)
+    announcer.attach(channel)  # type: ignore[arg-type]
+    announcer.announce(2, unit(4), 7)
+    channel.listeners["message"]('{"c":2,"f":4}')
+    announcer.announce(2, unit(5), 8)
+    assert queue.holds(clock.monotonic_us() + 150_000)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"c":2}', '{"c":null,"f":4}', b"\xff"])
+def test_echo_that_is_none__is_passed_over(text: str | bytes) -> None:
+    channel, queue = FakeChannel(), QueueWatch()
+    announcer = FrameAnnouncer(queue)
+    announcer.attach(channel)  # type: ignore[arg-type]
+    announcer.announce(2, unit(4), 7)
+    channel.listeners["message"](text)
+    announcer.announce(2, unit(5), 8)
+    assert not queue.holds(clock.monotonic_us() + 150_000)
+
+
+async def test_viewer_sees_a_picture__its_echo_has_come_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            echoed: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+            queue = rig.server.peers[0].link.queue
+            monkeypatch.setattr(queue, "on_echo", lambda picture, _: echoed.put_nowait(picture))
+            await follow(rig, view, 1)
+            async with asyncio.timeout(WAIT_S):
+                assert await echoed.get() == (0, 2)
+
+
+async def test_pictures_would_wait_for_the_drivers_link__none_is_encoded_until_they_pass(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            queue = rig.server.peers[0].link.queue
+            monkeypatch.setattr(queue, "holds", lambda _: True)
+            await rig.publish()
+            report = await rig.report_where(lambda r: r["cameras"][0]["held"] == 1)
+            assert report["cameras"][0]["sent"] == 1
+            monkeypatch.setattr(queue, "holds", lambda _: False)
+            await follow(rig, view, 3)
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+async def test_link_found_narrow__shared_out_anew_and_a_key_frame_where_pictures_were_dropped(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, dropped: bool
+) -> None:
+    link, (front, rear) = linked_tracks(rig)
+    monkeypatch.setattr(link.queue, "take_narrow", lambda _: Narrow(500_000, dropped))
+    link.holds(0)
+    assert (front.limit_bps, rear.limit_bps) == (360_000, 90_000)
+    keys = [track.feed.key_requests for track in (front, rear)]  # type: ignore[attr-defined]
+    assert keys == [int(dropped)] * 2
+
+
+async def test_packet_from_before_the_newest_key_frame__is_not_sent_again(rig: Rig) -> None:
+    _, (front, _) = linked_tracks(rig)
+    for number, key in ((0, True), (1, False), (2, True)):
+        front.put(unit(number, key=key))
+        await front.next_access_unit()
+        front.on_rtp_timestamp(number * 3_000 - 3_000 & 0xFFFF_FFFF)
+    assert not front.may_retransmit(1, 1000, 0)
+    assert front.may_retransmit(2, 1000, 3_000)

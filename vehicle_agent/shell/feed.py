@@ -30,13 +30,15 @@ class FeedCounters:
     """One camera's numbers since the last telemetry, and totals.
 
     Attributes:
-        sent, too_fast, failed: totals: pictures encoded, left out to keep the rate, not encoded.
+        sent, too_fast, held, failed: totals: pictures encoded, left out to keep the rate, left out
+            because they would only have waited for the link, not encoded.
         encode_us, age_us, quantisers: of each picture since the last telemetry: time of its
             encoding, its age when it was handed out, and x264's quantiser.
     """
 
     sent: int = 0
     too_fast: int = 0
+    held: int = 0
     failed: int = 0
     encode_us: list[int] = field(default_factory=list)
     age_us: list[int] = field(default_factory=list)
@@ -105,10 +107,17 @@ class CameraFeed:
 
     def update_bit_rate(self) -> None:
         """Follow the narrowest link among the leading viewers, or among all without one."""
-        leading = [track for track in self.tracks if track.leading] or list(self.tracks)
+        leading = self._leading()
         if leading:
             self._bit_rate_bps = min(track.limit_bps for track in leading)
             self._encoder.bit_rate_bps = self._bit_rate_bps
+
+    def _leading(self) -> list[ViewerTrack]:
+        return [track for track in self.tracks if track.leading] or list(self.tracks)
+
+    def _held(self, now_us: int) -> bool:
+        """Return whether a picture would only wait for the link of a leading viewer."""
+        return any(track.link.holds(now_us) for track in self._leading())
 
     def sent_bps(self, now_us: int) -> int:
         """Return the rate encoded over the last second."""
@@ -139,6 +148,7 @@ class CameraFeed:
             "late": camera.late,
             "frozen": camera.frozen,
             "too_fast": self.counters.too_fast,
+            "held": self.counters.held,
             "failed": self.counters.failed,
             "opened": camera.opened,
             "key_frames": self._key_frames,
@@ -162,6 +172,9 @@ class CameraFeed:
             await self._watched.wait()
             picture = await self._camera.newest()
             if not self.tracks:
+                continue
+            if self._held(clock.monotonic_us()):
+                self.counters.held += 1
                 continue
             step = self._ladder.update(self._bit_rate_bps, picture.taken_us)
             if not self._due(picture.taken_us, step.fps):

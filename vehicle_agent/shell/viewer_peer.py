@@ -33,8 +33,8 @@ class ViewerPeer:
         self.connected = asyncio.Event()
         self.ended = asyncio.Event()
         self._settled = asyncio.Event()
-        self.announcer = FrameAnnouncer()
         self.link = ViewerLink()
+        self.announcer = FrameAnnouncer(self.link.queue)
         self._connection = connection
         connection.on("connectionstatechange", self._on_state)
         connection.on("datachannel", self._on_channel)

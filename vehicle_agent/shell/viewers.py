@@ -16,6 +16,7 @@ from aiortc import RTCDataChannel
 from aiortc.mediastreams import MediaStreamError
 
 from vehicle_agent.core.ladder import LinkRate, MissingPackets, Retransmissions, Want, allocate
+from vehicle_agent.core.queueing import QueueWatch
 from vehicle_agent.shell import clock
 from vehicle_agent.shell.h264 import MIN_BIT_RATE_BPS
 from vehicle_agent.shell.rtc_compat import AccessUnit, SharedStreamTrack
@@ -30,35 +31,48 @@ MAX_UNITS_WAITING = 3
 class FrameAnnouncer:
     """Tells a viewer which picture was captured when; newest wins when the channel is slow.
 
+    Args:
+        queue: of the viewer's link, which the viewer's echoes are for.
+
     Attributes:
         dropped: announcements replaced by newer ones of the same camera.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, queue: QueueWatch) -> None:
+        self._queue = queue
         self._channel: RTCDataChannel | None = None
-        self._pending: dict[int, str] = {}
+        self._pending: dict[int, tuple[int, str]] = {}
         self.dropped = 0
 
     def attach(self, channel: RTCDataChannel) -> None:
         """Use `channel` from now on."""
         self._channel = channel
         channel.on("bufferedamountlow", self._flush)
+        channel.on("message", self._on_echo)
         self._flush()
 
     def announce(self, camera: int, unit: AccessUnit, rtp_timestamp: int) -> None:
         """Send number, capture stamp and RTP timestamp of a picture about to be sent."""
         if camera in self._pending:
             self.dropped += 1
-        self._pending[camera] = json.dumps(
-            {
-                "c": camera,
-                "f": unit.frame_counter,
-                "t": unit.capture_stamp_us,
-                "r": rtp_timestamp,
-            },
-            separators=(",", ":"),
-        )
+        fields = {
+            "c": camera,
+            "f": unit.frame_counter,
+            "t": unit.capture_stamp_us,
+            "r": rtp_timestamp,
+        }
+        text = json.dumps(fields, separators=(",", ":"))
+        self._pending[camera] = (unit.frame_counter, text)
         self._flush()
+        self._queue.on_sent(len(unit.data) * 8, clock.monotonic_us())
+
+    def _on_echo(self, text: str | bytes) -> None:
+        try:
+            fields = json.loads(text)
+            picture = (int(fields["c"]), int(fields["f"]))
+        except (ValueError, KeyError, TypeError):
+            return
+        self._queue.on_echo(picture, clock.monotonic_us())
 
     def _flush(self) -> None:
         channel = self._channel
@@ -66,13 +80,20 @@ class FrameAnnouncer:
             return
         while self._pending and channel.bufferedAmount == 0:
             camera = next(iter(self._pending))
-            channel.send(self._pending.pop(camera))
+            frame, text = self._pending.pop(camera)
+            channel.send(text)
+            self._queue.on_announced((camera, frame), clock.monotonic_us())
 
 
 class ViewerLink:
-    """One viewer's link, shared by the cameras that it watches."""
+    """One viewer's link, shared by the cameras that it watches.
+
+    Attributes:
+        queue: what is known of what waits in front of it.
+    """
 
     def __init__(self) -> None:
+        self.queue = QueueWatch()
         self._tracks: dict[ViewerTrack, int | None] = {}
         self._rate: LinkRate | None = None
 
@@ -93,7 +114,7 @@ class ViewerLink:
     def on_loss(self, share: float, now_us: int) -> None:
         """Take the loss that the receiver reports for one stream."""
         if self._rate is not None:
-            self._rate.on_loss(share, self._sent_bps(now_us))
+            self._rate.on_loss(share, self._sent_bps(now_us), now_us)
             self._share_out()
 
     def on_missing(self, missing: int, now_us: int) -> None:
@@ -102,6 +123,17 @@ class ViewerLink:
         if self._rate is not None and sent:
             self._rate.on_missing(missing / sent, self._sent_bps(now_us), now_us)
             self._share_out()
+
+    def holds(self, now_us: int) -> bool:
+        """Return whether a picture sent now would only wait; take in what the queue has shown."""
+        narrow = self.queue.take_narrow(now_us)
+        if narrow is not None and self._rate is not None:
+            self._rate.on_width(narrow.width_bps, now_us)
+            self._share_out()
+            for track in self._tracks:
+                if narrow.dropped:
+                    track.feed.request_key_frame()
+        return self.queue.holds(now_us)
 
     def _sent_bps(self, now_us: int) -> int:
         return sum(track.feed.sent_bps(now_us) for track in self._tracks)
@@ -121,6 +153,7 @@ class ViewerTrack(SharedStreamTrack):
         feed: the camera's.
         want: what it may use of the viewer's link. limit_bps: what it has of it.
         leading: this viewer's link sets the bit rate.
+        link: what its cameras share.
         skipped: pictures that this viewer did not get because it was behind.
     """
 
@@ -129,7 +162,7 @@ class ViewerTrack(SharedStreamTrack):
     ) -> None:
         super().__init__()
         self.feed = feed
-        self._link = link
+        self.link = link
         self._announcer = announcer
         self._units: deque[AccessUnit] = deque()
         self._ready = asyncio.Event()
@@ -143,6 +176,7 @@ class ViewerTrack(SharedStreamTrack):
         self._missing = MissingPackets()
         self._retransmissions = Retransmissions()
         self._newest_rtp = 0
+        self._key_rtp = 0
         link.add(self)
 
     def put(self, unit: AccessUnit) -> None:
@@ -176,6 +210,8 @@ class ViewerTrack(SharedStreamTrack):
         """Announce the picture that leaves now."""
         self._newest_rtp = rtp_timestamp
         if self._sending is not None:
+            if self._sending.key:
+                self._key_rtp = rtp_timestamp
             self._announcer.announce(self.feed.settings.id, self._sending, rtp_timestamp)
 
     def on_key_frame_request(self) -> None:
@@ -184,19 +220,24 @@ class ViewerTrack(SharedStreamTrack):
 
     def on_rate_estimate(self, bit_rate_bps: int) -> None:
         """Take this stream's share of what the viewer thinks its link carries."""
-        self._link.on_estimate(self, bit_rate_bps, clock.monotonic_us())
+        self.link.on_estimate(self, bit_rate_bps, clock.monotonic_us())
 
     def on_loss(self, share: float) -> None:
         """Take what the viewer's link has lost of this stream."""
-        self._link.on_loss(share, clock.monotonic_us())
+        self.link.on_loss(share, clock.monotonic_us())
 
     def on_missing(self, sequence_numbers: Sequence[int]) -> None:
         """Take the packets that the viewer asks for."""
         now_us = clock.monotonic_us()
-        self._link.on_missing(self._missing.ask(sequence_numbers, now_us), now_us)
+        self.link.on_missing(self._missing.ask(sequence_numbers, now_us), now_us)
 
     def may_retransmit(self, sequence_number: int, size_bytes: int, rtp_timestamp: int) -> bool:
-        """Return whether a lost packet is young enough, and the link not full of such."""
+        """Return whether a lost packet is young enough, and the link not full of such.
+
+        What lies before the newest key frame need not be decoded any more.
+        """
+        if (rtp_timestamp - self._key_rtp) % (1 << 32) >= 1 << 31:
+            return False
         age_us = (self._newest_rtp - rtp_timestamp) % (1 << 32) * 100 // 9
         return self._retransmissions.allows(
             sequence_number, size_bytes * 8, age_us, self.limit_bps, clock.monotonic_us()
