@@ -2,6 +2,7 @@
 
 import { guarded, onFault } from "/ui/fault.js";
 import { StampBook } from "/ui/stamps.js";
+import { StillWatch } from "/ui/still.js";
 import { StripReader, cellPx } from "/ui/strip.js";
 
 const WATCH_MS = 100;
@@ -47,6 +48,9 @@ export class LiveVideo {
     this.onPresented = onPresented;
     this.onEnded = onEnded;
     this.strip = new StripReader();
+    this.still = new StillWatch();
+    /** How often the scene has changed, as the vehicle counts. */
+    this.changes = 0;
     /** @type {RTCPeerConnection | null} */
     this.peer = null;
     this.id = "";
@@ -134,6 +138,8 @@ export class LiveVideo {
     this.stamps = new StampBook();
     this.captureUs = 0;
     this.frame = null;
+    this.changes = 0;
+    this.still.forget();
     // The vehicle may have booted in between: its clock and its counters begin anew.
     this.onEnded();
     const transceiver = peer.addTransceiver("video", { direction: "recvonly" });
@@ -196,6 +202,7 @@ export class LiveVideo {
     if (![note.f, note.t, note.r].every(Number.isSafeInteger)) return;
     echo(channel, note);
     this.stamps.announce(note.f, note.t, note.r);
+    if (Number.isSafeInteger(note.k)) this.changes = note.k;
     if (note.f !== this.frame || this.stamped) return;
     this.captureUs = note.t;
     this.stamped = true;
@@ -226,7 +233,12 @@ export class LiveVideo {
       this.unreadable += 1;
       return;
     }
-    if (frame !== this.frame) {
+    const strip = cellPx(this.video.videoWidth);
+    if (this.still.stuck(this.video, strip, this.changes, nowMs)) {
+      // New numbers but the same picture: it keeps the stamp that it had, and grows old.
+      this.frame = frame;
+      this.stamped = true;
+    } else if (frame !== this.frame) {
       this.frame = frame;
       this.advancedMs = nowMs;
       this.times.push(nowMs);

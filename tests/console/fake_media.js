@@ -11,6 +11,11 @@ media.show = (cells, rtp) => {
   media.present = null;
   present(performance.now(), { rtpTimestamp: rtp ?? undefined });
 };
+media.paint = (level) => {
+  const pen = media.picture.getContext('2d');
+  pen.fillStyle = `rgb(${level}, ${level}, ${level})`;
+  pen.fillRect(0, 16, 1280, 704);
+};
 media.tell = (note) => media.peers.at(-1).channel.dispatchEvent(
   new MessageEvent('message', { data: JSON.stringify(note) }));
 HTMLVideoElement.prototype.requestVideoFrameCallback = (call) => { media.present = call; };

@@ -195,6 +195,44 @@ def test_same_picture_presented_again__is_drawn_as_frozen(rig: VideoRig) -> None
     assert rig.drawn_as == "frozen"
 
 
+def ride(rig: VideoRig, *, pictures: int, scene_changes: bool, screen_changes: bool) -> None:
+    """Let pictures come with new numbers, 50 ms apart."""
+    for step in range(pictures):
+        rig.page.evaluate("(level) => media.paint(level)", 20 + 5 * step * screen_changes)
+        note = {"c": 0, "f": 100 + step, "t": T0_US + step * 50_000, "r": 0}
+        rig.tell_note(note | {"k": step * scene_changes})
+        rig.present(100 + step)
+        rig.seen(age_ms=40)
+        rig.pass_ms(50)
+
+
+def test_new_numbers_but_the_same_picture_while_the_scene_changes__is_drawn_as_frozen(
+    rig: VideoRig,
+) -> None:
+    ride(rig, pictures=20, scene_changes=True, screen_changes=False)
+
+    assert rig.drawn_as == "frozen"
+    assert rig.last("view")["frame"] == 119
+    assert rig.last("view")["capture_us"] < T0_US + 8 * 50_000
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_picture_changes_with_its_scene_or_stands_with_it__is_drawn_as_live(
+    rig: VideoRig, changes: bool
+) -> None:
+    ride(rig, pictures=20, scene_changes=changes, screen_changes=changes)
+
+    assert rig.drawn_as == "live"
+    assert rig.last("view")["capture_us"] == T0_US + 19 * 50_000
+
+
+def test_stuck_screen_moves_again__is_drawn_as_live(rig: VideoRig) -> None:
+    ride(rig, pictures=12, scene_changes=True, screen_changes=False)
+    ride(rig, pictures=6, scene_changes=True, screen_changes=True)
+
+    assert rig.drawn_as == "live"
+
+
 def test_video_died_and_came_back__is_drawn_as_live_again(rig: VideoRig) -> None:
     rig.picture(7, T0_US)
     rig.pass_ms(1500)

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from operator_console.shell.viewer import HeadlessViewer
 from protocol.errors import Refusal
 from protocol.messages import SignalClaims
 from tests.media.rig import (
+    HEIGHT,
     LOOPBACK,
     OBSERVER,
     OPERATOR,
@@ -19,6 +21,7 @@ from tests.media.rig import (
     SUPERVISOR,
     VEHICLE,
     WAIT_S,
+    WIDTH,
     Rig,
     Viewing,
     same_capture,
@@ -384,7 +387,7 @@ def test_channel_that_is_full__the_newest_announcement_wins() -> None:
         announcer.announce(2, unit(number), 7 + number)
     channel.bufferedAmount = 0
     channel.listeners["bufferedamountlow"]()
-    assert channel.sent == ['{"c":2,"f":4,"t":133332,"r":11}']
+    assert channel.sent == ['{"c":2,"f":4,"t":133332,"r":11,"k":0}']
     assert announcer.dropped == 4
 
 
@@ -421,7 +424,8 @@ async def test_viewer_sees_a_picture__its_echo_has_come_back(
             monkeypatch.setattr(queue, "on_echo", lambda picture, _: echoed.put_nowait(picture))
             await follow(rig, view, 1)
             async with asyncio.timeout(WAIT_S):
-                assert await echoed.get() == (0, 2)
+                while await echoed.get() != (0, 2):
+                    pass
 
 
 async def test_pictures_would_wait_for_the_drivers_link__none_is_encoded_until_they_pass(
@@ -460,3 +464,38 @@ async def test_packet_from_before_the_newest_key_frame__is_not_sent_again(rig: R
         front.on_rtp_timestamp(number * 3_000 - 3_000 & 0xFFFF_FFFF)
     assert not front.may_retransmit(1, 1000, 0)
     assert front.may_retransmit(2, 1000, 3_000)
+
+
+async def test_camera_is_covered__is_told_once_as_an_event(rig: Rig) -> None:
+    dark = np.full((HEIGHT * 3 // 2, WIDTH), 16, np.uint8)
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            for _ in range(4):
+                rig.let_time_pass(1_000_000)
+                stamp_us = await rig.publish(show=dark)
+                while not same_capture(await view.frame(), stamp_us):
+                    pass
+            report = await rig.report_where(lambda r: r["cameras"][0]["blank"])
+            assert report["cameras"][0]["error"].startswith("the picture shows nothing")
+            async with asyncio.timeout(WAIT_S):
+                event = await rig.events.get()
+            assert (event["id"], event["camera"]) == ("V104", 0)
+            await rig.report_where(lambda r: r["cameras"][0]["blank"])
+            assert rig.events.empty()
+
+
+async def test_camera_is_silent_after_it_gave_pictures__is_told_as_an_event(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            async with asyncio.timeout(WAIT_S):
+                assert (await rig.events.get())["id"] == "V105"
+
+
+async def test_camera_that_has_not_given_a_picture_yet__is_no_event(rig: Rig) -> None:
+    async with rig.running():
+        await rig.report_where(lambda r: bool(r["cameras"][0]["error"]))
+        assert rig.events.empty()

@@ -129,6 +129,9 @@ class CameraSettings(BaseModel):
             recordings and for the simulator, which draws a standing world alike.
         frozen_after_ms: how long pictures may be identical. A network camera that codes a still
             scene may repeat pictures up to its next key frame.
+        blank_contrast: levels of 256 by which parts of a picture must differ to show anything; a
+            covered lens, a dead sensor and a place without any light do not. 0: never told.
+        blank_after_ms: how long pictures must show nothing before that is told.
     """
 
     model_config = _STRICT
@@ -142,6 +145,8 @@ class CameraSettings(BaseModel):
     weight: Annotated[int, Field(ge=1, le=100)] | None = None
     identical_means_frozen: bool | None = None
     frozen_after_ms: Annotated[int, Field(ge=100, le=10_000)] = 1000
+    blank_contrast: Annotated[int, Field(ge=0, le=64)] = 4
+    blank_after_ms: Annotated[int, Field(ge=200, le=60_000)] = 2000
 
     @field_validator("source")
     @classmethod

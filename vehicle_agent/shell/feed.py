@@ -17,6 +17,7 @@ from vehicle_agent.shell import clock
 from vehicle_agent.shell.cameras import Camera, CameraPicture, fit_i420
 from vehicle_agent.shell.config import CameraSettings
 from vehicle_agent.shell.h264 import H264Encoder
+from vehicle_agent.shell.picture_watch import ChangeCount
 from vehicle_agent.shell.rtc_compat import AccessUnit, packetise
 from vehicle_agent.shell.viewers import ViewerTrack
 
@@ -68,6 +69,7 @@ class CameraFeed:
         self._watched = asyncio.Event()
         self._frame_counter = 0
         self._next_due_us = 0
+        self._changes = ChangeCount()
         self._sent: deque[tuple[int, int, int]] = deque()
 
     async def run(self) -> None:
@@ -147,6 +149,7 @@ class CameraFeed:
             "dropped": camera.dropped,
             "late": camera.late,
             "frozen": camera.frozen,
+            "blank": camera.blank,
             "too_fast": self.counters.too_fast,
             "held": self.counters.held,
             "failed": self.counters.failed,
@@ -208,6 +211,7 @@ class CameraFeed:
             self._encoder = self._new_encoder(step)
         self._encoder.fps = step.fps
         i420 = fit_i420(picture.i420, step.width, step.height)
+        changes = self._changes.count(i420)
         draw_strip_i420(i420, frame_counter)
         encoded = self._encoder.encode(i420, picture.taken_us)
         self.counters.quantisers.append(encoded.quantiser)
@@ -218,6 +222,7 @@ class CameraFeed:
             frame_counter=frame_counter,
             capture_stamp_us=picture.capture_stamp_us,
             data=encoded.data,
+            changes=changes,
         )
 
     def _new_encoder(self, step: Step) -> H264Encoder:

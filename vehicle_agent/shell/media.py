@@ -47,6 +47,7 @@ MAX_WAITING_OFFERS = 16
 MAX_SESSIONS_REMEMBERED = 4096
 MAIN_VIEW_WEIGHT = 4
 VIEWING_ROLES = frozenset({Role.DRIVER, Role.SUPERVISOR, Role.OBSERVER})
+BLANK_EVENT, SILENT_EVENT = "V104", "V105"
 LEADING_ROLES = frozenset({Role.DRIVER})
 """Whose links set the bit rate; nobody else's bad link may spoil the driver's picture."""
 
@@ -77,7 +78,7 @@ class MediaServer:
         self._sessions: OrderedDict[str, None] = OrderedDict()
         self.feeds: dict[int, CameraFeed] = {}
         self.refused: Counter[str] = Counter()
-        self._told: dict[str, str] = {}
+        self._told: dict[tuple[str, int], str] = {}
         self.peers: list[ViewerPeer] = []
         self.ready = asyncio.Event()
 
@@ -272,9 +273,21 @@ class MediaServer:
         """Say once what is wrong with a camera, and once that it is over."""
         for camera in cameras:
             name, error = f"camera {camera['id']} ({camera['name']})", str(camera["error"])
-            before, self._told[name] = self._told.get(name, ""), error
-            if bool(error) != bool(before):
+            if self._changed(("trouble", int(str(camera["id"]))), error):
                 logger.warning("%s: %s", name, error or "pictures come again")
+            gave_some = bool(camera["captured"])
+            event = BLANK_EVENT if camera["blank"] else SILENT_EVENT if error and gave_some else ""
+            if self._changed(("event", int(str(camera["id"]))), event) and event:
+                self._tell_event(event, camera)
+
+    def _changed(self, what: tuple[str, int], now: str) -> bool:
+        """Return whether something has come or gone since the last time."""
+        before, self._told[what] = self._told.get(what, ""), now
+        return bool(now) != bool(before)
+
+    def _tell_event(self, event: str, camera: dict[str, object]) -> None:
+        told = {"id": event, "stamp_us": clock.monotonic_us(), "camera": camera["id"]}
+        self._mailbox.send(ipc.LINK, ipc.TO_LINK_EVENT + json.dumps(told).encode())
 
 
 def _read(path: Path, use: Callable[[str], object]) -> object:

@@ -174,6 +174,7 @@ class AccessUnit:
         frame_counter: as drawn in the identity strip.
         capture_stamp_us: monotonic.
         data: the same as Annex-B bytes.
+        changes: how often the scene has become another one, modulo 2^16.
     """
 
     payloads: tuple[bytes, ...]
@@ -182,6 +183,7 @@ class AccessUnit:
     frame_counter: int
     capture_stamp_us: int
     data: bytes
+    changes: int = 0
 
 
 def packetise(annex_b: bytes) -> tuple[bytes, ...]:

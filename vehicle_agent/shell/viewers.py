@@ -60,6 +60,7 @@ class FrameAnnouncer:
             "f": unit.frame_counter,
             "t": unit.capture_stamp_us,
             "r": rtp_timestamp,
+            "k": unit.changes,
         }
         text = json.dumps(fields, separators=(",", ":"))
         self._pending[camera] = (unit.frame_counter, text)
