@@ -29,6 +29,7 @@ class SeatSettings(BaseModel):
         token_file: the page's address with its token is written there, for a launcher.
         simulated: the machine is a simulated one; a page's keyboard may drive it.
         cameras: camera ids shown, the main one first.
+        screen_delay_ms: the monitor's own, measured on the bench; added to every age shown.
     """
 
     model_config = _STRICT
@@ -41,6 +42,7 @@ class SeatSettings(BaseModel):
     cameras: Annotated[
         tuple[Annotated[int, Field(ge=0, le=255)], ...], Field(strict=False, min_length=1)
     ] = (0,)
+    screen_delay_ms: Annotated[int, Field(ge=0, le=500)] = 0
 
 
 class KeySettings(BaseModel):

@@ -453,6 +453,7 @@ class Console:
             "vehicle": seat.vehicle,
             "simulated": seat.simulated,
             "cameras": list(seat.cameras),
+            "screen_delay_ms": seat.screen_delay_ms,
         }
 
     def _role(self, page: Page) -> Json:

@@ -7,6 +7,7 @@ import {
 } from "/ui/keyboard.js";
 import { ConsoleSocket } from "/ui/socket.js";
 import { ANSWERS, NOT_LIVE, REQUESTS } from "/ui/text.js";
+import { PageClock } from "/ui/split.js";
 import { LiveVideo, liveness } from "/ui/video.js";
 
 const INPUT_PERIOD_MS = 15;
@@ -55,6 +56,8 @@ class Cockpit {
       (message) => this.hear(message),
       (up) => this.lineChanged(up),
     );
+    this.clock = new PageClock();
+    this.screenDelayMs = 0;
     this.video = new LiveVideo(
       /** @type {HTMLVideoElement} */ (element("video")),
       0,
@@ -63,6 +66,7 @@ class Cockpit {
       () => {
         this.shown = null;
       },
+      () => this.clock.offsetUs(),
     );
     this.wire();
     /** @type {import("/ui/video.js").Presented | null} */
@@ -95,6 +99,7 @@ class Cockpit {
       case "state":
         this.state = message;
         this.stateMs = performance.now();
+        this.clock.hear(message.console?.vehicle_now_us, this.stateMs);
         this.follow(message.vehicle);
         break;
       case "config":
@@ -128,6 +133,7 @@ class Cockpit {
     this.hud.forgetEvents();
     say("vehicle-name", config.vehicle);
     say("operator-name", `${config.operator} · ${config.site}${config.simulated ? " · simulated" : ""}`);
+    this.screenDelayMs = config.screen_delay_ms ?? 0;
     this.video.camera = config.cameras[0];
     this.video.allow(true);
   }
@@ -232,6 +238,9 @@ class Cockpit {
     window.addEventListener("pagehide", guarded(() => this.hidden()));
     document.addEventListener("visibilitychange", guarded(() => {
       if (document.visibilityState !== "visible") this.hidden();
+    }));
+    element("chip-picture").addEventListener("click", guarded(() => {
+      element("split").hidden = !element("split").hidden;
     }));
     element("stop").addEventListener("pointerdown", guarded(() => this.act("stop")));
     element("stop").addEventListener("click", guarded((event) => {
@@ -366,6 +375,10 @@ class Cockpit {
     const shown = grown(this.state ?? {}, since, line);
     if (!this.drives) this.ownPictureAge(shown.console, since);
     this.picture(shown.console, nowMs);
+    if (typeof shown.console.picture_age_ms === "number") {
+      shown.console.picture_age_ms += this.screenDelayMs;
+    }
+    if (!element("split").hidden) say("split", this.video.details(nowMs, this.screenDelayMs));
     const unheard = line !== "up" && this.stopMs > this.stateMs;
     const notSent = unheard || nowMs - this.notSentMs < NOT_SENT_MS;
     this.hud.draw(shown, nowMs, { line, drives: this.drives, notSent });

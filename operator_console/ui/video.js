@@ -2,6 +2,7 @@
 
 import { guarded, onFault } from "/ui/fault.js";
 import { StampBook } from "/ui/stamps.js";
+import { SplitTimes } from "/ui/split.js";
 import { StillWatch } from "/ui/still.js";
 import { StripReader, cellPx } from "/ui/strip.js";
 
@@ -10,6 +11,8 @@ const ANSWER_PATIENCE_MS = 1000;
 const CONNECT_PATIENCE_MS = 3000;
 const SILENCE_MS = 1000;
 const RESTART_GAP_MS = 700;
+/** How often the vehicle is told what was seen of its picture. */
+const SEEN_MS = 1000;
 const GATHER_MS = 300;
 /** Silence after which a picture is drawn as frozen; the watch adds at most 50 ms. */
 const FROZEN_MS = 250;
@@ -40,13 +43,19 @@ export class LiveVideo {
    * @param {(message: {t: string, [key: string]: any}) => void} send
    * @param {(presented: Presented) => void} onPresented
    * @param {() => void} onEnded what was presented last belongs to no session any more
+   * @param {() => number | null} offsetUs vehicle's clock less the page's; null while not known
    */
-  constructor(video, camera, send, onPresented, onEnded) {
+  constructor(video, camera, send, onPresented, onEnded, offsetUs) {
     this.video = video;
     this.camera = camera;
     this.send = send;
     this.onPresented = onPresented;
     this.onEnded = onEnded;
+    this.offsetUs = offsetUs;
+    this.split = new SplitTimes();
+    this.toldSeenMs = -Infinity;
+    /** @type {RTCDataChannel | null} */
+    this.channel = null;
     this.strip = new StripReader();
     this.still = new StillWatch();
     /** How often the scene has changed, as the vehicle counts. */
@@ -140,12 +149,14 @@ export class LiveVideo {
     this.frame = null;
     this.changes = 0;
     this.still.forget();
+    this.split = new SplitTimes();
     // The vehicle may have booted in between: its clock and its counters begin anew.
     this.onEnded();
     const transceiver = peer.addTransceiver("video", { direction: "recvonly" });
     preferH264(transceiver);
     leastDelay(transceiver.receiver);
     const channel = peer.createDataChannel("frames", { ordered: false, maxRetransmits: 0 });
+    this.channel = channel;
     channel.addEventListener(
       "message",
       guarded((/** @type {MessageEvent} */ event) => this.noteStamp(channel, event.data)),
@@ -203,6 +214,10 @@ export class LiveVideo {
     echo(channel, note);
     this.stamps.announce(note.f, note.t, note.r);
     if (Number.isSafeInteger(note.k)) this.changes = note.k;
+    if ([note.b, note.d].every(Number.isSafeInteger)) {
+      this.split.announce(
+        note.f, { captureUs: note.t, begunUs: note.t + note.b, doneUs: note.t + note.d });
+    }
     if (note.f !== this.frame || this.stamped) return;
     this.captureUs = note.t;
     this.stamped = true;
@@ -216,15 +231,15 @@ export class LiveVideo {
 
   arm() {
     this.video.requestVideoFrameCallback(
-      guarded((nowMs, frame) => this.presented(nowMs, frame.rtpTimestamp)),
+      guarded((nowMs, frame) => this.presented(nowMs, frame)),
     );
   }
 
   /** The browser has put a picture on the screen.
    * @param {number} nowMs
-   * @param {number | undefined} rtp
+   * @param {VideoFrameCallbackMetadata} about
    */
-  presented(nowMs, rtp) {
+  presented(nowMs, about) {
     this.arm();
     this.crop();
     this.presentedMs = nowMs;
@@ -242,12 +257,61 @@ export class LiveVideo {
       this.frame = frame;
       this.advancedMs = nowMs;
       this.times.push(nowMs);
-      const captureUs = this.stamps.find(frame, rtp);
+      const captureUs = this.stamps.find(frame, about.rtpTimestamp);
       this.stamped = captureUs !== null;
       // A stamp that has not come yet leaves the older one: the picture is said older, not newer.
       this.captureUs = captureUs ?? this.captureUs;
+      this.measure(frame, about);
     }
     this.report();
+    this.tellSeen(nowMs);
+  }
+
+  /** Note where the time of this picture went.
+   * @param {number} frame
+   * @param {VideoFrameCallbackMetadata} about
+   */
+  measure(frame, about) {
+    const offsetUs = this.offsetUs();
+    if (offsetUs === null) return;
+    const { receiveTime, processingDuration, presentationTime, expectedDisplayTime } = about;
+    const decodingMs = processingDuration === undefined ? undefined : processingDuration * 1000;
+    const shown = {
+      receivedMs: receiveTime, decodingMs,
+      presentedMs: presentationTime, displayMs: expectedDisplayTime,
+    };
+    this.split.present(frame, shown, offsetUs);
+    this.split.sample(expectedDisplayTime, this.captureUs, offsetUs);
+  }
+
+  /** Let the age of what is shown count up to now: a freeze is part of it.
+   * @param {number} nowMs
+   */
+  sample(nowMs) {
+    const offsetUs = this.offsetUs();
+    if (offsetUs !== null) this.split.sample(nowMs, this.captureUs, offsetUs);
+  }
+
+  /** Where the time goes, in one line.
+   * @param {number} nowMs
+   * @param {number} screenMs the monitor's own delay
+   */
+  details(nowMs, screenMs) {
+    this.sample(nowMs);
+    return this.split.line(screenMs) || "—";
+  }
+
+  /** @param {number} nowMs */
+  tellSeen(nowMs) {
+    this.sample(nowMs);
+    const age = this.split.percentiles();
+    const split = this.split.medians();
+    if (!age || !split || nowMs - this.toldSeenMs < SEEN_MS) return;
+    if (this.channel?.readyState !== "open" || this.channel.bufferedAmount > 0) return;
+    this.toldSeenMs = nowMs;
+    const tenths = (/** @type {number[]} */ times) => times.map((ms) => Math.round(ms * 10) / 10);
+    this.channel.send(JSON.stringify(
+      { c: this.camera, seen: { age: tenths(age), split: tenths(split) } }));
   }
 
   /** Keep the strip out of sight: the picture is grown and shifted by the strip's height. */

@@ -9,7 +9,11 @@ media.show = (cells, rtp) => {
   });
   const present = media.present;
   media.present = null;
-  present(performance.now(), { rtpTimestamp: rtp ?? undefined });
+  const now = performance.now();
+  present(now, {
+    rtpTimestamp: rtp ?? undefined, receiveTime: now - 7, processingDuration: 0.003,
+    presentationTime: now, expectedDisplayTime: now + 9,
+  });
 };
 media.paint = (level) => {
   const pen = media.picture.getContext('2d');

@@ -423,3 +423,13 @@ def test_scene_that_moves__is_counted() -> None:
 def test_lamp_that_flickers__is_no_change_of_the_scene() -> None:
     changes = ChangeCount()
     assert [changes.count(picture) for picture in (scene(0.0), lamp_at_night())] == [0, 0]
+
+
+async def test_camera_has_its_own_delay__the_capture_stamp_is_set_back_by_it() -> None:
+    slow = settings("file:/clip.avi").model_copy(update={"own_delay_ms": 80})
+    camera = ThreadedCamera(slow, FakeSource([]).open)
+    camera._put(still(1), 5_000_000, 5_000_000)
+    async with asyncio.timeout(WAIT_S):
+        picture = await camera.newest()
+    camera.close()
+    assert (picture.capture_stamp_us, picture.taken_us) == (4_920_000, 5_000_000)

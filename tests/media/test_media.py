@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,7 @@ from vehicle_agent.shell.h264 import MIN_KEY_INTERVAL_US
 from vehicle_agent.shell.media import MAX_PEERS_OF_ONE
 from vehicle_agent.shell.rtc_compat import AccessUnit
 from vehicle_agent.shell.viewers import (
+    MAX_SEEN,
     MAX_UNITS_WAITING,
     FrameAnnouncer,
     ViewerLink,
@@ -384,10 +387,10 @@ def test_channel_that_is_full__the_newest_announcement_wins() -> None:
     announcer.attach(channel)  # type: ignore[arg-type]
     channel.bufferedAmount = 1
     for number in range(5):
-        announcer.announce(2, unit(number), 7 + number)
+        announcer.announce(2, replace(unit(number), begun_us=140_000, done_us=150_000), 7 + number)
     channel.bufferedAmount = 0
     channel.listeners["bufferedamountlow"]()
-    assert channel.sent == ['{"c":2,"f":4,"t":133332,"r":11,"k":0}']
+    assert channel.sent == ['{"c":2,"f":4,"t":133332,"r":11,"k":0,"b":6668,"d":16668}']
     assert announcer.dropped == 4
 
 
@@ -499,3 +502,39 @@ async def test_camera_that_has_not_given_a_picture_yet__is_no_event(rig: Rig) ->
     async with rig.running():
         await rig.report_where(lambda r: bool(r["cameras"][0]["error"]))
         assert rig.events.empty()
+
+
+SEEN = {"age": [60.0, 80.0, 90, 120.5], "split": [1, 5, 20, 2, 3, -0.5]}
+
+
+def test_page_says_what_it_saw__it_is_kept_for_the_camera() -> None:
+    channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
+    announcer.attach(channel)  # type: ignore[arg-type]
+    channel.listeners["message"](json.dumps({"c": 2, "seen": SEEN}))
+    assert announcer.seen[2].model_dump() == SEEN
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        {"age": [1, 2, 3]},
+        SEEN | {"age": [1, 2, 3]},
+        SEEN | {"split": [1e9] * 6},
+        SEEN | {"age": ["1"] * 4},
+        SEEN | {"more": 1},
+    ],
+)
+def test_page_says_what_cannot_be__it_is_passed_over(wrong: object) -> None:
+    channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
+    announcer.attach(channel)  # type: ignore[arg-type]
+    channel.listeners["message"](json.dumps({"c": 2, "seen": wrong}))
+    assert announcer.seen == {}
+
+
+def test_page_speaks_of_ever_new_cameras__some_are_kept() -> None:
+    channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
+    announcer.attach(channel)  # type: ignore[arg-type]
+    for camera in range(100):
+        channel.listeners["message"](json.dumps({"c": camera, "seen": SEEN}))
+    assert len(announcer.seen) == MAX_SEEN

@@ -54,8 +54,8 @@ class CameraPicture:
     Attributes:
         i420: shape (H*3/2, W).
         capture_stamp_us: monotonic time since when the scene is known to have looked like this.
-        taken_us: monotonic; when this picture was taken. Later than the capture stamp only when
-            the camera is frozen.
+        taken_us: monotonic; when this picture came from the camera. Later than the capture stamp
+            by the camera's own delay, and by more when the camera is frozen.
         number: from 1.
     """
 
@@ -173,7 +173,8 @@ class SimulatedCamera:
         self.counters.captured = self._number + self._reader.skipped
         self.counters.error = ""
         self.counters.blank = self._blank.is_blank(i420, stamp_us)
-        return CameraPicture(i420, stamp_us, stamp_us, self._number)
+        own_us = self.settings.own_delay_ms * 1000
+        return CameraPicture(i420, stamp_us - own_us, stamp_us, self._number)
 
     def _on_ready(self) -> None:
         assert self._reader is not None
@@ -280,7 +281,8 @@ class ThreadedCamera:
             self.counters.blank = blank
             self.counters.error = "" if stamp_us == taken_us else "the same picture again and again"
             self.counters.expected_us = now_us
-            self._slot = CameraPicture(i420, stamp_us, taken_us, self.counters.captured)
+            own_us = self.settings.own_delay_ms * 1000
+            self._slot = CameraPicture(i420, stamp_us - own_us, taken_us, self.counters.captured)
         self._wake()
 
     def _wake(self) -> None:

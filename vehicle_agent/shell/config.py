@@ -129,6 +129,8 @@ class CameraSettings(BaseModel):
             recordings and for the simulator, which draws a standing world alike.
         frozen_after_ms: how long pictures may be identical. A network camera that codes a still
             scene may repeat pictures up to its next key frame.
+        own_delay_ms: from the light to the moment that the driver stamps, measured on the bench;
+            the capture stamp is set back by it, so that every age has it inside.
         blank_contrast: levels of 256 by which parts of a picture must differ to show anything; a
             covered lens, a dead sensor and a place without any light do not. 0: never told.
         blank_after_ms: how long pictures must show nothing before that is told.
@@ -145,6 +147,7 @@ class CameraSettings(BaseModel):
     weight: Annotated[int, Field(ge=1, le=100)] | None = None
     identical_means_frozen: bool | None = None
     frozen_after_ms: Annotated[int, Field(ge=100, le=10_000)] = 1000
+    own_delay_ms: Annotated[int, Field(ge=0, le=500)] = 0
     blank_contrast: Annotated[int, Field(ge=0, le=64)] = 4
     blank_after_ms: Annotated[int, Field(ge=200, le=60_000)] = 2000
 

@@ -165,9 +165,16 @@ class CameraFeed:
             "step": f"{step.width}x{step.height}@{step.fps}",
             "target_bps": self._encoder.bit_rate_bps,
             "sent_bps": self.sent_bps(now_us),
+            "seen": self._seen(),
             "skipped": sum(track.skipped for track in self.tracks),
             "error": camera.trouble(now_us),
         }
+
+    def _seen(self) -> dict[str, object] | None:
+        """Return what the driver's page says of this camera; None where there is no such page."""
+        told = [track.seen for track in self._leading()]
+        newest = next((seen for seen in told if seen is not None), None)
+        return None if newest is None else newest.model_dump()
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
@@ -207,6 +214,7 @@ class CameraFeed:
 
     def _encode(self, picture: CameraPicture, frame_counter: int, step: Step) -> AccessUnit:
         """Run in this camera's own thread."""
+        begun_us = clock.monotonic_us()
         if self._encoder.size != (step.width, step.height):
             self._encoder = self._new_encoder(step)
         self._encoder.fps = step.fps
@@ -223,6 +231,8 @@ class CameraFeed:
             capture_stamp_us=picture.capture_stamp_us,
             data=encoded.data,
             changes=changes,
+            begun_us=begun_us,
+            done_us=clock.monotonic_us(),
         )
 
     def _new_encoder(self, step: Step) -> H264Encoder:

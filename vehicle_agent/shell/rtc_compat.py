@@ -175,6 +175,7 @@ class AccessUnit:
         capture_stamp_us: monotonic.
         data: the same as Annex-B bytes.
         changes: how often the scene has become another one, modulo 2^16.
+        begun_us, done_us: monotonic, when its encoding began and ended.
     """
 
     payloads: tuple[bytes, ...]
@@ -184,6 +185,8 @@ class AccessUnit:
     capture_stamp_us: int
     data: bytes
     changes: int = 0
+    begun_us: int = 0
+    done_us: int = 0
 
 
 def packetise(annex_b: bytes) -> tuple[bytes, ...]:

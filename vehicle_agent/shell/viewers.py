@@ -10,10 +10,12 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 from aiortc import RTCDataChannel
 from aiortc.mediastreams import MediaStreamError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vehicle_agent.core.ladder import LinkRate, MissingPackets, Retransmissions, Want, allocate
 from vehicle_agent.core.queueing import QueueWatch
@@ -26,6 +28,24 @@ if TYPE_CHECKING:
 
 MAX_UNITS_WAITING = 3
 """Pictures that may wait for one viewer's sender: a tenth of a second at 30 Hz."""
+MAX_SEEN = 16
+"""Cameras that a page may speak of."""
+
+
+_Ms = Annotated[float, Field(ge=-10_000, le=1_000_000)]
+
+
+class Seen(BaseModel):
+    """What a page says of one camera's picture over the last second, in ms.
+
+    Attributes:
+        age: of what it showed, each 10 ms: p50, p95, p99 and the greatest.
+        split: medians of a picture's stages: capture, encode, network, buffer, decode, display.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+    age: Annotated[list[_Ms], Field(min_length=4, max_length=4)]
+    split: Annotated[list[_Ms], Field(min_length=6, max_length=6)]
 
 
 class FrameAnnouncer:
@@ -36,6 +56,7 @@ class FrameAnnouncer:
 
     Attributes:
         dropped: announcements replaced by newer ones of the same camera.
+        seen: by camera, what the viewer's page says of its picture.
     """
 
     def __init__(self, queue: QueueWatch) -> None:
@@ -43,12 +64,13 @@ class FrameAnnouncer:
         self._channel: RTCDataChannel | None = None
         self._pending: dict[int, tuple[int, str]] = {}
         self.dropped = 0
+        self.seen: dict[int, Seen] = {}
 
     def attach(self, channel: RTCDataChannel) -> None:
         """Use `channel` from now on."""
         self._channel = channel
         channel.on("bufferedamountlow", self._flush)
-        channel.on("message", self._on_echo)
+        channel.on("message", self._on_message)
         self._flush()
 
     def announce(self, camera: int, unit: AccessUnit, rtp_timestamp: int) -> None:
@@ -61,19 +83,31 @@ class FrameAnnouncer:
             "t": unit.capture_stamp_us,
             "r": rtp_timestamp,
             "k": unit.changes,
+            "b": unit.begun_us - unit.capture_stamp_us,
+            "d": unit.done_us - unit.capture_stamp_us,
         }
         text = json.dumps(fields, separators=(",", ":"))
         self._pending[camera] = (unit.frame_counter, text)
         self._flush()
         self._queue.on_sent(len(unit.data) * 8, clock.monotonic_us())
 
-    def _on_echo(self, text: str | bytes) -> None:
+    def _on_message(self, text: str | bytes) -> None:
         try:
             fields = json.loads(text)
-            picture = (int(fields["c"]), int(fields["f"]))
+            camera = int(fields["c"])
+            if "seen" in fields:
+                self._take_seen(camera, fields["seen"])
+                return
+            picture = (camera, int(fields["f"]))
         except (ValueError, KeyError, TypeError):
             return
         self._queue.on_echo(picture, clock.monotonic_us())
+
+    def _take_seen(self, camera: int, content: object) -> None:
+        with suppress(ValidationError):
+            seen = Seen.model_validate(content)
+            if camera in self.seen or len(self.seen) < MAX_SEEN:
+                self.seen[camera] = seen
 
     def _flush(self) -> None:
         channel = self._channel
@@ -214,6 +248,11 @@ class ViewerTrack(SharedStreamTrack):
             if self._sending.key:
                 self._key_rtp = rtp_timestamp
             self._announcer.announce(self.feed.settings.id, self._sending, rtp_timestamp)
+
+    @property
+    def seen(self) -> Seen | None:
+        """What the viewer's page says of this camera's picture; None before it has."""
+        return self._announcer.seen.get(self.feed.settings.id)
 
     def on_key_frame_request(self) -> None:
         """Pass the request on; the encoder keeps the least interval."""
