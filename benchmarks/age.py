@@ -5,8 +5,8 @@
 The demo's programs over a link of sim/network, and its page in Chromium. Each time that the page
 writes a new age, the truth is this computer's clock less the capture stamp of the picture that
 was on the screen then. The samples are the differences, as amounts; the notes have them with their
-sign, for each delay. Delays are the same both ways: what an asymmetric link hides from every exchange of
-messages is half of the difference (RFC 5905, 8).
+sign, for each delay. Delays are the same both ways: of an asymmetric link every exchange of
+messages hides half of the difference (RFC 5905, 8).
 """
 
 from __future__ import annotations

@@ -231,3 +231,22 @@ def test_reports_of_the_time_before_the_width_was_measured__lower_it_no_more(
 def test_width_measured_above_the_rate__the_rate_stays(rate: LinkRate) -> None:
     rate.on_width(9_000_000, 1 * S)
     assert rate.limit_bps == 3_000_000
+
+
+def test_ladder_falls__the_size_is_smaller_at_once_and_comes_back_after_a_while() -> None:
+    ladder = Ladder(1280, 720, 30)
+    assert ladder.small == Step(640, 360, 15)
+    ladder.fall(0)
+    assert ladder.update(3_000_000, UP_AFTER_US - 1) == Step(640, 360, 15)
+    assert ladder.update(3_000_000, UP_AFTER_US) == Step(1280, 720, 15)
+
+
+def test_ladder_is_lower_already__falling_changes_nothing() -> None:
+    ladder = Ladder(1280, 720, 30)
+    lowest = ladder.update(1, 0)
+    ladder.fall(0)
+    assert ladder.step == lowest
+
+
+def test_camera_too_small_for_another_size__falls_to_fewer_pictures() -> None:
+    assert Ladder(320, 180, 30).small == Step(320, 180, 15)

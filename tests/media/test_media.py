@@ -19,6 +19,7 @@ from tests.media.rig import (
     LOOPBACK,
     OBSERVER,
     OPERATOR,
+    PERIOD_US,
     STOP_ONLY,
     SUPERVISOR,
     VEHICLE,
@@ -31,7 +32,7 @@ from tests.media.rig import (
     viewing,
 )
 from vehicle_agent.core.ladder import Ladder
-from vehicle_agent.core.queueing import Narrow, QueueWatch
+from vehicle_agent.core.queueing import Flow, QueueWatch
 from vehicle_agent.shell import clock, ipc
 from vehicle_agent.shell.feed import CameraFeed
 from vehicle_agent.shell.h264 import MIN_KEY_INTERVAL_US
@@ -401,7 +402,7 @@ def test_announcement_goes_out_and_is_echoed__the_queue_hears_of_both() -> None:
     announcer.announce(2, unit(4), 7)
     channel.listeners["message"]('{"c":2,"f":4}')
     announcer.announce(2, unit(5), 8)
-    assert queue.holds(clock.monotonic_us() + 150_000)
+    assert queue.flow(clock.monotonic_us() + 150_000) is Flow.HOLD
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"c":2}', '{"c":null,"f":4}', b"\xff"])
@@ -412,7 +413,7 @@ def test_echo_that_is_none__is_passed_over(text: str | bytes) -> None:
     announcer.announce(2, unit(4), 7)
     channel.listeners["message"](text)
     announcer.announce(2, unit(5), 8)
-    assert not queue.holds(clock.monotonic_us() + 150_000)
+    assert queue.flow(clock.monotonic_us() + 150_000) is Flow.SEND
 
 
 async def test_viewer_sees_a_picture__its_echo_has_come_back(
@@ -439,24 +440,59 @@ async def test_pictures_would_wait_for_the_drivers_link__none_is_encoded_until_t
         async with viewing(rig) as view:
             await view.frame()
             queue = rig.server.peers[0].link.queue
-            monkeypatch.setattr(queue, "holds", lambda _: True)
+            monkeypatch.setattr(queue, "flow", lambda _: Flow.HOLD)
             await rig.publish()
             report = await rig.report_where(lambda r: r["cameras"][0]["held"] == 1)
             assert report["cameras"][0]["sent"] == 1
-            monkeypatch.setattr(queue, "holds", lambda _: False)
+            monkeypatch.setattr(queue, "flow", lambda _: Flow.SEND)
             await follow(rig, view, 3)
 
 
-@pytest.mark.parametrize("dropped", [True, False])
-async def test_link_found_narrow__shared_out_anew_and_a_key_frame_where_pictures_were_dropped(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, dropped: bool
+async def test_drivers_link_is_away__probes_are_small_key_frames_and_the_rate_comes_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            queue, feed = rig.server.peers[0].link.queue, rig.server.feeds[0]
+            monkeypatch.setattr(queue, "flow", lambda _: Flow.PROBE)
+            rig.let_time_pass(MIN_KEY_INTERVAL_US)
+            await follow(rig, view, 1)
+            assert feed._key_frames == 2
+            assert feed._encoder.bit_rate_bps == 500_000
+            monkeypatch.setattr(queue, "flow", lambda _: Flow.SEND)
+            rig.let_time_pass(2 * PERIOD_US)
+            await follow(rig, view, 1)
+            assert feed._encoder.bit_rate_bps == 3_000_000
+
+
+async def test_link_found_narrow__is_shared_out_anew(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link, (front, rear) = linked_tracks(rig)
-    monkeypatch.setattr(link.queue, "take_narrow", lambda _: Narrow(500_000, dropped))
-    link.holds(0)
+    monkeypatch.setattr(link.queue, "take_width_bps", lambda _: 500_000)
+    link.flow(0)
     assert (front.limit_bps, rear.limit_bps) == (360_000, 90_000)
-    keys = [track.feed.key_requests for track in (front, rear)]  # type: ignore[attr-defined]
-    assert keys == [int(dropped)] * 2
+
+
+async def test_pictures_were_dropped__a_small_key_frame_goes_out_and_the_size_stays_small(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            queue, feed = rig.server.peers[0].link.queue, rig.server.feeds[0]
+            feed._ladder = Ladder(1280, 720, 30)
+            monkeypatch.setattr(queue, "flow", lambda _: Flow.KEY)
+            await follow(rig, view, 1)
+            assert feed._encoder.size == (640, 360)
+            assert feed._encoder.bit_rate_bps == 1_500_000
+            monkeypatch.setattr(queue, "flow", lambda _: Flow.SEND)
+            rig.let_time_pass(PERIOD_US)
+            await follow(rig, view, 1)
+            assert feed._encoder.size == (640, 360)
 
 
 async def test_packet_from_before_the_newest_key_frame__is_not_sent_again(rig: Rig) -> None:

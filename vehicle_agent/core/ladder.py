@@ -92,6 +92,21 @@ class Ladder:
         """The step that holds."""
         return self._steps[self._at]
 
+    @property
+    def small(self) -> Step:
+        """The best step of a smaller size, for a picture that is to be there soon."""
+        return self._steps[self._small_at()]
+
+    def fall(self, now_us: int) -> None:
+        """Go down to the smaller size at once, and up again only after a while."""
+        self._at = max(self._at, self._small_at())
+        self._good_since_us = now_us
+
+    def _small_at(self) -> int:
+        full = self._steps[0].width
+        smaller = (at for at, step in enumerate(self._steps) if step.width < full)
+        return next(smaller, len(self._steps) - 1)
+
     def update(self, rate_bps: int, now_us: int) -> Step:
         """Return the step for a bit rate: as far down as needed at once, one up after a while."""
         while self._at + 1 < len(self._steps) and rate_bps < self.step.least_bps:
@@ -150,9 +165,10 @@ class LinkRate:
         """Take the receiver's estimate for all cameras, and the rate sent over the last second."""
         fell = self._estimate_bps is not None and estimate_bps < self._estimate_bps
         self._estimate_bps = estimate_bps
+        if self._settling(now_us):
+            self._risen_us = now_us
+            return
         if fell and estimate_bps < sent_bps:
-            if self._settling(now_us):
-                return
             self._found_full(estimate_bps * self.SHARE_OF_ESTIMATE)
         elif self._loss <= self.SOME_LOSS:
             since_us = now_us if self._risen_us is None else self._risen_us

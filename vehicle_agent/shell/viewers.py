@@ -18,7 +18,7 @@ from aiortc.mediastreams import MediaStreamError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vehicle_agent.core.ladder import LinkRate, MissingPackets, Retransmissions, Want, allocate
-from vehicle_agent.core.queueing import QueueWatch
+from vehicle_agent.core.queueing import Flow, QueueWatch
 from vehicle_agent.shell import clock
 from vehicle_agent.shell.h264 import MIN_BIT_RATE_BPS
 from vehicle_agent.shell.rtc_compat import AccessUnit, SharedStreamTrack
@@ -88,8 +88,8 @@ class FrameAnnouncer:
         }
         text = json.dumps(fields, separators=(",", ":"))
         self._pending[camera] = (unit.frame_counter, text)
-        self._flush()
         self._queue.on_sent(len(unit.data) * 8, clock.monotonic_us())
+        self._flush()
 
     def _on_message(self, text: str | bytes) -> None:
         try:
@@ -159,16 +159,13 @@ class ViewerLink:
             self._rate.on_missing(missing / sent, self._sent_bps(now_us), now_us)
             self._share_out()
 
-    def holds(self, now_us: int) -> bool:
-        """Return whether a picture sent now would only wait; take in what the queue has shown."""
-        narrow = self.queue.take_narrow(now_us)
-        if narrow is not None and self._rate is not None:
-            self._rate.on_width(narrow.width_bps, now_us)
+    def flow(self, now_us: int) -> Flow:
+        """Return what to do with the next picture; take in what the queue has shown."""
+        width_bps = self.queue.take_width_bps(now_us)
+        if width_bps is not None and self._rate is not None:
+            self._rate.on_width(width_bps, now_us)
             self._share_out()
-            for track in self._tracks:
-                if narrow.dropped:
-                    track.feed.request_key_frame()
-        return self.queue.holds(now_us)
+        return self.queue.flow(now_us)
 
     def _sent_bps(self, now_us: int) -> int:
         return sum(track.feed.sent_bps(now_us) for track in self._tracks)
