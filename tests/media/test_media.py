@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ import pytest
 
 from operator_console.shell.viewer import HeadlessViewer
 from protocol.errors import Refusal
+from protocol.frames import StateFrame
 from protocol.messages import SignalClaims
+from protocol.state import VehicleMode, VehicleState
 from tests.media.rig import (
     HEIGHT,
     LOOPBACK,
@@ -34,9 +37,11 @@ from tests.media.rig import (
 from vehicle_agent.core.ladder import Ladder
 from vehicle_agent.core.queueing import Flow, QueueWatch
 from vehicle_agent.shell import clock, ipc
+from vehicle_agent.shell.config import CameraSettings
 from vehicle_agent.shell.feed import CameraFeed
+from vehicle_agent.shell.framebuffer import FrameWriter
 from vehicle_agent.shell.h264 import MIN_KEY_INTERVAL_US
-from vehicle_agent.shell.media import MAX_PEERS_OF_ONE
+from vehicle_agent.shell.media import MAX_PEERS_OF_ONE, MediaServer
 from vehicle_agent.shell.rtc_compat import AccessUnit
 from vehicle_agent.shell.viewers import (
     MAX_SEEN,
@@ -269,6 +274,7 @@ class FakeFeed:
     def __init__(self, rig: Rig) -> None:
         self.settings = rig.settings.cameras[0]
         self.weight = 1
+        self.rests = False
         self.joined: list[ViewerTrack] = []
         self.key_requests = 0
 
@@ -574,3 +580,97 @@ def test_page_speaks_of_ever_new_cameras__some_are_kept() -> None:
     for camera in range(100):
         channel.listeners["message"](json.dumps({"c": camera, "seen": SEEN}))
     assert len(announcer.seen) == MAX_SEEN
+
+
+def state_of(**fields: Any) -> bytes:
+    """Return a datagram of the guardian's with that state."""
+    driving: dict[str, Any] = {"mode": VehicleMode.ACTIVE, "speed_mps": 2.0, "gear": 1}
+    state = VehicleState(**(driving | fields))
+    text = state.model_dump_json(by_alias=True, exclude_defaults=True).encode()
+    return ipc.TO_MEDIA_STATE + StateFrame(False, 1, 0, 0, 1, 1, 1, text).encode(None)
+
+
+def give(camera: int, faces: str) -> dict[str, Any]:
+    return {"id": camera, "name": faces, "source": f"sim:cam{camera}", "faces": faces}
+
+
+@pytest.fixture
+def all_round(rig: Rig) -> MediaServer:
+    """Return the server with a front and a rear camera that are not read."""
+    cameras = [CameraSettings(**give(0, "front")), CameraSettings(**give(1, "rear"))]
+    rig.server._settings = rig.settings.model_copy(update={"cameras": cameras})
+    for settings in cameras:
+        feed = FakeFeed(rig)
+        feed.settings = settings
+        rig.server.feeds[settings.id] = feed  # type: ignore[assignment]
+    return rig.server
+
+
+def test_reverse_gear__front_and_rear_camera_change_their_shares(
+    all_round: MediaServer, rig: Rig
+) -> None:
+    shares = []
+    for gear in (1, -1, 0):
+        rig.send_raw(state_of(gear=gear))
+        all_round._on_datagram()
+        shares.append((all_round.feeds[0].weight, all_round.feeds[1].weight))
+    assert shares == [(1, 1), (1, 4), (4, 1)]
+
+
+def test_machine_stands_and_cannot_be_driven_off__cameras_rest_until_it_is_armed(
+    all_round: MediaServer, rig: Rig
+) -> None:
+    rests = []
+    for mode in (VehicleMode.LEASED, VehicleMode.ARMED):
+        rig.send_raw(state_of(mode=mode, speed_mps=0.0))
+        all_round._on_datagram()
+        rests.append(all_round.feeds[0].rests)
+    assert rests == [True, False]
+
+
+@pytest.mark.parametrize("content", [b"", b"short", state_of()[1:-20]])
+def test_state_that_is_none__is_counted_and_changes_nothing(
+    all_round: MediaServer, rig: Rig, content: bytes
+) -> None:
+    rig.send_raw(ipc.TO_MEDIA_STATE + content)
+    all_round._on_datagram()
+    assert all_round.refused == {Refusal.MALFORMED: 1}
+
+
+async def test_machine_rests__half_the_pictures_at_half_the_bits_and_all_at_once_again(
+    rig: Rig,
+) -> None:
+    async with rig.running():
+        await rig.server.ready.wait()
+        feed = rig.server.feeds[0]
+        steps = []
+        for rests in (False, True, False):
+            feed.rests = rests
+            steps.append((feed._step(Flow.SEND, 0).fps, feed._encoder.bit_rate_bps))
+        assert steps == [(30, 3_000_000), (15, 1_500_000), (30, 3_000_000)]
+
+
+@pytest.fixture
+def four(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path, cameras=4)
+    yield made
+    made.close()
+
+
+async def test_one_of_four_cameras_dies__the_others_go_on(four: Rig, tmp_path: Path) -> None:
+    async with four.running():
+        for camera in range(4):
+            await four.publish(camera)
+        async with viewing(four, cameras=(0, 1, 2, 3)) as view:
+            first = [await view.frame() for _ in range(4)]
+            assert {frame.camera for frame in first} == {0, 1, 2, 3}
+            await asyncio.to_thread(four.writers[2].close)
+            four.writers[2] = await asyncio.to_thread(FrameWriter, tmp_path / "spare", 320, 180)
+            for _ in range(20):
+                stamps_us = {camera: await four.publish(camera) for camera in (0, 1, 3)}
+                for _ in stamps_us:
+                    frame = await view.frame()
+                    assert same_capture(frame, stamps_us[frame.camera])
+            sent = [21, 21, 1, 21]
+            report = await four.report_where(lambda r: [c["sent"] for c in r["cameras"]] == sent)
+            assert report["cameras"][2]["captured"] == 1

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from protocol.broker_settings import BrokerSettings
 from protocol.profiles import first_problem
 from protocol.topics import checked_id
+from vehicle_agent.core.viewing import Faces
 
 LOCAL_INTERFACE = "headframe_local"
 """The bus of one computer: its channel is a folder."""
@@ -123,7 +124,9 @@ class CameraSettings(BaseModel):
         id: travels in commands and frame messages. The lowest id is the main view forwards.
         source: ``sim:DIR``, ``file:PATH``, ``rtsp://…`` or ``/dev/videoN``.
         width, height: pixels sent. fps: pictures a second. bit_rate_bps: of the stream.
-        weight: share of a link that is too narrow for all; None: 4 for the main view, 1 for others.
+        faces: where it looks; None: the lowest id to the front, the others to a side.
+        weight: share of a link that is too narrow for all; None: 4 to the front, 1 elsewhere. In
+            reverse gear front and rear change theirs.
         identical_means_frozen: pictures without the least difference are those of a stuck camera.
             None: yes for devices and streams, whose sensors are never without noise; no for
             recordings and for the simulator, which draws a standing world alike.
@@ -144,6 +147,7 @@ class CameraSettings(BaseModel):
     height: Annotated[int, Field(ge=180, le=2160, multiple_of=2)] = 720
     fps: Annotated[int, Field(ge=1, le=60)] = 30
     bit_rate_bps: Annotated[int, Field(ge=50_000, le=20_000_000)] = 3_000_000
+    faces: Annotated[Faces | None, Field(strict=False)] = None
     weight: Annotated[int, Field(ge=1, le=100)] | None = None
     identical_means_frozen: bool | None = None
     frozen_after_ms: Annotated[int, Field(ge=100, le=10_000)] = 1000
@@ -180,10 +184,12 @@ class MediaSettings(BaseModel):
 
     Attributes:
         ice_addresses: own addresses offered; empty takes every address of the machine.
+        rest_at_standstill: half the pictures while the machine stands and cannot be driven off.
     """
 
     model_config = _STRICT
     ice_addresses: list[str] = Field(default_factory=list)
+    rest_at_standstill: bool = True
 
 
 class AgentSettings(BaseModel):

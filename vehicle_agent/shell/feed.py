@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from protocol.strip import COUNTER_MODULUS, draw_strip_i420
 from vehicle_agent.core.ladder import Ladder, MissingPackets, Step
@@ -27,6 +27,7 @@ SMALLER = {Flow.KEY: 2, Flow.PROBE: 6}
 """How many times smaller than its rate says a picture is."""
 READABLE_BPS = 200_000
 """Below this a key frame of 640x360 at 15 Hz loses the number in its strip (x264, our drift)."""
+REST_PART = 2
 BY_WORTH = (Flow.HOLD, Flow.PROBE, Flow.KEY)
 
 logger = logging.getLogger("headframe.media")
@@ -58,11 +59,13 @@ class CameraFeed:
     Attributes:
         tracks: of the viewers that watch.
         weight: share of a link that is too narrow for all cameras.
+        rests: half the pictures are enough, at half the bits.
     """
 
-    def __init__(self, camera: Camera, weight: int = 1) -> None:
+    def __init__(self, camera: Camera) -> None:
         self.settings: CameraSettings = camera.settings
-        self.weight = weight
+        self.weight = 1
+        self.rests = False
         self.counters = FeedCounters()
         self._camera = camera
         self._bit_rate_bps = camera.settings.bit_rate_bps
@@ -131,8 +134,10 @@ class CameraFeed:
     def _step(self, flow: Flow, taken_us: int) -> Step:
         """Return the step of the next picture, and set its rate."""
         if flow is Flow.SEND:
-            self._encoder.bit_rate_bps = self._bit_rate_bps
-            return self._ladder.update(self._bit_rate_bps, taken_us)
+            step = self._ladder.update(self._bit_rate_bps, taken_us)
+            part = REST_PART if self.rests else 1
+            self._encoder.bit_rate_bps = self._bit_rate_bps // part
+            return replace(step, fps=max(1, step.fps // part))
         smaller_bps = max(READABLE_BPS, self._bit_rate_bps // SMALLER[flow])
         self._encoder.bit_rate_bps = min(self._bit_rate_bps, smaller_bps)
         self.request_key_frame()

@@ -21,8 +21,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from joserfc.jwk import OKPKey
+from pydantic import ValidationError
 
 from protocol.errors import ProtocolError, Refusal
+from protocol.frames import decode_state
 from protocol.messages import (
     Role,
     SignalClaims,
@@ -32,6 +34,8 @@ from protocol.messages import (
     sign_claims,
     verify_signed,
 )
+from protocol.state import VehicleState
+from vehicle_agent.core.viewing import Faces, Motion, motion_of, weights
 from vehicle_agent.shell import clock, ipc, rtc_compat
 from vehicle_agent.shell.cameras import open_camera
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
@@ -45,7 +49,6 @@ MAX_PEERS_OF_ONE = 6
 """Of one operator: the driver's screen, a few that watch, and one that is being replaced."""
 MAX_WAITING_OFFERS = 16
 MAX_SESSIONS_REMEMBERED = 4096
-MAIN_VIEW_WEIGHT = 4
 VIEWING_ROLES = frozenset({Role.DRIVER, Role.SUPERVISOR, Role.OBSERVER})
 BLANK_EVENT, SILENT_EVENT = "V104", "V105"
 LEADING_ROLES = frozenset({Role.DRIVER})
@@ -80,16 +83,16 @@ class MediaServer:
         self.refused: Counter[str] = Counter()
         self._told: dict[tuple[str, int], str] = {}
         self.peers: list[ViewerPeer] = []
+        self._motion = Motion()
         self.ready = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set."""
         loop = asyncio.get_running_loop()
-        main = min((settings.id for settings in self._settings.cameras), default=0)
         try:
             for settings in self._settings.cameras:
-                weight = settings.weight or (MAIN_VIEW_WEIGHT if settings.id == main else 1)
-                self.feeds[settings.id] = CameraFeed(open_camera(settings), weight)
+                self.feeds[settings.id] = CameraFeed(open_camera(settings))
+            self._follow(Motion())
             loop.add_reader(self._mailbox.fileno(), self._on_datagram)
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -116,10 +119,43 @@ class MediaServer:
 
     def _on_datagram(self) -> None:
         while (datagram := self._mailbox.receive()) is not None:
+            if datagram[:1] == ipc.TO_MEDIA_STATE:
+                self._hear_state(datagram[1:])
+                continue
             try:
                 self._offers.put_nowait(datagram)
             except asyncio.QueueFull:
                 self.refused[Refusal.RATE_LIMITED] += 1
+
+    def _hear_state(self, frame: bytes) -> None:
+        """Take a state of the guardian's: it says where the machine goes, and whether it rests."""
+        try:
+            state = VehicleState.model_validate_json(decode_state(frame, {}).frame.json)
+        except (ProtocolError, ValidationError) as error:
+            self.refused[Refusal.MALFORMED] += 1
+            logger.warning("state of the guardian not taken: %s", error)
+            return
+        motion = motion_of(state)
+        if motion != self._motion:
+            self._follow(motion)
+
+    def _follow(self, motion: Motion) -> None:
+        """Give the cameras their shares by the direction of travel, and let them rest or not."""
+        self._motion = motion
+        cameras = self._settings.cameras
+        main = min((settings.id for settings in cameras), default=0)
+        looks = {
+            settings.id: (
+                settings.faces or (Faces.FRONT if settings.id == main else Faces.SIDE),
+                settings.weight,
+            )
+            for settings in cameras
+        }
+        for camera, weight in weights(looks, motion).items():
+            self.feeds[camera].weight = weight
+            self.feeds[camera].rests = motion.rests and self._settings.media.rest_at_standstill
+        for peer in self.peers:
+            peer.link.share_out()
 
     async def _serve_offers(self, group: asyncio.TaskGroup) -> None:
         while True:

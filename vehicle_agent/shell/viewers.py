@@ -144,34 +144,36 @@ class ViewerLink:
         shares = [share for share in self._tracks.values() if share is not None]
         if self._rate is not None and len(shares) == len(self._tracks):
             self._rate.on_estimate(sum(shares), self._sent_bps(now_us), now_us)
-            self._share_out()
+            self.share_out()
 
     def on_loss(self, share: float, now_us: int) -> None:
         """Take the loss that the receiver reports for one stream."""
         if self._rate is not None:
             self._rate.on_loss(share, self._sent_bps(now_us), now_us)
-            self._share_out()
+            self.share_out()
 
     def on_missing(self, missing: int, now_us: int) -> None:
         """Take how many packets of one stream the receiver has asked for lately."""
         sent = sum(track.feed.sent_packets(now_us) for track in self._tracks)
         if self._rate is not None and sent:
             self._rate.on_missing(missing / sent, self._sent_bps(now_us), now_us)
-            self._share_out()
+            self.share_out()
 
     def flow(self, now_us: int) -> Flow:
         """Return what to do with the next picture; take in what the queue has shown."""
         width_bps = self.queue.take_width_bps(now_us)
         if width_bps is not None and self._rate is not None:
             self._rate.on_width(width_bps, now_us)
-            self._share_out()
+            self.share_out()
         return self.queue.flow(now_us)
 
     def _sent_bps(self, now_us: int) -> int:
         return sum(track.feed.sent_bps(now_us) for track in self._tracks)
 
-    def _share_out(self) -> None:
-        assert self._rate is not None
+    def share_out(self) -> None:
+        """Give each camera its part of what the link carries."""
+        if self._rate is None:
+            return
         given = allocate(self._rate.limit_bps, [track.want for track in self._tracks])
         for track in self._tracks:
             track.limit_bps = given[track.want.camera]
@@ -183,7 +185,7 @@ class ViewerTrack(SharedStreamTrack):
 
     Attributes:
         feed: the camera's.
-        want: what it may use of the viewer's link. limit_bps: what it has of it.
+        limit_bps: what it has of the viewer's link.
         leading: this viewer's link sets the bit rate.
         link: what its cameras share.
         skipped: pictures that this viewer did not get because it was behind.
@@ -202,8 +204,7 @@ class ViewerTrack(SharedStreamTrack):
         self._needs_key = True
         self._joined = False
         self.leading = leading
-        self.want = Want(feed.settings.id, feed.weight, feed.settings.bit_rate_bps)
-        self.limit_bps = self.want.full_bps
+        self.limit_bps = feed.settings.bit_rate_bps
         self.skipped = 0
         self._missing = MissingPackets()
         self._retransmissions = Retransmissions()
@@ -245,6 +246,11 @@ class ViewerTrack(SharedStreamTrack):
             if self._sending.key:
                 self._key_rtp = rtp_timestamp
             self._announcer.announce(self.feed.settings.id, self._sending, rtp_timestamp)
+
+    @property
+    def want(self) -> Want:
+        """What it may use of the viewer's link."""
+        return Want(self.feed.settings.id, self.feed.weight, self.feed.settings.bit_rate_bps)
 
     @property
     def seen(self) -> Seen | None:
