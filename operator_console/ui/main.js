@@ -133,6 +133,7 @@ class Cockpit {
     this.hud.forgetEvents();
     say("vehicle-name", config.vehicle);
     say("operator-name", `${config.operator} · ${config.site}${config.simulated ? " · simulated" : ""}`);
+    this.video.iceServers = config.ice_servers ?? [];
     this.screenDelayMs = config.screen_delay_ms ?? 0;
     this.video.camera = config.cameras[0];
     this.video.allow(true);

@@ -14,6 +14,8 @@ const RESTART_GAP_MS = 700;
 /** How often the vehicle is told what was seen of its picture. */
 const SEEN_MS = 1000;
 const GATHER_MS = 300;
+/** With a TURN server: its candidate takes round trips. */
+const GATHER_RELAYED_MS = 2000;
 /** Silence after which a picture is drawn as frozen; the watch adds at most 50 ms. */
 const FROZEN_MS = 250;
 
@@ -29,6 +31,10 @@ export function liveness(silenceMs, ageMs, maxAgeMs) {
   if (typeof ageMs !== "number" || typeof maxAgeMs !== "number") return "unknown";
   return ageMs <= maxAgeMs ? "live" : "old";
 }
+
+/** A peer connection with what belongs to it.
+ * @typedef {{peer: RTCPeerConnection, id: string, channel: RTCDataChannel | null}} Session
+ */
 
 /**
  * @typedef {object} Presented
@@ -56,6 +62,13 @@ export class LiveVideo {
     this.toldSeenMs = -Infinity;
     /** @type {RTCDataChannel | null} */
     this.channel = null;
+    /** The session before this one, while the new one is not there yet: its link may come back.
+     * @type {Session | null} */
+    this.spare = null;
+    /** Of the new session, while the spare one is still shown. @type {MediaStream | null} */
+    this.coming = null;
+    /** @type {RTCIceServer[]} */
+    this.iceServers = [];
     this.strip = new StripReader();
     this.still = new StillWatch();
     /** How often the scene has changed, as the vehicle counts. */
@@ -97,6 +110,46 @@ export class LiveVideo {
     clearInterval(this.watch);
     this.peer?.close();
     this.peer = null;
+    this.spare?.peer.close();
+    this.spare = null;
+  }
+
+  /** Keep a session that was connected until the new one is; end any other. */
+  setAside() {
+    if (!this.peer) return;
+    const current = { peer: this.peer, id: this.id, channel: this.channel };
+    if (this.spare && !wasConnected(this.spare.peer)) this.endSpare();
+    if (!this.spare && wasConnected(this.peer)) this.spare = current;
+    else this.endSession(current);
+  }
+
+  /** @param {Session} session */
+  endSession(session) {
+    session.peer.close();
+    this.send({ t: "bye", id: session.id });
+  }
+
+  endSpare() {
+    if (this.spare) this.endSession(this.spare);
+    this.spare = null;
+  }
+
+  /** The old session shows pictures again: the new one is not needed. */
+  revive() {
+    if (!this.spare) return;
+    if (this.peer) this.endSession({ peer: this.peer, id: this.id, channel: this.channel });
+    ({ peer: this.peer, id: this.id, channel: this.channel } = this.spare);
+    this.spare = null;
+    this.coming = null;
+    this.answeredMs = performance.now();
+  }
+
+  /** @param {RTCPeerConnection} peer */
+  stateChanged(peer) {
+    if (this.peer !== peer || peer.connectionState !== "connected") return;
+    this.endSpare();
+    if (this.coming) this.video.srcObject = this.coming;
+    this.coming = null;
   }
 
   /** Time since the picture last showed something new, ms.
@@ -136,11 +189,10 @@ export class LiveVideo {
    */
   async start(nowMs) {
     this.startedMs = nowMs;
-    if (this.peer) {
-      this.peer.close();
-      this.send({ t: "bye", id: this.id });
-    }
-    const peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
+    this.setAside();
+    this.coming = null;
+    const peer = new RTCPeerConnection(
+      { iceServers: this.iceServers, bundlePolicy: "max-bundle" });
     const id = crypto.randomUUID();
     this.peer = peer;
     this.id = id;
@@ -161,13 +213,14 @@ export class LiveVideo {
       "message",
       guarded((/** @type {MessageEvent} */ event) => this.noteStamp(channel, event.data)),
     );
+    peer.addEventListener("connectionstatechange", guarded(() => this.stateChanged(peer)));
     peer.addEventListener(
       "track",
       guarded((/** @type {RTCTrackEvent} */ event) => this.show(peer, event)),
     );
     try {
       await peer.setLocalDescription(await peer.createOffer());
-      await gathered(peer);
+      await gathered(peer, this.iceServers.length ? GATHER_RELAYED_MS : GATHER_MS);
     } catch (error) {
       if (this.peer !== peer) return;
       throw error;
@@ -199,7 +252,9 @@ export class LiveVideo {
    */
   show(peer, event) {
     if (this.peer !== peer) return;
-    this.video.srcObject = event.streams[0] ?? new MediaStream([event.track]);
+    const stream = event.streams[0] ?? new MediaStream([event.track]);
+    if (this.spare) this.coming = stream;
+    else this.video.srcObject = stream;
     void this.video.play().catch(() => undefined);
   }
 
@@ -241,6 +296,7 @@ export class LiveVideo {
    */
   presented(nowMs, about) {
     this.arm();
+    this.revive();
     this.crop();
     this.presentedMs = nowMs;
     const frame = this.strip.read(this.video);
@@ -369,14 +425,20 @@ function leastDelay(receiver) {
   }
 }
 
-/** Host candidates only: gathering takes milliseconds, and what is late is left out.
+/** @param {RTCPeerConnection} peer */
+function wasConnected(peer) {
+  return ["connected", "disconnected"].includes(peer.connectionState);
+}
+
+/** Host candidates take milliseconds, and what is late is left out.
  * @param {RTCPeerConnection} peer
+ * @param {number} patienceMs
  * @returns {Promise<void>}
  */
-function gathered(peer) {
+function gathered(peer, patienceMs) {
   if (peer.iceGatheringState === "complete") return Promise.resolve();
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, GATHER_MS);
+    const timer = setTimeout(resolve, patienceMs);
     peer.addEventListener("icegatheringstatechange", () => {
       if (peer.iceGatheringState !== "complete") return;
       clearTimeout(timer);

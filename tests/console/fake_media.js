@@ -41,7 +41,15 @@ window.RTCPeerConnection = class extends EventTarget {
   iceGatheringState = 'complete';
   localDescription = null;
   channel = new FakeChannel();
-  constructor() { super(); media.peers.push(this); }
+  constructor(configuration) {
+    super();
+    this.configuration = configuration;
+    media.peers.push(this);
+  }
+  become(state) {
+    this.connectionState = state;
+    this.dispatchEvent(new Event('connectionstatechange'));
+  }
   addTransceiver() { return { receiver: {}, setCodecPreferences() {} }; }
   createDataChannel() { return this.channel; }
   async createOffer() { return { type: 'offer', sdp: 'offered' }; }

@@ -8,11 +8,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.console.fakes import Rig
-from tests.console.page_rig import VideoRig
+from tests.console.page_rig import CONFIG, VideoRig
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 T0_US = 5_000_000_000
+S_US = 1_000_000
 
 
 @pytest.fixture
@@ -129,6 +130,63 @@ def test_vehicle_booted__its_first_picture_counts_though_number_and_clock_begin_
     rig.picture(7, 9_000_000)
 
     assert rig.last("view")["capture_us"] == 9_000_000
+
+
+def living(rig: VideoRig) -> list[str]:
+    """Return the states of the peer connections that are not closed, oldest first."""
+    states: list[str] = rig.page.evaluate("() => media.peers.map((peer) => peer.connectionState)")
+    return [state for state in states if state != "closed"]
+
+
+def test_link_is_away__the_old_session_is_kept_while_new_ones_are_tried(rig: VideoRig) -> None:
+    rig.page.evaluate("() => media.peers.at(-1).become('connected')")
+    rig.picture(7, T0_US)
+    offers = rig.count("offer")
+    rig.pass_ms(4000)
+
+    assert rig.count("offer") - offers >= 2
+    assert living(rig) == ["connected", "new"]
+
+
+def test_link_is_back__the_old_session_shows_on_and_the_new_one_is_ended(rig: VideoRig) -> None:
+    rig.page.evaluate("() => media.peers.at(-1).become('connected')")
+    rig.picture(7, T0_US)
+    rig.pass_ms(1500)
+    newest = rig.last("offer")["id"]
+    rig.page.evaluate(
+        "(note) => media.peers.find((peer) => peer.connectionState === 'connected')"
+        ".channel.dispatchEvent("
+        "new MessageEvent('message', { data: JSON.stringify(note) }))",
+        {"c": 0, "f": 60, "t": T0_US + 2 * S_US, "r": 0},
+    )
+    rig.present(60)
+
+    assert rig.last("bye")["id"] == newest
+    assert rig.last("view")["capture_us"] == T0_US + 2 * S_US
+    assert living(rig) == ["connected"]
+
+
+def test_new_session_is_connected_first__the_old_one_is_ended(rig: VideoRig) -> None:
+    rig.page.evaluate("() => media.peers.at(-1).become('connected')")
+    rig.picture(7, T0_US)
+    rig.pass_ms(1500)
+    before = living(rig)
+    rig.page.evaluate("() => media.peers.at(-1).become('connected')")
+
+    assert (before, living(rig)) == (["connected", "new"], ["connected"])
+
+
+def test_no_server_is_set__none_is_asked(rig: VideoRig) -> None:
+    assert rig.page.evaluate("() => media.peers.at(-1).configuration.iceServers") == []
+
+
+def test_turn_server_is_set__the_next_session_may_use_it(rig: VideoRig) -> None:
+    server = {"urls": "turn:10.0.0.1:3478", "username": "u", "credential": "c"}
+    rig.tell(CONFIG | {"ice_servers": [server]})
+    rig.taken()
+    rig.pass_ms(1500)
+
+    assert rig.page.evaluate("() => media.peers.at(-1).configuration.iceServers") == [server]
 
 
 # ---- how it is drawn ---------------------------------------------------------------------------

@@ -34,8 +34,8 @@ BURST_AFTER_US = 10_000
 """Echoes that a link had only held back come together; those of a narrow one come apart."""
 LEAST_BITS = 20_000
 """Fewer say nothing of the link's width: some other hindrance held them up."""
-ANSWERS_US = 10_000_000
-"""A viewer that has not echoed for this long does not echo: its ICE consent has ended at 4 s."""
+ANSWERS_US = 15_000_000
+"""A viewer that has not echoed for this long does not echo: its ICE consent has ended at 12 s."""
 DROPPED_AFTER_US = 250_000
 """A queue in front of a link seldom holds more than this: the rest was dropped."""
 KEPT = 256

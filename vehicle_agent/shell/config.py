@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from protocol.broker_settings import BrokerSettings
+from protocol.ice_settings import IceServer
 from protocol.profiles import first_problem
 from protocol.topics import checked_id
 from vehicle_agent.core.viewing import Faces
@@ -184,11 +185,13 @@ class MediaSettings(BaseModel):
 
     Attributes:
         ice_addresses: own addresses offered; empty takes every address of the machine.
+        ice_servers: TURN and STUN servers; aiortc uses one of each. None is used by default.
         rest_at_standstill: half the pictures while the machine stands and cannot be driven off.
     """
 
     model_config = _STRICT
     ice_addresses: list[str] = Field(default_factory=list)
+    ice_servers: list[IceServer] = Field(default_factory=list)
     rest_at_standstill: bool = True
 
 

@@ -233,7 +233,8 @@ class MediaServer:
 
     def _admit(self, offer: SignalClaims) -> ViewerPeer:
         """Make room for the offer's peer at once, so that the next offer is counted against it."""
-        peer = ViewerPeer(offer, rtc_compat.new_peer_connection())
+        servers = self._settings.media.ice_servers
+        peer = ViewerPeer(offer, rtc_compat.new_peer_connection(servers))
         for older in self.peers:
             if older.same_screen(peer) and not older.connected.is_set():
                 older.end()
