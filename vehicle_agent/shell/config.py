@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -186,12 +186,17 @@ class MediaSettings(BaseModel):
     Attributes:
         ice_addresses: own addresses offered; empty takes every address of the machine.
         ice_servers: TURN and STUN servers; aiortc uses one of each. None is used by default.
+        encoder: ``libx264``, the name of an encoder in hardware, or ``auto`` for the first of those
+            that passes its test; x264 where none does.
         rest_at_standstill: half the pictures while the machine stands and cannot be driven off.
     """
 
     model_config = _STRICT
     ice_addresses: list[str] = Field(default_factory=list)
     ice_servers: list[IceServer] = Field(default_factory=list)
+    encoder: Literal["libx264", "auto", "h264_nvenc", "h264_qsv", "h264_v4l2m2m", "h264_vaapi"] = (
+        "libx264"
+    )
     rest_at_standstill: bool = True
 
 

@@ -17,7 +17,7 @@ from vehicle_agent.core.queueing import Flow
 from vehicle_agent.shell import clock
 from vehicle_agent.shell.cameras import Camera, CameraPicture, fit_i420
 from vehicle_agent.shell.config import CameraSettings
-from vehicle_agent.shell.h264 import H264Encoder
+from vehicle_agent.shell.h264 import SOFTWARE, H264Encoder
 from vehicle_agent.shell.picture_watch import ChangeCount
 from vehicle_agent.shell.rtc_compat import AccessUnit, packetise
 from vehicle_agent.shell.viewers import ViewerTrack
@@ -62,7 +62,8 @@ class CameraFeed:
         rests: half the pictures are enough, at half the bits.
     """
 
-    def __init__(self, camera: Camera) -> None:
+    def __init__(self, camera: Camera, codec: str = SOFTWARE) -> None:
+        self._codec = codec
         self.settings: CameraSettings = camera.settings
         self.weight = 1
         self.rests = False
@@ -265,7 +266,9 @@ class CameraFeed:
 
     def _new_encoder(self, step: Step) -> H264Encoder:
         full_bps = self.settings.bit_rate_bps
-        return H264Encoder(step.width, step.height, step.fps, full_bps, self._bit_rate_bps)
+        return H264Encoder(
+            step.width, step.height, step.fps, full_bps, self._bit_rate_bps, self._codec
+        )
 
 
 def _part_of(values: list[int], share: float, divisor: int = 1) -> float | None:

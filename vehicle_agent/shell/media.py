@@ -39,6 +39,7 @@ from vehicle_agent.core.viewing import Faces, Motion, motion_of, weights
 from vehicle_agent.shell import clock, ipc, rtc_compat
 from vehicle_agent.shell.cameras import open_camera
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
+from vehicle_agent.shell.encoder_choice import choose
 from vehicle_agent.shell.feed import CameraFeed
 from vehicle_agent.shell.viewer_peer import ViewerPeer
 from vehicle_agent.shell.viewers import ViewerTrack
@@ -84,6 +85,10 @@ class MediaServer:
         self._told: dict[tuple[str, int], str] = {}
         self.peers: list[ViewerPeer] = []
         self._motion = Motion()
+        choice = choose(settings.media.encoder)
+        self._codec = choice.codec
+        for codec, why in choice.refused.items():
+            logger.warning("encoder %s is not used: %s", codec, why)
         self.ready = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -91,7 +96,7 @@ class MediaServer:
         loop = asyncio.get_running_loop()
         try:
             for settings in self._settings.cameras:
-                self.feeds[settings.id] = CameraFeed(open_camera(settings))
+                self.feeds[settings.id] = CameraFeed(open_camera(settings), self._codec)
             self._follow(Motion())
             loop.add_reader(self._mailbox.fileno(), self._on_datagram)
             async with asyncio.TaskGroup() as group:
@@ -299,6 +304,7 @@ class MediaServer:
             self._tell_trouble(cameras)
             report = {
                 "cameras": cameras,
+                "encoder": self._codec,
                 "peers": len(self.peers),
                 "announcements_dropped": sum(peer.announcer.dropped for peer in self.peers),
                 "refused": dict(self.refused),
