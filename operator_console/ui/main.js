@@ -23,6 +23,8 @@ const CONNECT_MS = 3000;
 const NOT_SENT_MS = 6000;
 /** A stamp further ahead of the vehicle's clock is from before the vehicle booted. */
 const STAMP_AHEAD_MAX_US = 1e6;
+/** Fewer pictures than this are said to be few; a machine at rest sends 15 in a second. */
+const SLOW_FPS = 12;
 const HELP_KEYS = new Set(["Slash", "F1"]);
 /** Modes in which the machine is driven or about to be; in others the lever falls to neutral. */
 const DRIVEN = new Set(["ARMED", "ACTIVE", "DEGRADED"]);
@@ -428,7 +430,7 @@ class Cockpit {
     if (stage.dataset.live !== live) stage.dataset.live = live;
     const rate = this.video.fps(nowMs);
     say("camera-rate", Number.isFinite(silence) ? String(rate) : "—");
-    look("chip-camera", live !== "live" ? "alarm" : rate < 15 ? "caution" : "good");
+    look("chip-camera", live !== "live" ? "alarm" : rate < SLOW_FPS ? "caution" : "good");
     if (live === "live") return;
     const words = NOT_LIVE[live];
     const age = live === "old" ? ageMs : live === "frozen" ? silence : null;
