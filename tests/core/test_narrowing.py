@@ -34,11 +34,15 @@ class Link:
     queue_us: int
     delay_us: int
     away_us: int = 0
+    loss: float = 0.0
+    dice: random.Random = field(default_factory=lambda: random.Random(9))
     free_us: float = 0.0
 
     def carry(self, bits: int, now_us: int) -> int | None:
         """Return when a packet arrives; None when the queue is full."""
         if CUT_US <= now_us < CUT_US + self.away_us:
+            return None
+        if self.dice.random() < self.loss:
             return None
         rate_bps = self.narrow_bps if now_us >= CUT_US else FULL_BPS * 1.1
         start_us = max(float(now_us), self.free_us)
@@ -160,6 +164,16 @@ def test_link_is_back_after_an_outage__a_fresh_picture_is_there_within_half_a_se
     ages_us = [(at_us, age_us) for at_us, age_us in ride.ages_us if at_us >= back_us]
     fresh_us = next(at_us for at_us, age_us in ages_us if age_us <= 150_000)
     assert fresh_us - back_us < 500_000
+    assert ride.rate.limit_bps == FULL_BPS
+
+
+@pytest.mark.parametrize("loss", [0.02, 0.05])
+def test_link_only_loses_packets__pictures_are_hardly_held_back_and_the_rate_stays(
+    loss: float,
+) -> None:
+    ride = Ride(Link(FULL_BPS * 1.1, 300_000, 40_000, loss=loss))
+    ride.run(20 * US)
+    assert ride.number > 0.97 * 20 * US / CAMERA_US
     assert ride.rate.limit_bps == FULL_BPS
 
 
