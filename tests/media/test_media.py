@@ -478,8 +478,27 @@ async def test_link_found_narrow__is_shared_out_anew(
 ) -> None:
     link, (front, rear) = linked_tracks(rig)
     monkeypatch.setattr(link.queue, "take_width_bps", lambda _: 500_000)
-    link.flow(0)
+    link.flow(front, 0)
     assert (front.limit_bps, rear.limit_bps) == (360_000, 90_000)
+
+
+@pytest.mark.parametrize("flow", [Flow.KEY, Flow.PROBE])
+async def test_key_frame_goes_first__it_is_the_main_cameras_and_the_others_follow_with_theirs(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, flow: Flow
+) -> None:
+    link, (front, rear) = linked_tracks(rig)
+    monkeypatch.setattr(link.queue, "flow", lambda _: flow)
+    assert (link.flow(rear, 0), link.flow(front, 0)) == (Flow.HOLD, flow)
+    assert min(track.feed.key_requests for track in (front, rear)) > 0  # type: ignore[attr-defined]
+
+
+async def test_main_camera_is_dead__the_next_ones_key_frame_goes_first(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, (front, rear) = linked_tracks(rig)
+    monkeypatch.setattr(link.queue, "flow", lambda _: Flow.KEY)
+    monkeypatch.setattr(front.feed, "sent_bps", lambda _: 0)
+    assert link.flow(rear, 0) is Flow.KEY
 
 
 async def test_pictures_were_dropped__a_small_key_frame_goes_out_and_the_size_stays_small(

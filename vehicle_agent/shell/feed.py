@@ -129,7 +129,7 @@ class CameraFeed:
 
     def _flow(self, now_us: int) -> Flow:
         """Return what to do with the next picture, by the worst link of the leading viewers."""
-        flows = {track.link.flow(now_us) for track in self._leading()}
+        flows = {track.link.flow(track, now_us) for track in self._leading()}
         return next((flow for flow in BY_WORTH if flow in flows), Flow.SEND)
 
     def _step(self, flow: Flow, taken_us: int) -> Step:

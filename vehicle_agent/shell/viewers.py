@@ -159,13 +159,24 @@ class ViewerLink:
             self._rate.on_missing(missing / sent, self._sent_bps(now_us), now_us)
             self.share_out()
 
-    def flow(self, now_us: int) -> Flow:
-        """Return what to do with the next picture; take in what the queue has shown."""
+    def flow(self, track: ViewerTrack, now_us: int) -> Flow:
+        """Return what to do with a camera's next picture; take in what the queue has shown.
+
+        Where a key frame is to be the first, it is that of the camera with the largest share
+        among those that give pictures; every camera's next one is a key frame then.
+        """
         width_bps = self.queue.take_width_bps(now_us)
         if width_bps is not None and self._rate is not None:
             self._rate.on_width(width_bps, now_us)
             self.share_out()
-        return self.queue.flow(now_us)
+        flow = self.queue.flow(now_us)
+        if flow not in (Flow.KEY, Flow.PROBE):
+            return flow
+        for each in self._tracks:
+            each.feed.request_key_frame()
+        lively = [each for each in self._tracks if each.feed.sent_bps(now_us)]
+        first = max(lively or self._tracks, key=lambda each: each.feed.weight)
+        return flow if track is first else Flow.HOLD
 
     def _sent_bps(self, now_us: int) -> int:
         return sum(track.feed.sent_bps(now_us) for track in self._tracks)
