@@ -22,7 +22,7 @@ from benchmarks.common import Measurement, Peer, percentiles, run
 from benchmarks.video import HD
 from sim.run_folder import run_folder
 
-OUTAGES_S = (0.3, 1.0, 2.0, 3.0)
+OUTAGES_S = (0.3, 1.0, 2.0, 5.0)
 QUICK_OUTAGES_S = (0.3, 1.0)
 BETWEEN_S = 4.0
 FRESH_MS = 150.0

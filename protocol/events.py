@@ -59,6 +59,12 @@ _ROWS = (
     Event("V103", Severity.ALARM,
           "Driver's screen not healthy - machine stopping - show the driving page, reset, arm",
           "驾驶屏异常-机器停车-显示驾驶页后复位上电"),
+    Event("V104", Severity.WARNING,
+          "A camera shows nothing (covered, dark or dead) - driving is not limited - stop, look",
+          "摄像头无内容(遮挡、黑暗或损坏)-不限制行驶-请停车查看"),
+    Event("V105", Severity.WARNING,
+          "A camera gives no new picture - main view: machine stops - stop, call maintenance",
+          "摄像头画面停滞或中断-主画面则停车-请停车并报修"),
     # Driver
     Event("D101", Severity.ALARM,
           "Enable open or controls silent while moving - machine stopping - reset, then arm",

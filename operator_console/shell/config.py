@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from operator_console.shell.clock import wall_now
 from protocol.broker_settings import BrokerSettings
+from protocol.ice_settings import IceServer
 from protocol.messages import Trust, load_private_key, read_trust
 from protocol.profiles import first_problem
 from protocol.topics import checked_id
@@ -29,6 +30,8 @@ class SeatSettings(BaseModel):
         token_file: the page's address with its token is written there, for a launcher.
         simulated: the machine is a simulated one; a page's keyboard may drive it.
         cameras: camera ids shown, the main one first.
+        ice_servers: TURN and STUN servers for the page's video; none is used by default.
+        screen_delay_ms: the monitor's own, measured on the bench; added to every age shown.
     """
 
     model_config = _STRICT
@@ -41,6 +44,8 @@ class SeatSettings(BaseModel):
     cameras: Annotated[
         tuple[Annotated[int, Field(ge=0, le=255)], ...], Field(strict=False, min_length=1)
     ] = (0,)
+    ice_servers: list[IceServer] = Field(default_factory=list)
+    screen_delay_ms: Annotated[int, Field(ge=0, le=500)] = 0
 
 
 class KeySettings(BaseModel):

@@ -7,7 +7,7 @@ after a loss lets the backlog out one picture a packet. Here:
 2. a missing packet is asked for again, and a key frame after 150 ms without progress, or at once
    after an outage; a whole key frame behind a gap is taken at once;
 3. the decoder's queue is bounded: what waits is decoded, and only the newest is handed out;
-4. ICE offers the addresses of `ice_addresses()` only, also 127.0.0.1; consent is lost in some 4 s.
+4. ICE offers the addresses of `ice_addresses()` only, also 127.0.0.1; consent is lost in some 12 s.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ UPKEEP_PERIOD_S = 0.02
 MAX_UNITS_WAITING = 15
 """Half a second at 30 Hz: a decoder that is further behind starts again at a key frame."""
 CONSENT_INTERVAL_S = 0.5
-CONSENT_FAILURES = 4
+CONSENT_FAILURES = 12
 
 _START_CODE = b"\x00\x00\x00\x01"
 _NAL_IDR, _NAL_SPS = 5, 7

@@ -13,12 +13,13 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import av
 import numpy as np
-from aiortc import MediaStreamTrack, RTCRtpTransceiver, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCDataChannel, RTCRtpTransceiver, RTCSessionDescription
 
 from operator_console.shell import clock, rtc_receive
 from operator_console.shell.rtc_receive import PictureSink, ReceiverUpkeep
@@ -162,7 +163,7 @@ class HeadlessViewer:
             self._transceivers.append(transceiver)
         # After the video: aiortc would otherwise close the transport that both share.
         channel = connection.createDataChannel(FRAMES_CHANNEL, ordered=False, maxRetransmits=0)
-        channel.on("message", self._on_announcement)
+        channel.on("message", partial(self._on_announcement, channel))
         with rtc_receive.ice_addresses(self._ice_addresses):
             await connection.setLocalDescription(await connection.createOffer())
         return str(connection.localDescription.sdp)
@@ -225,7 +226,7 @@ class HeadlessViewer:
         if stamp_us is not None:
             self._give(camera, decoded, stamp_us)
 
-    def _on_announcement(self, text: str | bytes) -> None:
+    def _on_announcement(self, channel: RTCDataChannel, text: str | bytes) -> None:
         try:
             fields = json.loads(text)
             camera, frame = int(fields["c"]), int(fields["f"])
@@ -233,6 +234,9 @@ class HeadlessViewer:
             book = self._books[camera]
         except (ValueError, KeyError, TypeError):
             return  # from the vehicle itself, over DTLS: a newer one comes in 33 ms
+        # At once, whatever becomes of the picture: the vehicle tells a queue from a late echo.
+        if channel.readyState == "open" and channel.bufferedAmount == 0:
+            channel.send(json.dumps({"c": camera, "f": frame}))
         waiting = book.announce(frame, stamp_us, rtp_timestamp)
         if waiting is not None:
             self._give(camera, waiting, stamp_us)

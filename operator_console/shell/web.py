@@ -453,6 +453,11 @@ class Console:
             "vehicle": seat.vehicle,
             "simulated": seat.simulated,
             "cameras": list(seat.cameras),
+            "screen_delay_ms": seat.screen_delay_ms,
+            "ice_servers": [
+                {"urls": each.url, "username": each.username or "", "credential": each.secret or ""}
+                for each in seat.ice_servers
+            ],
         }
 
     def _role(self, page: Page) -> Json:

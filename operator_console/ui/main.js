@@ -7,6 +7,7 @@ import {
 } from "/ui/keyboard.js";
 import { ConsoleSocket } from "/ui/socket.js";
 import { ANSWERS, NOT_LIVE, REQUESTS } from "/ui/text.js";
+import { PageClock } from "/ui/split.js";
 import { LiveVideo, liveness } from "/ui/video.js";
 
 const INPUT_PERIOD_MS = 15;
@@ -22,6 +23,8 @@ const CONNECT_MS = 3000;
 const NOT_SENT_MS = 6000;
 /** A stamp further ahead of the vehicle's clock is from before the vehicle booted. */
 const STAMP_AHEAD_MAX_US = 1e6;
+/** Fewer pictures than this are said to be few; a machine at rest sends 15 in a second. */
+const SLOW_FPS = 12;
 const HELP_KEYS = new Set(["Slash", "F1"]);
 /** Modes in which the machine is driven or about to be; in others the lever falls to neutral. */
 const DRIVEN = new Set(["ARMED", "ACTIVE", "DEGRADED"]);
@@ -55,6 +58,8 @@ class Cockpit {
       (message) => this.hear(message),
       (up) => this.lineChanged(up),
     );
+    this.clock = new PageClock();
+    this.screenDelayMs = 0;
     this.video = new LiveVideo(
       /** @type {HTMLVideoElement} */ (element("video")),
       0,
@@ -63,6 +68,7 @@ class Cockpit {
       () => {
         this.shown = null;
       },
+      () => this.clock.offsetUs(),
     );
     this.wire();
     /** @type {import("/ui/video.js").Presented | null} */
@@ -95,6 +101,7 @@ class Cockpit {
       case "state":
         this.state = message;
         this.stateMs = performance.now();
+        this.clock.hear(message.console?.vehicle_now_us, this.stateMs);
         this.follow(message.vehicle);
         break;
       case "config":
@@ -128,6 +135,8 @@ class Cockpit {
     this.hud.forgetEvents();
     say("vehicle-name", config.vehicle);
     say("operator-name", `${config.operator} · ${config.site}${config.simulated ? " · simulated" : ""}`);
+    this.video.iceServers = config.ice_servers ?? [];
+    this.screenDelayMs = config.screen_delay_ms ?? 0;
     this.video.camera = config.cameras[0];
     this.video.allow(true);
   }
@@ -232,6 +241,9 @@ class Cockpit {
     window.addEventListener("pagehide", guarded(() => this.hidden()));
     document.addEventListener("visibilitychange", guarded(() => {
       if (document.visibilityState !== "visible") this.hidden();
+    }));
+    element("chip-picture").addEventListener("click", guarded(() => {
+      element("split").hidden = !element("split").hidden;
     }));
     element("stop").addEventListener("pointerdown", guarded(() => this.act("stop")));
     element("stop").addEventListener("click", guarded((event) => {
@@ -366,6 +378,10 @@ class Cockpit {
     const shown = grown(this.state ?? {}, since, line);
     if (!this.drives) this.ownPictureAge(shown.console, since);
     this.picture(shown.console, nowMs);
+    if (typeof shown.console.picture_age_ms === "number") {
+      shown.console.picture_age_ms += this.screenDelayMs;
+    }
+    if (!element("split").hidden) say("split", this.video.details(nowMs, this.screenDelayMs));
     const unheard = line !== "up" && this.stopMs > this.stateMs;
     const notSent = unheard || nowMs - this.notSentMs < NOT_SENT_MS;
     this.hud.draw(shown, nowMs, { line, drives: this.drives, notSent });
@@ -414,7 +430,7 @@ class Cockpit {
     if (stage.dataset.live !== live) stage.dataset.live = live;
     const rate = this.video.fps(nowMs);
     say("camera-rate", Number.isFinite(silence) ? String(rate) : "—");
-    look("chip-camera", live !== "live" ? "alarm" : rate < 15 ? "caution" : "good");
+    look("chip-camera", live !== "live" ? "alarm" : rate < SLOW_FPS ? "caution" : "good");
     if (live === "live") return;
     const words = NOT_LIVE[live];
     const age = live === "old" ? ageMs : live === "frozen" ? silence : null;

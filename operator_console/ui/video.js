@@ -2,6 +2,8 @@
 
 import { guarded, onFault } from "/ui/fault.js";
 import { StampBook } from "/ui/stamps.js";
+import { SplitTimes } from "/ui/split.js";
+import { StillWatch } from "/ui/still.js";
 import { StripReader, cellPx } from "/ui/strip.js";
 
 const WATCH_MS = 100;
@@ -9,7 +11,11 @@ const ANSWER_PATIENCE_MS = 1000;
 const CONNECT_PATIENCE_MS = 3000;
 const SILENCE_MS = 1000;
 const RESTART_GAP_MS = 700;
+/** How often the vehicle is told what was seen of its picture. */
+const SEEN_MS = 1000;
 const GATHER_MS = 300;
+/** With a TURN server: its candidate takes round trips. */
+const GATHER_RELAYED_MS = 2000;
 /** Silence after which a picture is drawn as frozen; the watch adds at most 50 ms. */
 const FROZEN_MS = 250;
 
@@ -26,6 +32,10 @@ export function liveness(silenceMs, ageMs, maxAgeMs) {
   return ageMs <= maxAgeMs ? "live" : "old";
 }
 
+/** A peer connection with what belongs to it.
+ * @typedef {{peer: RTCPeerConnection, id: string, channel: RTCDataChannel | null}} Session
+ */
+
 /**
  * @typedef {object} Presented
  * @property {number} frame
@@ -39,14 +49,30 @@ export class LiveVideo {
    * @param {(message: {t: string, [key: string]: any}) => void} send
    * @param {(presented: Presented) => void} onPresented
    * @param {() => void} onEnded what was presented last belongs to no session any more
+   * @param {() => number | null} offsetUs vehicle's clock less the page's; null while not known
    */
-  constructor(video, camera, send, onPresented, onEnded) {
+  constructor(video, camera, send, onPresented, onEnded, offsetUs) {
     this.video = video;
     this.camera = camera;
     this.send = send;
     this.onPresented = onPresented;
     this.onEnded = onEnded;
+    this.offsetUs = offsetUs;
+    this.split = new SplitTimes();
+    this.toldSeenMs = -Infinity;
+    /** @type {RTCDataChannel | null} */
+    this.channel = null;
+    /** The session before this one, while the new one is not there yet: its link may come back.
+     * @type {Session | null} */
+    this.spare = null;
+    /** Of the new session, while the spare one is still shown. @type {MediaStream | null} */
+    this.coming = null;
+    /** @type {RTCIceServer[]} */
+    this.iceServers = [];
     this.strip = new StripReader();
+    this.still = new StillWatch();
+    /** How often the scene has changed, as the vehicle counts. */
+    this.changes = 0;
     /** @type {RTCPeerConnection | null} */
     this.peer = null;
     this.id = "";
@@ -84,6 +110,46 @@ export class LiveVideo {
     clearInterval(this.watch);
     this.peer?.close();
     this.peer = null;
+    this.spare?.peer.close();
+    this.spare = null;
+  }
+
+  /** Keep a session that was connected until the new one is; end any other. */
+  setAside() {
+    if (!this.peer) return;
+    const current = { peer: this.peer, id: this.id, channel: this.channel };
+    if (this.spare && !wasConnected(this.spare.peer)) this.endSpare();
+    if (!this.spare && wasConnected(this.peer)) this.spare = current;
+    else this.endSession(current);
+  }
+
+  /** @param {Session} session */
+  endSession(session) {
+    session.peer.close();
+    this.send({ t: "bye", id: session.id });
+  }
+
+  endSpare() {
+    if (this.spare) this.endSession(this.spare);
+    this.spare = null;
+  }
+
+  /** The old session shows pictures again: the new one is not needed. */
+  revive() {
+    if (!this.spare) return;
+    if (this.peer) this.endSession({ peer: this.peer, id: this.id, channel: this.channel });
+    ({ peer: this.peer, id: this.id, channel: this.channel } = this.spare);
+    this.spare = null;
+    this.coming = null;
+    this.answeredMs = performance.now();
+  }
+
+  /** @param {RTCPeerConnection} peer */
+  stateChanged(peer) {
+    if (this.peer !== peer || peer.connectionState !== "connected") return;
+    this.endSpare();
+    if (this.coming) this.video.srcObject = this.coming;
+    this.coming = null;
   }
 
   /** Time since the picture last showed something new, ms.
@@ -123,34 +189,38 @@ export class LiveVideo {
    */
   async start(nowMs) {
     this.startedMs = nowMs;
-    if (this.peer) {
-      this.peer.close();
-      this.send({ t: "bye", id: this.id });
-    }
-    const peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
+    this.setAside();
+    this.coming = null;
+    const peer = new RTCPeerConnection(
+      { iceServers: this.iceServers, bundlePolicy: "max-bundle" });
     const id = crypto.randomUUID();
     this.peer = peer;
     this.id = id;
     this.stamps = new StampBook();
     this.captureUs = 0;
     this.frame = null;
+    this.changes = 0;
+    this.still.forget();
+    this.split = new SplitTimes();
     // The vehicle may have booted in between: its clock and its counters begin anew.
     this.onEnded();
     const transceiver = peer.addTransceiver("video", { direction: "recvonly" });
     preferH264(transceiver);
     leastDelay(transceiver.receiver);
     const channel = peer.createDataChannel("frames", { ordered: false, maxRetransmits: 0 });
+    this.channel = channel;
     channel.addEventListener(
       "message",
-      guarded((/** @type {MessageEvent} */ event) => this.noteStamp(event.data)),
+      guarded((/** @type {MessageEvent} */ event) => this.noteStamp(channel, event.data)),
     );
+    peer.addEventListener("connectionstatechange", guarded(() => this.stateChanged(peer)));
     peer.addEventListener(
       "track",
       guarded((/** @type {RTCTrackEvent} */ event) => this.show(peer, event)),
     );
     try {
       await peer.setLocalDescription(await peer.createOffer());
-      await gathered(peer);
+      await gathered(peer, this.iceServers.length ? GATHER_RELAYED_MS : GATHER_MS);
     } catch (error) {
       if (this.peer !== peer) return;
       throw error;
@@ -182,16 +252,27 @@ export class LiveVideo {
    */
   show(peer, event) {
     if (this.peer !== peer) return;
-    this.video.srcObject = event.streams[0] ?? new MediaStream([event.track]);
+    const stream = event.streams[0] ?? new MediaStream([event.track]);
+    if (this.spare) this.coming = stream;
+    else this.video.srcObject = stream;
     void this.video.play().catch(() => undefined);
   }
 
-  /** @param {unknown} text */
-  noteStamp(text) {
+  /**
+   * @param {RTCDataChannel} channel
+   * @param {unknown} text
+   */
+  noteStamp(channel, text) {
     const note = typeof text === "string" ? parsed(text) : null;
     if (!note || note.c !== this.camera) return;
     if (![note.f, note.t, note.r].every(Number.isSafeInteger)) return;
+    echo(channel, note);
     this.stamps.announce(note.f, note.t, note.r);
+    if (Number.isSafeInteger(note.k)) this.changes = note.k;
+    if ([note.b, note.d].every(Number.isSafeInteger)) {
+      this.split.announce(
+        note.f, { captureUs: note.t, begunUs: note.t + note.b, doneUs: note.t + note.d });
+    }
     if (note.f !== this.frame || this.stamped) return;
     this.captureUs = note.t;
     this.stamped = true;
@@ -205,16 +286,17 @@ export class LiveVideo {
 
   arm() {
     this.video.requestVideoFrameCallback(
-      guarded((nowMs, frame) => this.presented(nowMs, frame.rtpTimestamp)),
+      guarded((nowMs, frame) => this.presented(nowMs, frame)),
     );
   }
 
   /** The browser has put a picture on the screen.
    * @param {number} nowMs
-   * @param {number | undefined} rtp
+   * @param {VideoFrameCallbackMetadata} about
    */
-  presented(nowMs, rtp) {
+  presented(nowMs, about) {
     this.arm();
+    this.revive();
     this.crop();
     this.presentedMs = nowMs;
     const frame = this.strip.read(this.video);
@@ -222,16 +304,70 @@ export class LiveVideo {
       this.unreadable += 1;
       return;
     }
-    if (frame !== this.frame) {
+    const strip = cellPx(this.video.videoWidth);
+    if (this.still.stuck(this.video, strip, this.changes, nowMs)) {
+      // New numbers but the same picture: it keeps the stamp that it had, and grows old.
+      this.frame = frame;
+      this.stamped = true;
+    } else if (frame !== this.frame) {
       this.frame = frame;
       this.advancedMs = nowMs;
       this.times.push(nowMs);
-      const captureUs = this.stamps.find(frame, rtp);
+      const captureUs = this.stamps.find(frame, about.rtpTimestamp);
       this.stamped = captureUs !== null;
       // A stamp that has not come yet leaves the older one: the picture is said older, not newer.
       this.captureUs = captureUs ?? this.captureUs;
+      this.measure(frame, about);
     }
     this.report();
+    this.tellSeen(nowMs);
+  }
+
+  /** Note where the time of this picture went.
+   * @param {number} frame
+   * @param {VideoFrameCallbackMetadata} about
+   */
+  measure(frame, about) {
+    const offsetUs = this.offsetUs();
+    if (offsetUs === null) return;
+    const { receiveTime, processingDuration, presentationTime, expectedDisplayTime } = about;
+    const decodingMs = processingDuration === undefined ? undefined : processingDuration * 1000;
+    const shown = {
+      receivedMs: receiveTime, decodingMs,
+      presentedMs: presentationTime, displayMs: expectedDisplayTime,
+    };
+    this.split.present(frame, shown, offsetUs);
+    this.split.sample(expectedDisplayTime, this.captureUs, offsetUs);
+  }
+
+  /** Let the age of what is shown count up to now: a freeze is part of it.
+   * @param {number} nowMs
+   */
+  sample(nowMs) {
+    const offsetUs = this.offsetUs();
+    if (offsetUs !== null) this.split.sample(nowMs, this.captureUs, offsetUs);
+  }
+
+  /** Where the time goes, in one line.
+   * @param {number} nowMs
+   * @param {number} screenMs the monitor's own delay
+   */
+  details(nowMs, screenMs) {
+    this.sample(nowMs);
+    return this.split.line(screenMs) || "—";
+  }
+
+  /** @param {number} nowMs */
+  tellSeen(nowMs) {
+    this.sample(nowMs);
+    const age = this.split.percentiles();
+    const split = this.split.medians();
+    if (!age || !split || nowMs - this.toldSeenMs < SEEN_MS) return;
+    if (this.channel?.readyState !== "open" || this.channel.bufferedAmount > 0) return;
+    this.toldSeenMs = nowMs;
+    const tenths = (/** @type {number[]} */ times) => times.map((ms) => Math.round(ms * 10) / 10);
+    this.channel.send(JSON.stringify(
+      { c: this.camera, seen: { age: tenths(age), split: tenths(split) } }));
   }
 
   /** Keep the strip out of sight: the picture is grown and shifted by the strip's height. */
@@ -246,6 +382,15 @@ export class LiveVideo {
     const shown = height - cellPx(this.video.videoWidth);
     box?.style.setProperty("--ratio", String(this.video.videoWidth / shown));
   }
+}
+
+/** Answer at once, whatever becomes of the picture: the vehicle tells a queue from a late echo.
+ * @param {RTCDataChannel} channel
+ * @param {{c: number, f: number}} note
+ */
+function echo(channel, note) {
+  if (channel.readyState !== "open" || channel.bufferedAmount > 0) return;
+  channel.send(JSON.stringify({ c: note.c, f: note.f }));
 }
 
 /** @param {string} text */
@@ -280,14 +425,20 @@ function leastDelay(receiver) {
   }
 }
 
-/** Host candidates only: gathering takes milliseconds, and what is late is left out.
+/** @param {RTCPeerConnection} peer */
+function wasConnected(peer) {
+  return ["connected", "disconnected"].includes(peer.connectionState);
+}
+
+/** Host candidates take milliseconds, and what is late is left out.
  * @param {RTCPeerConnection} peer
+ * @param {number} patienceMs
  * @returns {Promise<void>}
  */
-function gathered(peer) {
+function gathered(peer, patienceMs) {
   if (peer.iceGatheringState === "complete") return Promise.resolve();
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, GATHER_MS);
+    const timer = setTimeout(resolve, patienceMs);
     peer.addEventListener("icegatheringstatechange", () => {
       if (peer.iceGatheringState !== "complete") return;
       clearTimeout(timer);

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from vehicle_agent.core.viewing import Faces
 from vehicle_agent.shell.config import SourceKind, load_agent_config
+
+SHIPPED = Path(__file__).parents[2] / "configs" / "agents"
 
 TEXT = """
 [vehicle]
@@ -105,3 +108,19 @@ def test_channel__counts_from_the_files_folder_where_it_is_a_relative_path(
 ) -> None:
     can = load_agent_config(write(tmp_path, interface=interface, channel=channel)).can
     assert can.channel == {False: channel, True: str(tmp_path / channel)}[relative]
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_agent_file__loads_and_its_machine_is_there(path: Path) -> None:
+    settings = load_agent_config(path)
+    assert settings.vehicle.machine.is_file()
+
+
+def test_shipped_agent_with_four_cameras__each_looks_where_its_name_says() -> None:
+    cameras = load_agent_config(SHIPPED / "four_cameras.toml").cameras
+    assert [(camera.name, camera.faces, camera.height, camera.fps) for camera in cameras] == [
+        ("front", Faces.FRONT, 720, 30),
+        ("rear", Faces.REAR, 360, 15),
+        ("left", Faces.SIDE, 360, 15),
+        ("right", Faces.SIDE, 360, 15),
+    ]

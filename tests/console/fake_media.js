@@ -9,7 +9,16 @@ media.show = (cells, rtp) => {
   });
   const present = media.present;
   media.present = null;
-  present(performance.now(), { rtpTimestamp: rtp ?? undefined });
+  const now = performance.now();
+  present(now, {
+    rtpTimestamp: rtp ?? undefined, receiveTime: now - 7, processingDuration: 0.003,
+    presentationTime: now, expectedDisplayTime: now + 9,
+  });
+};
+media.paint = (level) => {
+  const pen = media.picture.getContext('2d');
+  pen.fillStyle = `rgb(${level}, ${level}, ${level})`;
+  pen.fillRect(0, 16, 1280, 704);
 };
 media.tell = (note) => media.peers.at(-1).channel.dispatchEvent(
   new MessageEvent('message', { data: JSON.stringify(note) }));
@@ -20,13 +29,27 @@ const draw = CanvasRenderingContext2D.prototype.drawImage;
 CanvasRenderingContext2D.prototype.drawImage = function (source, ...where) {
   draw.call(this, source instanceof HTMLVideoElement ? media.picture : source, ...where);
 };
+class FakeChannel extends EventTarget {
+  readyState = 'open';
+  bufferedAmount = 0;
+  sent = [];
+  send(text) { this.sent.push(JSON.parse(text)); }
+}
 window.RTCPeerConnection = class extends EventTarget {
   connectionState = 'new';
   signalingState = 'stable';
   iceGatheringState = 'complete';
   localDescription = null;
-  channel = new EventTarget();
-  constructor() { super(); media.peers.push(this); }
+  channel = new FakeChannel();
+  constructor(configuration) {
+    super();
+    this.configuration = configuration;
+    media.peers.push(this);
+  }
+  become(state) {
+    this.connectionState = state;
+    this.dispatchEvent(new Event('connectionstatechange'));
+  }
   addTransceiver() { return { receiver: {}, setCodecPreferences() {} }; }
   createDataChannel() { return this.channel; }
   async createOffer() { return { type: 'offer', sdp: 'offered' }; }

@@ -155,6 +155,11 @@ class VideoRig(PageRig):
     def tell_note(self, note: dict[str, Any]) -> None:
         self.page.evaluate("(note) => window.media.tell(note)", note)
 
+    def echoes(self) -> list[dict[str, Any]]:
+        """Return what the page has sent to the vehicle over the newest channel."""
+        sent: list[dict[str, Any]] = self.page.evaluate("() => media.peers.at(-1).channel.sent")
+        return sent
+
     def present(self, frame: int, rtp: int | None = 0) -> None:
         """Let the browser put a picture on the screen."""
         row = np.full((cell_px(WIDTH_PX), WIDTH_PX), 90, np.uint8)

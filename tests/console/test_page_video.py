@@ -8,11 +8,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.console.fakes import Rig
-from tests.console.page_rig import VideoRig
+from tests.console.page_rig import CONFIG, VideoRig
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 T0_US = 5_000_000_000
+S_US = 1_000_000
 
 
 @pytest.fixture
@@ -90,6 +91,20 @@ def test_announcements_that_do_not_fit__tell_no_stamp(rig: VideoRig) -> None:
     assert rig.last("view")["capture_us"] == 0
 
 
+def test_announcement__is_echoed_at_once_though_its_picture_never_comes(rig: VideoRig) -> None:
+    rig.announce(7, T0_US, 0)
+    rig.announce(8, T0_US, 0)
+
+    assert rig.echoes() == [{"c": 0, "f": 7}, {"c": 0, "f": 8}]
+
+
+def test_channel_is_full__no_echo_waits_in_it(rig: VideoRig) -> None:
+    rig.page.evaluate("() => { media.peers.at(-1).channel.bufferedAmount = 1; }")
+    rig.announce(7, T0_US, 0)
+
+    assert rig.echoes() == []
+
+
 # ---- the end of a session ----------------------------------------------------------------------
 
 
@@ -115,6 +130,63 @@ def test_vehicle_booted__its_first_picture_counts_though_number_and_clock_begin_
     rig.picture(7, 9_000_000)
 
     assert rig.last("view")["capture_us"] == 9_000_000
+
+
+def living(rig: VideoRig) -> list[str]:
+    """Return the states of the peer connections that are not closed, oldest first."""
+    states: list[str] = rig.page.evaluate("() => media.peers.map((peer) => peer.connectionState)")
+    return [state for state in states if state != "closed"]
+
+
+def test_link_is_away__the_old_session_is_kept_while_new_ones_are_tried(rig: VideoRig) -> None:
+    rig.page.evaluate("() => media.peers.at(-1).become('connected')")
+    rig.picture(7, T0_US)
+    offers = rig.count("offer")
+    rig.pass_ms(4000)
+
+    assert rig.count("offer") - offers >= 2
+    assert living(rig) == ["connected", "new"]
+
+
+def test_link_is_back__the_old_session_shows_on_and_the_new_one_is_ended(rig: VideoRig) -> None:
+    rig.page.evaluate("() => media.peers.at(-1).become('connected')")
+    rig.picture(7, T0_US)
+    rig.pass_ms(1500)
+    newest = rig.last("offer")["id"]
+    rig.page.evaluate(
+        "(note) => media.peers.find((peer) => peer.connectionState === 'connected')"
+        ".channel.dispatchEvent("
+        "new MessageEvent('message', { data: JSON.stringify(note) }))",
+        {"c": 0, "f": 60, "t": T0_US + 2 * S_US, "r": 0},
+    )
+    rig.present(60)
+
+    assert rig.last("bye")["id"] == newest
+    assert rig.last("view")["capture_us"] == T0_US + 2 * S_US
+    assert living(rig) == ["connected"]
+
+
+def test_new_session_is_connected_first__the_old_one_is_ended(rig: VideoRig) -> None:
+    rig.page.evaluate("() => media.peers.at(-1).become('connected')")
+    rig.picture(7, T0_US)
+    rig.pass_ms(1500)
+    before = living(rig)
+    rig.page.evaluate("() => media.peers.at(-1).become('connected')")
+
+    assert (before, living(rig)) == (["connected", "new"], ["connected"])
+
+
+def test_no_server_is_set__none_is_asked(rig: VideoRig) -> None:
+    assert rig.page.evaluate("() => media.peers.at(-1).configuration.iceServers") == []
+
+
+def test_turn_server_is_set__the_next_session_may_use_it(rig: VideoRig) -> None:
+    server = {"urls": "turn:10.0.0.1:3478", "username": "u", "credential": "c"}
+    rig.tell(CONFIG | {"ice_servers": [server]})
+    rig.taken()
+    rig.pass_ms(1500)
+
+    assert rig.page.evaluate("() => media.peers.at(-1).configuration.iceServers") == [server]
 
 
 # ---- how it is drawn ---------------------------------------------------------------------------
@@ -179,6 +251,44 @@ def test_same_picture_presented_again__is_drawn_as_frozen(rig: VideoRig) -> None
         rig.present(7)
 
     assert rig.drawn_as == "frozen"
+
+
+def ride(rig: VideoRig, *, pictures: int, scene_changes: bool, screen_changes: bool) -> None:
+    """Let pictures come with new numbers, 50 ms apart."""
+    for step in range(pictures):
+        rig.page.evaluate("(level) => media.paint(level)", 20 + 5 * step * screen_changes)
+        note = {"c": 0, "f": 100 + step, "t": T0_US + step * 50_000, "r": 0}
+        rig.tell_note(note | {"k": step * scene_changes})
+        rig.present(100 + step)
+        rig.seen(age_ms=40)
+        rig.pass_ms(50)
+
+
+def test_new_numbers_but_the_same_picture_while_the_scene_changes__is_drawn_as_frozen(
+    rig: VideoRig,
+) -> None:
+    ride(rig, pictures=20, scene_changes=True, screen_changes=False)
+
+    assert rig.drawn_as == "frozen"
+    assert rig.last("view")["frame"] == 119
+    assert rig.last("view")["capture_us"] < T0_US + 8 * 50_000
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_picture_changes_with_its_scene_or_stands_with_it__is_drawn_as_live(
+    rig: VideoRig, changes: bool
+) -> None:
+    ride(rig, pictures=20, scene_changes=changes, screen_changes=changes)
+
+    assert rig.drawn_as == "live"
+    assert rig.last("view")["capture_us"] == T0_US + 19 * 50_000
+
+
+def test_stuck_screen_moves_again__is_drawn_as_live(rig: VideoRig) -> None:
+    ride(rig, pictures=12, scene_changes=True, screen_changes=False)
+    ride(rig, pictures=6, scene_changes=True, screen_changes=True)
+
+    assert rig.drawn_as == "live"
 
 
 def test_video_died_and_came_back__is_drawn_as_live_again(rig: VideoRig) -> None:

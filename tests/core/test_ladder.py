@@ -129,9 +129,9 @@ def test_estimate_below_what_is_sent__limits_at_once_and_rises_slowly_again(rate
 
 def test_rate_far_from_where_the_link_was_full__rises_quickly(rate: LinkRate) -> None:
     rate.on_estimate(1_000_000, 2_500_000, 1 * S)
-    rate.on_loss(0.9, 950_000)
+    rate.on_loss(0.9, 950_000, 1 * S)
     before_bps = rate.limit_bps
-    rate.on_loss(0.0, 500_000)
+    rate.on_loss(0.0, 500_000, 1 * S)
     rate.on_estimate(2_000_000, 500_000, 2 * S)
     assert rate.limit_bps == pytest.approx(before_bps * 1.30, rel=1e-4)
 
@@ -199,13 +199,54 @@ def test_estimate_of_nothing__keeps_the_least_rate(rate: LinkRate) -> None:
 
 
 def test_much_loss__lowers_the_limit(rate: LinkRate) -> None:
-    rate.on_loss(0.2, 1_000_000)
+    rate.on_loss(0.2, 1_000_000, 1 * S)
     assert rate.limit_bps == 900_000
 
 
 @pytest.mark.parametrize(("loss", "rises"), [(0.02, True), (0.05, False), (0.10, False)])
 def test_some_loss__keeps_the_limit_from_rising(rate: LinkRate, loss: float, rises: bool) -> None:
     rate.on_estimate(1_000_000, 2_500_000, 1 * S)
-    rate.on_loss(loss, 900_000)
+    rate.on_loss(loss, 900_000, 1 * S)
     rate.on_estimate(2_000_000, 900_000, 2 * S)
     assert (rate.limit_bps > 950_000) is rises
+
+
+def test_width_measured__the_rate_is_below_it_at_once(rate: LinkRate) -> None:
+    rate.on_width(500_000, 1 * S)
+    assert rate.limit_bps == 450_000
+
+
+def test_reports_of_the_time_before_the_width_was_measured__lower_it_no_more(
+    rate: LinkRate,
+) -> None:
+    rate.on_width(500_000, 1 * S)
+    rate.on_estimate(200_000, 2_000_000, 2 * S - 1)
+    rate.on_loss(0.8, 2_000_000, 2 * S - 1)
+    rate.on_missing(0.8, 2_000_000, 2 * S - 1)
+    assert rate.limit_bps == 450_000
+    rate.on_missing(0.8, 450_000, 2 * S)
+    assert rate.limit_bps < 450_000
+
+
+def test_width_measured_above_the_rate__the_rate_stays(rate: LinkRate) -> None:
+    rate.on_width(9_000_000, 1 * S)
+    assert rate.limit_bps == 3_000_000
+
+
+def test_ladder_falls__the_size_is_smaller_at_once_and_comes_back_after_a_while() -> None:
+    ladder = Ladder(1280, 720, 30)
+    assert ladder.small == Step(640, 360, 15)
+    ladder.fall(0)
+    assert ladder.update(3_000_000, UP_AFTER_US - 1) == Step(640, 360, 15)
+    assert ladder.update(3_000_000, UP_AFTER_US) == Step(1280, 720, 15)
+
+
+def test_ladder_is_lower_already__falling_changes_nothing() -> None:
+    ladder = Ladder(1280, 720, 30)
+    lowest = ladder.update(1, 0)
+    ladder.fall(0)
+    assert ladder.step == lowest
+
+
+def test_camera_too_small_for_another_size__falls_to_fewer_pictures() -> None:
+    assert Ladder(320, 180, 30).small == Step(320, 180, 15)

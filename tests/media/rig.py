@@ -122,17 +122,19 @@ class Rig:
         self.writers = [FrameWriter(run / f"cam{n}", WIDTH, HEIGHT) for n in range(cameras)]
         self.server = MediaServer(self.settings, self.keys.trust, self.keys.private[VEHICLE])
         self.stop = asyncio.Event()
+        self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.telemetry: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._signals: dict[str, asyncio.Queue[SignalClaims]] = {}
         self._link = ipc.Mailbox(run, ipc.LINK)
         self._stamp_us = 1_000_000
         self._picture = pictures()
 
-    async def publish(self, camera: int = 0) -> int:
+    async def publish(self, camera: int = 0, show: Picture | None = None) -> int:
         """Publish the next picture; return its capture stamp, one period after the one before."""
         self._stamp_us += PERIOD_US
         stamp_us = self._stamp_us
-        await asyncio.to_thread(self.writers[camera].publish, self._picture, stamp_us)
+        picture = self._picture if show is None else show
+        await asyncio.to_thread(self.writers[camera].publish, picture, stamp_us)
         return stamp_us
 
     def let_time_pass(self, duration_us: int) -> None:
@@ -185,6 +187,9 @@ class Rig:
 
     def _on_link(self) -> None:
         while (datagram := self._link.receive()) is not None:
+            if datagram[:1] == ipc.TO_LINK_EVENT:
+                self.events.put_nowait(json.loads(datagram[1:]))
+                continue
             addressed = ipc.split_name(datagram[1:])
             assert addressed is not None
             if datagram[:1] == ipc.TO_LINK_TELEMETRY:

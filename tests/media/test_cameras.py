@@ -18,7 +18,6 @@ from vehicle_agent.shell.cameras import (
     SILENT_US,
     Camera,
     CameraCounters,
-    FrozenWatch,
     Picture,
     ThreadedCamera,
     fit_i420,
@@ -26,6 +25,7 @@ from vehicle_agent.shell.cameras import (
 )
 from vehicle_agent.shell.config import CameraSettings
 from vehicle_agent.shell.framebuffer import FrameReader, FrameWriter
+from vehicle_agent.shell.picture_watch import BlankWatch, ChangeCount, FrozenWatch
 from vehicle_agent.shell.sources import (
     DRIVER_STAMP_MAX_AGE_US,
     Arrived,
@@ -349,3 +349,87 @@ def test_pictures_that_do_not_come__are_said_to_be_missing() -> None:
 
 def test_camera_nobody_waits_for__is_not_said_to_be_silent() -> None:
     assert CameraCounters().trouble(9_000_000) == ""
+
+
+def scene(brightness: float, seed: int = 1) -> Picture:
+    """Return a picture of blocks up to so bright, with a sensor's noise."""
+    rng = np.random.default_rng(seed)
+    blocks = np.random.default_rng(5).random((9, 16)).repeat(20, 0).repeat(20, 1) * brightness
+    luma = 16 + blocks + rng.normal(0, 6, (HEIGHT, WIDTH))
+    whole = np.full((HEIGHT * 3 // 2, WIDTH), 128.0)
+    whole[:HEIGHT] = luma
+    clipped: Picture = np.clip(whole, 0, 255).astype(np.uint8)
+    return clipped
+
+
+def lamp_at_night() -> Picture:
+    """Return a dark picture with one small lamp far away."""
+    picture = scene(0.0)
+    picture[85:93, 150:158] = 120
+    return picture
+
+
+def blank_after(picture: Picture, contrast: int = 4) -> list[bool]:
+    """Return what is told of pictures each 100 ms for a second, with 500 ms to wait."""
+    watch = BlankWatch(contrast, 500_000)
+    return [watch.is_blank(picture, n * 100_000) for n in range(10)]
+
+
+@pytest.mark.parametrize("level", [16, 60, 235])
+def test_picture_that_shows_nothing__is_blank_after_the_time(level: int) -> None:
+    assert blank_after(still(level)) == [False] * 6 + [True] * 4
+
+
+def test_covered_lens_with_a_sensors_noise__is_blank() -> None:
+    assert blank_after(scene(0.0))[-1]
+
+
+@pytest.mark.parametrize("picture", [scene(12.0), scene(200.0), lamp_at_night()])
+def test_dark_place_with_a_little_light__is_no_blank_picture(picture: Picture) -> None:
+    assert not any(blank_after(picture))
+
+
+def test_contrast_of_nothing_asked_for__nothing_is_blank() -> None:
+    assert not any(blank_after(still(16), contrast=0))
+
+
+def test_picture_shows_something_again__is_no_longer_blank() -> None:
+    watch = BlankWatch(4, 0)
+    assert watch.is_blank(still(16), 0)
+    assert not watch.is_blank(scene(100.0), 200_000)
+
+
+async def test_camera_is_covered__says_that_its_picture_shows_nothing() -> None:
+    camera = await camera_on(FakeSource([]), "file:/clip.avi")
+    for now_us in (5_000_000, 7_000_000):
+        camera._put(still(16), now_us, now_us)
+    assert camera.counters.trouble(7_000_000).startswith("the picture shows nothing")
+    camera._put(scene(90.0), 7_300_000, 7_300_000)
+    assert camera.counters.trouble(7_300_000) == ""
+    camera.close()
+
+
+def test_scene_that_stands_still_under_noise__has_not_changed() -> None:
+    changes = ChangeCount()
+    assert {changes.count(scene(100.0, seed)) for seed in range(20)} == {0}
+
+
+def test_scene_that_moves__is_counted() -> None:
+    changes = ChangeCount()
+    moving = [np.roll(scene(100.0), 20 * step, axis=1) for step in range(4)]
+    assert [changes.count(picture) for picture in moving] == [0, 1, 2, 3]
+
+
+def test_lamp_that_flickers__is_no_change_of_the_scene() -> None:
+    changes = ChangeCount()
+    assert [changes.count(picture) for picture in (scene(0.0), lamp_at_night())] == [0, 0]
+
+
+async def test_camera_has_its_own_delay__the_capture_stamp_is_set_back_by_it() -> None:
+    slow = settings("file:/clip.avi").model_copy(update={"own_delay_ms": 80})
+    camera = ThreadedCamera(slow, FakeSource([]).open)
+    camera._put(still(1), 5_000_000, 5_000_000)
+    async with asyncio.timeout(WAIT_S):
+        picture = await camera.newest()
+    camera.close()
+    assert (picture.capture_stamp_us, picture.taken_us) == (4_920_000, 5_000_000)

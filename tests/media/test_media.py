@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from operator_console.shell.viewer import HeadlessViewer
 from protocol.errors import Refusal
+from protocol.frames import StateFrame
 from protocol.messages import SignalClaims
+from protocol.state import VehicleMode, VehicleState
 from tests.media.rig import (
+    HEIGHT,
     LOOPBACK,
     OBSERVER,
     OPERATOR,
+    PERIOD_US,
     STOP_ONLY,
     SUPERVISOR,
     VEHICLE,
     WAIT_S,
+    WIDTH,
     Rig,
     Viewing,
     same_capture,
@@ -26,17 +35,21 @@ from tests.media.rig import (
     viewing,
 )
 from vehicle_agent.core.ladder import Ladder
-from vehicle_agent.shell import ipc
+from vehicle_agent.core.queueing import Flow, QueueWatch
+from vehicle_agent.shell import clock, ipc
+from vehicle_agent.shell.config import CameraSettings
+from vehicle_agent.shell.feed import CameraFeed
+from vehicle_agent.shell.framebuffer import FrameWriter
 from vehicle_agent.shell.h264 import MIN_KEY_INTERVAL_US
-from vehicle_agent.shell.media import (
-    MAX_PEERS_OF_ONE,
+from vehicle_agent.shell.media import MAX_PEERS_OF_ONE, MediaServer
+from vehicle_agent.shell.rtc_compat import AccessUnit
+from vehicle_agent.shell.viewers import (
+    MAX_SEEN,
     MAX_UNITS_WAITING,
-    CameraFeed,
     FrameAnnouncer,
     ViewerLink,
     ViewerTrack,
 )
-from vehicle_agent.shell.rtc_compat import AccessUnit
 
 
 async def offer_sdp(cameras: int = 1) -> str:
@@ -261,6 +274,7 @@ class FakeFeed:
     def __init__(self, rig: Rig) -> None:
         self.settings = rig.settings.cameras[0]
         self.weight = 1
+        self.rests = False
         self.joined: list[ViewerTrack] = []
         self.key_requests = 0
 
@@ -285,7 +299,7 @@ async def test_sender_that_does_not_read__holds_few_pictures_and_goes_on_with_a_
 ) -> None:
     feed = FakeFeed(rig)
     stand_in: CameraFeed = feed  # type: ignore[assignment]
-    track = ViewerTrack(stand_in, FrameAnnouncer(), ViewerLink(), leading=True)
+    track = ViewerTrack(stand_in, FrameAnnouncer(QueueWatch()), ViewerLink(), leading=True)
     track.put(unit(0, key=True))
     for number in range(1, 100):
         track.put(unit(number))
@@ -302,7 +316,7 @@ async def test_stalled_viewer__the_other_one_gets_every_picture(rig: Rig) -> Non
         async with viewing(rig) as view:
             await view.frame()
             feed = rig.server.feeds[0]
-            stalled = ViewerTrack(feed, FrameAnnouncer(), ViewerLink(), leading=False)
+            stalled = ViewerTrack(feed, FrameAnnouncer(QueueWatch()), ViewerLink(), leading=False)
             feed.join(stalled)
             await follow(rig, view, 30)
             assert stalled.skipped > 0
@@ -326,7 +340,7 @@ def linked_tracks(rig: Rig) -> tuple[ViewerLink, list[ViewerTrack]]:
         feed.settings = rig.settings.cameras[number]
         feed.weight = weight
         stand_in: CameraFeed = feed  # type: ignore[assignment]
-        tracks.append(ViewerTrack(stand_in, FrameAnnouncer(), link, leading=True))
+        tracks.append(ViewerTrack(stand_in, FrameAnnouncer(link.queue), link, leading=True))
     return link, tracks
 
 
@@ -366,23 +380,316 @@ class FakeChannel:
         self.readyState = "open"
         self.bufferedAmount = 0
         self.sent: list[str] = []
-        self.flush: Callable[[], None] = lambda: None
+        self.listeners: dict[str, Callable[..., None]] = {}
 
-    def on(self, event: str, callback: Callable[[], None]) -> None:
-        assert event == "bufferedamountlow"
-        self.flush = callback
+    def on(self, event: str, callback: Callable[..., None]) -> None:
+        self.listeners[event] = callback
 
     def send(self, text: str) -> None:
         self.sent.append(text)
 
 
 def test_channel_that_is_full__the_newest_announcement_wins() -> None:
-    channel, announcer = FakeChannel(), FrameAnnouncer()
+    channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
     announcer.attach(channel)  # type: ignore[arg-type]
     channel.bufferedAmount = 1
     for number in range(5):
-        announcer.announce(2, unit(number), 7 + number)
+        announcer.announce(2, replace(unit(number), begun_us=140_000, done_us=150_000), 7 + number)
     channel.bufferedAmount = 0
-    channel.flush()
-    assert channel.sent == ['{"c":2,"f":4,"t":133332,"r":11}']
+    channel.listeners["bufferedamountlow"]()
+    assert channel.sent == ['{"c":2,"f":4,"t":133332,"r":11,"k":0,"b":6668,"d":16668}']
     assert announcer.dropped == 4
+
+
+def test_announcement_goes_out_and_is_echoed__the_queue_hears_of_both() -> None:
+    channel, queue = FakeChannel(), QueueWatch()
+    announcer = FrameAnnouncer(queue)
+    announcer.attach(channel)  # type: ignore[arg-type]
+    announcer.announce(2, unit(4), 7)
+    channel.listeners["message"]('{"c":2,"f":4}')
+    announcer.announce(2, unit(5), 8)
+    assert queue.flow(clock.monotonic_us() + 150_000) is Flow.HOLD
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"c":2}', '{"c":null,"f":4}', b"\xff"])
+def test_echo_that_is_none__is_passed_over(text: str | bytes) -> None:
+    channel, queue = FakeChannel(), QueueWatch()
+    announcer = FrameAnnouncer(queue)
+    announcer.attach(channel)  # type: ignore[arg-type]
+    announcer.announce(2, unit(4), 7)
+    channel.listeners["message"](text)
+    announcer.announce(2, unit(5), 8)
+    assert queue.flow(clock.monotonic_us() + 150_000) is Flow.SEND
+
+
+async def test_viewer_sees_a_picture__its_echo_has_come_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            echoed: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+            queue = rig.server.peers[0].link.queue
+            monkeypatch.setattr(queue, "on_echo", lambda picture, _: echoed.put_nowait(picture))
+            await follow(rig, view, 1)
+            async with asyncio.timeout(WAIT_S):
+                while await echoed.get() != (0, 2):
+                    pass
+
+
+async def test_pictures_would_wait_for_the_drivers_link__none_is_encoded_until_they_pass(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            queue = rig.server.peers[0].link.queue
+            monkeypatch.setattr(queue, "flow", lambda _: Flow.HOLD)
+            await rig.publish()
+            report = await rig.report_where(lambda r: r["cameras"][0]["held"] == 1)
+            assert report["cameras"][0]["sent"] == 1
+            monkeypatch.setattr(queue, "flow", lambda _: Flow.SEND)
+            await follow(rig, view, 3)
+
+
+async def test_drivers_link_is_away__probes_are_small_key_frames_and_the_rate_comes_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            queue, feed = rig.server.peers[0].link.queue, rig.server.feeds[0]
+            monkeypatch.setattr(queue, "flow", lambda _: Flow.PROBE)
+            rig.let_time_pass(MIN_KEY_INTERVAL_US)
+            await follow(rig, view, 1)
+            assert feed._key_frames == 2
+            assert feed._encoder.bit_rate_bps == 500_000
+            monkeypatch.setattr(queue, "flow", lambda _: Flow.SEND)
+            rig.let_time_pass(2 * PERIOD_US)
+            await follow(rig, view, 1)
+            assert feed._encoder.bit_rate_bps == 3_000_000
+
+
+async def test_link_found_narrow__is_shared_out_anew(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, (front, rear) = linked_tracks(rig)
+    monkeypatch.setattr(link.queue, "take_width_bps", lambda _: 500_000)
+    link.flow(front, 0)
+    assert (front.limit_bps, rear.limit_bps) == (360_000, 90_000)
+
+
+@pytest.mark.parametrize("flow", [Flow.KEY, Flow.PROBE])
+async def test_key_frame_goes_first__it_is_the_main_cameras_and_the_others_follow_with_theirs(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, flow: Flow
+) -> None:
+    link, (front, rear) = linked_tracks(rig)
+    monkeypatch.setattr(link.queue, "flow", lambda _: flow)
+    assert (link.flow(rear, 0), link.flow(front, 0)) == (Flow.HOLD, flow)
+    assert min(track.feed.key_requests for track in (front, rear)) > 0  # type: ignore[attr-defined]
+
+
+async def test_main_camera_is_dead__the_next_ones_key_frame_goes_first(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, (front, rear) = linked_tracks(rig)
+    monkeypatch.setattr(link.queue, "flow", lambda _: Flow.KEY)
+    monkeypatch.setattr(front.feed, "sent_bps", lambda _: 0)
+    assert link.flow(rear, 0) is Flow.KEY
+
+
+async def test_pictures_were_dropped__a_small_key_frame_goes_out_and_the_size_stays_small(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            queue, feed = rig.server.peers[0].link.queue, rig.server.feeds[0]
+            feed._ladder = Ladder(1280, 720, 30)
+            monkeypatch.setattr(queue, "flow", lambda _: Flow.KEY)
+            await follow(rig, view, 1)
+            assert feed._encoder.size == (640, 360)
+            assert feed._encoder.bit_rate_bps == 1_500_000
+            monkeypatch.setattr(queue, "flow", lambda _: Flow.SEND)
+            rig.let_time_pass(PERIOD_US)
+            await follow(rig, view, 1)
+            assert feed._encoder.size == (640, 360)
+
+
+async def test_packet_from_before_the_newest_key_frame__is_not_sent_again(rig: Rig) -> None:
+    _, (front, _) = linked_tracks(rig)
+    for number, key in ((0, True), (1, False), (2, True)):
+        front.put(unit(number, key=key))
+        await front.next_access_unit()
+        front.on_rtp_timestamp(number * 3_000 - 3_000 & 0xFFFF_FFFF)
+    assert not front.may_retransmit(1, 1000, 0)
+    assert front.may_retransmit(2, 1000, 3_000)
+
+
+async def test_camera_is_covered__is_told_once_as_an_event(rig: Rig) -> None:
+    dark = np.full((HEIGHT * 3 // 2, WIDTH), 16, np.uint8)
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            for _ in range(4):
+                rig.let_time_pass(1_000_000)
+                stamp_us = await rig.publish(show=dark)
+                while not same_capture(await view.frame(), stamp_us):
+                    pass
+            report = await rig.report_where(lambda r: r["cameras"][0]["blank"])
+            assert report["cameras"][0]["error"].startswith("the picture shows nothing")
+            async with asyncio.timeout(WAIT_S):
+                event = await rig.events.get()
+            assert (event["id"], event["camera"]) == ("V104", 0)
+            await rig.report_where(lambda r: r["cameras"][0]["blank"])
+            assert rig.events.empty()
+
+
+async def test_camera_is_silent_after_it_gave_pictures__is_told_as_an_event(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            async with asyncio.timeout(WAIT_S):
+                assert (await rig.events.get())["id"] == "V105"
+
+
+async def test_camera_that_has_not_given_a_picture_yet__is_no_event(rig: Rig) -> None:
+    async with rig.running():
+        await rig.report_where(lambda r: bool(r["cameras"][0]["error"]))
+        assert rig.events.empty()
+
+
+SEEN = {"age": [60.0, 80.0, 90, 120.5], "split": [1, 5, 20, 2, 3, -0.5]}
+
+
+def test_page_says_what_it_saw__it_is_kept_for_the_camera() -> None:
+    channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
+    announcer.attach(channel)  # type: ignore[arg-type]
+    channel.listeners["message"](json.dumps({"c": 2, "seen": SEEN}))
+    assert announcer.seen[2].model_dump() == SEEN
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        {"age": [1, 2, 3]},
+        SEEN | {"age": [1, 2, 3]},
+        SEEN | {"split": [1e9] * 6},
+        SEEN | {"age": ["1"] * 4},
+        SEEN | {"more": 1},
+    ],
+)
+def test_page_says_what_cannot_be__it_is_passed_over(wrong: object) -> None:
+    channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
+    announcer.attach(channel)  # type: ignore[arg-type]
+    channel.listeners["message"](json.dumps({"c": 2, "seen": wrong}))
+    assert announcer.seen == {}
+
+
+def test_page_speaks_of_ever_new_cameras__some_are_kept() -> None:
+    channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
+    announcer.attach(channel)  # type: ignore[arg-type]
+    for camera in range(100):
+        channel.listeners["message"](json.dumps({"c": camera, "seen": SEEN}))
+    assert len(announcer.seen) == MAX_SEEN
+
+
+def state_of(**fields: Any) -> bytes:
+    """Return a datagram of the guardian's with that state."""
+    driving: dict[str, Any] = {"mode": VehicleMode.ACTIVE, "speed_mps": 2.0, "gear": 1}
+    state = VehicleState(**(driving | fields))
+    text = state.model_dump_json(by_alias=True, exclude_defaults=True).encode()
+    return ipc.TO_MEDIA_STATE + StateFrame(False, 1, 0, 0, 1, 1, 1, text).encode(None)
+
+
+def give(camera: int, faces: str) -> dict[str, Any]:
+    return {"id": camera, "name": faces, "source": f"sim:cam{camera}", "faces": faces}
+
+
+@pytest.fixture
+def all_round(rig: Rig) -> MediaServer:
+    """Return the server with a front and a rear camera that are not read."""
+    cameras = [CameraSettings(**give(0, "front")), CameraSettings(**give(1, "rear"))]
+    rig.server._settings = rig.settings.model_copy(update={"cameras": cameras})
+    for settings in cameras:
+        feed = FakeFeed(rig)
+        feed.settings = settings
+        rig.server.feeds[settings.id] = feed  # type: ignore[assignment]
+    return rig.server
+
+
+def test_reverse_gear__front_and_rear_camera_change_their_shares(
+    all_round: MediaServer, rig: Rig
+) -> None:
+    shares = []
+    for gear in (1, -1, 0):
+        rig.send_raw(state_of(gear=gear))
+        all_round._on_datagram()
+        shares.append((all_round.feeds[0].weight, all_round.feeds[1].weight))
+    assert shares == [(1, 1), (1, 4), (4, 1)]
+
+
+def test_machine_stands_and_cannot_be_driven_off__cameras_rest_until_it_is_armed(
+    all_round: MediaServer, rig: Rig
+) -> None:
+    rests = []
+    for mode in (VehicleMode.LEASED, VehicleMode.ARMED):
+        rig.send_raw(state_of(mode=mode, speed_mps=0.0))
+        all_round._on_datagram()
+        rests.append(all_round.feeds[0].rests)
+    assert rests == [True, False]
+
+
+@pytest.mark.parametrize("content", [b"", b"short", state_of()[1:-20]])
+def test_state_that_is_none__is_counted_and_changes_nothing(
+    all_round: MediaServer, rig: Rig, content: bytes
+) -> None:
+    rig.send_raw(ipc.TO_MEDIA_STATE + content)
+    all_round._on_datagram()
+    assert all_round.refused == {Refusal.MALFORMED: 1}
+
+
+async def test_machine_rests__half_the_pictures_at_half_the_bits_and_all_at_once_again(
+    rig: Rig,
+) -> None:
+    async with rig.running():
+        await rig.server.ready.wait()
+        feed = rig.server.feeds[0]
+        steps = []
+        for rests in (False, True, False):
+            feed.rests = rests
+            steps.append((feed._step(Flow.SEND, 0).fps, feed._encoder.bit_rate_bps))
+        assert steps == [(30, 3_000_000), (15, 1_500_000), (30, 3_000_000)]
+
+
+@pytest.fixture
+def four(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path, cameras=4)
+    yield made
+    made.close()
+
+
+async def test_one_of_four_cameras_dies__the_others_go_on(four: Rig, tmp_path: Path) -> None:
+    async with four.running():
+        for camera in range(4):
+            await four.publish(camera)
+        async with viewing(four, cameras=(0, 1, 2, 3)) as view:
+            first = [await view.frame() for _ in range(4)]
+            assert {frame.camera for frame in first} == {0, 1, 2, 3}
+            await asyncio.to_thread(four.writers[2].close)
+            four.writers[2] = await asyncio.to_thread(FrameWriter, tmp_path / "spare", 320, 180)
+            for _ in range(20):
+                stamps_us = {camera: await four.publish(camera) for camera in (0, 1, 3)}
+                for _ in stamps_us:
+                    frame = await view.frame()
+                    assert same_capture(frame, stamps_us[frame.camera])
+            sent = [21, 21, 1, 21]
+            report = await four.report_where(lambda r: [c["sent"] for c in r["cameras"]] == sent)
+            assert report["cameras"][2]["captured"] == 1

@@ -25,8 +25,10 @@ from aiortc.rtp import (
     pack_remb_fci,
     unpack_header_extensions,
 )
+from pydantic import ValidationError
 
 from operator_console.shell import rtc_receive
+from protocol.ice_settings import IceServer
 from tests.media.rig import LOOPBACK
 from vehicle_agent.shell import rtc_compat
 from vehicle_agent.shell.rtc_compat import (
@@ -232,3 +234,23 @@ def test_mdns_candidates__are_dropped_and_the_rest_kept() -> None:
 def test_text_that_is_no_description__is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"not a session|invalid literal|not enough"):
         rtc_compat.section_kinds(text)
+
+
+def test_no_server_set__none_is_used() -> None:
+    configuration = vars(rtc_compat.new_peer_connection())["_RTCPeerConnection__configuration"]
+    assert configuration.iceServers == []
+
+
+def test_turn_server_set__it_is_used_with_its_password() -> None:
+    server = IceServer.model_validate_json(
+        '{"url": "turn:10.0.0.1:3478", "username": "u", "password": "p"}'
+    )
+    connection = rtc_compat.new_peer_connection([server])
+    (used,) = vars(connection)["_RTCPeerConnection__configuration"].iceServers
+    assert (used.urls, used.username, used.credential) == ("turn:10.0.0.1:3478", "u", "p")
+
+
+@pytest.mark.parametrize("url", ["", "turn:", "http://a", "turn:a b", "turn:user@host", "stun://a"])
+def test_address_that_is_none_of_a_server__is_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        IceServer(url=url)

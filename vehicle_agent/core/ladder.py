@@ -92,6 +92,21 @@ class Ladder:
         """The step that holds."""
         return self._steps[self._at]
 
+    @property
+    def small(self) -> Step:
+        """The best step of a smaller size, for a picture that is to be there soon."""
+        return self._steps[self._small_at()]
+
+    def fall(self, now_us: int) -> None:
+        """Go down to the smaller size at once, and up again only after a while."""
+        self._at = max(self._at, self._small_at())
+        self._good_since_us = now_us
+
+    def _small_at(self) -> int:
+        full = self._steps[0].width
+        smaller = (at for at, step in enumerate(self._steps) if step.width < full)
+        return next(smaller, len(self._steps) - 1)
+
     def update(self, rate_bps: int, now_us: int) -> Step:
         """Return the step for a bit rate: as far down as needed at once, one up after a while."""
         while self._at + 1 < len(self._steps) and rate_bps < self.step.least_bps:
@@ -131,6 +146,9 @@ class LinkRate:
     OUTAGE = 0.95
     """When nothing came through the link was away, and its width is what it was."""
     CUT_AGAIN_US = 300_000
+    SHARE_OF_WIDTH = 0.9
+    SETTLES_US = 1_000_000
+    """After its width was measured, what is reported of the time before lowers it no more."""
 
     def __init__(self, least_bps: int, max_bps: int) -> None:
         self._least_bps = least_bps
@@ -139,6 +157,7 @@ class LinkRate:
         self._estimate_bps: int | None = None
         self._risen_us: int | None = None
         self._cut_us: int | None = None
+        self._measured_us: int | None = None
         self._loss = 0.0
         self.limit_bps = max_bps
 
@@ -146,6 +165,9 @@ class LinkRate:
         """Take the receiver's estimate for all cameras, and the rate sent over the last second."""
         fell = self._estimate_bps is not None and estimate_bps < self._estimate_bps
         self._estimate_bps = estimate_bps
+        if self._settling(now_us):
+            self._risen_us = now_us
+            return
         if fell and estimate_bps < sent_bps:
             self._found_full(estimate_bps * self.SHARE_OF_ESTIMATE)
         elif self._loss <= self.SOME_LOSS:
@@ -154,18 +176,28 @@ class LinkRate:
             self._set(self.limit_bps * self._rise_a_s() ** rise_s)
         self._risen_us = now_us
 
-    def on_loss(self, share: float, sent_bps: int) -> None:
+    def on_width(self, width_bps: int, now_us: int) -> None:
+        """Take what the link was measured to carry while more was sent."""
+        self._measured_us = now_us
+        self._found_full(width_bps * self.SHARE_OF_WIDTH)
+
+    def on_loss(self, share: float, sent_bps: int, now_us: int) -> None:
         """Take the share of packets that a receiver's report says were lost."""
         self._loss = share
-        if share > self.MUCH_LOSS:
+        if share > self.MUCH_LOSS and not self._settling(now_us):
             self._set(min(self.limit_bps, sent_bps) * (1 - 0.5 * share))
 
     def on_missing(self, share: float, sent_bps: int, now_us: int) -> None:
         """Take the share of the newest packets that the receiver asks for again."""
         cut_lately = self._cut_us is not None and now_us - self._cut_us < self.CUT_AGAIN_US
-        if self.FULL_QUEUE < share < self.OUTAGE and not cut_lately:
+        if self._settling(now_us) or cut_lately:
+            return
+        if self.FULL_QUEUE < share < self.OUTAGE:
             self._cut_us = now_us
             self._found_full(sent_bps * (1 - share))
+
+    def _settling(self, now_us: int) -> bool:
+        return self._measured_us is not None and now_us - self._measured_us < self.SETTLES_US
 
     def _rise_a_s(self) -> float:
         full_bps = self._full_at_bps

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from vehicle_agent.shell import clock
 from vehicle_agent.shell.config import CameraSettings, SourceKind
 from vehicle_agent.shell.framebuffer import FrameReader
+from vehicle_agent.shell.picture_watch import BlankWatch, FrozenWatch
 from vehicle_agent.shell.sources import (
     SourceLost,
     SourcePicture,
@@ -44,8 +45,6 @@ LATE_FOR_US = 2_000_000
 """A source whose pictures all come late for this long is opened again: that empties its queues."""
 SILENT_US = 1_000_000
 """Without a picture for this long a camera is said to be silent."""
-FROZEN_SAMPLE_PX = 8
-"""Every eighth luma sample of every eighth row is compared: 14400 of a 720p picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,8 @@ class CameraPicture:
     Attributes:
         i420: shape (H*3/2, W).
         capture_stamp_us: monotonic time since when the scene is known to have looked like this.
-        taken_us: monotonic; when this picture was taken. Later than the capture stamp only when
-            the camera is frozen.
+        taken_us: monotonic; when this picture came from the camera. Later than the capture stamp
+            by the camera's own delay, and by more when the camera is frozen.
         number: from 1.
     """
 
@@ -76,6 +75,7 @@ class CameraCounters:
         late: pictures thrown away because they were old when they came.
         frozen: pictures that were the same as the one before for too long.
         opened: times that the source was opened.
+        blank: the pictures show nothing.
         error: one line on the present trouble; empty when there is none.
         expected_us: since when the next picture is waited for; None while nobody waits.
     """
@@ -85,15 +85,18 @@ class CameraCounters:
     late: int = 0
     frozen: int = 0
     opened: int = 0
+    blank: bool = False
     error: str = ""
     expected_us: int | None = None
 
     def trouble(self, now_us: int) -> str:
         """Return one line on the present trouble, also when pictures simply do not come."""
-        if self.error or self.expected_us is None:
+        if self.error:
             return self.error
-        silent_us = now_us - self.expected_us
-        return f"no picture for {silent_us // 1_000_000} s" if silent_us >= SILENT_US else ""
+        silent_us = 0 if self.expected_us is None else now_us - self.expected_us
+        if silent_us >= SILENT_US:
+            return f"no picture for {silent_us // 1_000_000} s"
+        return "the picture shows nothing: covered, dark or dead" if self.blank else ""
 
 
 class Camera(Protocol):
@@ -129,6 +132,7 @@ class SimulatedCamera:
         self.settings = settings
         self.counters = CameraCounters(error="no picture yet")
         self._directory = directory
+        self._blank = blank_watch(settings)
         self._reader: FrameReader | None = None
         self._ready = asyncio.Event()
         self._number = 0
@@ -168,34 +172,14 @@ class SimulatedCamera:
         self.counters.dropped = self._reader.skipped
         self.counters.captured = self._number + self._reader.skipped
         self.counters.error = ""
-        return CameraPicture(i420, stamp_us, stamp_us, self._number)
+        self.counters.blank = self._blank.is_blank(i420, stamp_us)
+        own_us = self.settings.own_delay_ms * 1000
+        return CameraPicture(i420, stamp_us - own_us, stamp_us, self._number)
 
     def _on_ready(self) -> None:
         assert self._reader is not None
         self._loop.remove_reader(self._reader.fileno())
         self._ready.set()
-
-
-class FrozenWatch:
-    """Holds the capture stamp back while a camera repeats itself.
-
-    No two pictures of a sensor are the same: its noise sees to that. A camera or a grabber that
-    hangs gives the same picture under ever new stamps, and it must grow old.
-    """
-
-    def __init__(self, after_us: int) -> None:
-        self._after_us = after_us
-        self._sample: Picture | None = None
-        self._since_us = 0
-
-    def stamp_us(self, i420: Picture, taken_us: int) -> int:
-        """Return since when the scene is known to look like this."""
-        luma = i420[: i420.shape[0] * 2 // 3]
-        sample = luma[::FROZEN_SAMPLE_PX, ::FROZEN_SAMPLE_PX]
-        if self._sample is None or not np.array_equal(sample, self._sample):
-            self._sample = sample.copy()
-            self._since_us = taken_us
-        return taken_us if taken_us - self._since_us < self._after_us else self._since_us
 
 
 class ThreadedCamera:
@@ -213,6 +197,7 @@ class ThreadedCamera:
         self.counters = CameraCounters(error="not opened yet", expected_us=clock.monotonic_us())
         self._open_pictures = open_pictures
         self._frozen = FrozenWatch(settings.frozen_after_ms * 1000)
+        self._blank = blank_watch(settings)
         self._late_since_us: int | None = None
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
@@ -288,13 +273,16 @@ class ThreadedCamera:
         stamp_us = taken_us
         if self.settings.tells_frozen:
             stamp_us = self._frozen.stamp_us(i420, taken_us)
+        blank = self._blank.is_blank(i420, taken_us)
         with self._lock:
             self.counters.dropped += self._slot is not None
             self.counters.frozen += stamp_us != taken_us
             self.counters.captured += 1
+            self.counters.blank = blank
             self.counters.error = "" if stamp_us == taken_us else "the same picture again and again"
             self.counters.expected_us = now_us
-            self._slot = CameraPicture(i420, stamp_us, taken_us, self.counters.captured)
+            own_us = self.settings.own_delay_ms * 1000
+            self._slot = CameraPicture(i420, stamp_us - own_us, taken_us, self.counters.captured)
         self._wake()
 
     def _wake(self) -> None:
@@ -306,6 +294,11 @@ class ThreadedCamera:
     def _report(self, line: str) -> None:
         with self._lock:
             self.counters.error = line.splitlines()[0]
+
+
+def blank_watch(settings: CameraSettings) -> BlankWatch:
+    """Return the watch for pictures that show nothing, as the settings have it."""
+    return BlankWatch(settings.blank_contrast, settings.blank_after_ms * 1000)
 
 
 def fit_i420(i420: Picture, width: int, height: int) -> Picture:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from protocol.broker_settings import BrokerSettings
+from protocol.ice_settings import IceServer
 from protocol.profiles import first_problem
 from protocol.topics import checked_id
+from vehicle_agent.core.viewing import Faces
 
 LOCAL_INTERFACE = "headframe_local"
 """The bus of one computer: its channel is a folder."""
@@ -123,12 +125,19 @@ class CameraSettings(BaseModel):
         id: travels in commands and frame messages. The lowest id is the main view forwards.
         source: ``sim:DIR``, ``file:PATH``, ``rtsp://…`` or ``/dev/videoN``.
         width, height: pixels sent. fps: pictures a second. bit_rate_bps: of the stream.
-        weight: share of a link that is too narrow for all; None: 4 for the main view, 1 for others.
+        faces: where it looks; None: the lowest id to the front, the others to a side.
+        weight: share of a link that is too narrow for all; None: 4 to the front, 1 elsewhere. In
+            reverse gear front and rear change theirs.
         identical_means_frozen: pictures without the least difference are those of a stuck camera.
             None: yes for devices and streams, whose sensors are never without noise; no for
             recordings and for the simulator, which draws a standing world alike.
         frozen_after_ms: how long pictures may be identical. A network camera that codes a still
             scene may repeat pictures up to its next key frame.
+        own_delay_ms: from the light to the moment that the driver stamps, measured on the bench;
+            the capture stamp is set back by it, so that every age has it inside.
+        blank_contrast: levels of 256 by which parts of a picture must differ to show anything; a
+            covered lens, a dead sensor and a place without any light do not. 0: never told.
+        blank_after_ms: how long pictures must show nothing before that is told.
     """
 
     model_config = _STRICT
@@ -139,9 +148,13 @@ class CameraSettings(BaseModel):
     height: Annotated[int, Field(ge=180, le=2160, multiple_of=2)] = 720
     fps: Annotated[int, Field(ge=1, le=60)] = 30
     bit_rate_bps: Annotated[int, Field(ge=50_000, le=20_000_000)] = 3_000_000
+    faces: Annotated[Faces | None, Field(strict=False)] = None
     weight: Annotated[int, Field(ge=1, le=100)] | None = None
     identical_means_frozen: bool | None = None
     frozen_after_ms: Annotated[int, Field(ge=100, le=10_000)] = 1000
+    own_delay_ms: Annotated[int, Field(ge=0, le=500)] = 0
+    blank_contrast: Annotated[int, Field(ge=0, le=64)] = 4
+    blank_after_ms: Annotated[int, Field(ge=200, le=60_000)] = 2000
 
     @field_validator("source")
     @classmethod
@@ -172,10 +185,19 @@ class MediaSettings(BaseModel):
 
     Attributes:
         ice_addresses: own addresses offered; empty takes every address of the machine.
+        ice_servers: TURN and STUN servers; aiortc uses one of each. None is used by default.
+        encoder: ``libx264``, the name of an encoder in hardware, or ``auto`` for the first of those
+            that passes its test; x264 where none does.
+        rest_at_standstill: half the pictures while the machine stands and cannot be driven off.
     """
 
     model_config = _STRICT
     ice_addresses: list[str] = Field(default_factory=list)
+    ice_servers: list[IceServer] = Field(default_factory=list)
+    encoder: Literal["libx264", "auto", "h264_nvenc", "h264_qsv", "h264_v4l2m2m", "h264_vaapi"] = (
+        "libx264"
+    )
+    rest_at_standstill: bool = True
 
 
 class AgentSettings(BaseModel):

@@ -34,6 +34,7 @@ _MS = 1_000_000
 DATAGRAMS_PER_TICK = 64
 BUS_FRAMES_PER_TICK = 256
 REPORT_PERIOD_NS = 1_000 * _MS
+MEDIA_PERIOD_NS = 100_000_000
 PATHS = frozenset({int(ipc.CommandPath.MQTT)})
 """Command paths fitted."""
 
@@ -84,6 +85,8 @@ class Guardian:
         self._durable_told: Record | None = None
         self._got = got
         self._report_ns = 0
+        self._media_ns = 0
+        self._has_cameras = bool(settings.cameras)
         self._malformed = 0
         self.boot_tag = int.from_bytes(os.urandom(4), "little") or 1
         self._relay = (
@@ -181,6 +184,7 @@ class Guardian:
         send, post = self._mailbox.send, self._mailbox.post
         if outputs.state is not None:
             send(ipc.LINK, ipc.TO_LINK_STATE + outputs.state)
+            self._tell_media(outputs.state)
         if outputs.authority is not None:
             send(ipc.LINK, ipc.TO_LINK_AUTHORITY + outputs.authority)
         for operator, token in outputs.acks:
@@ -190,6 +194,13 @@ class Guardian:
             post(ipc.LINK, ipc.TO_LINK_EVENT + text.encode())
         for group, content in outputs.telemetry:
             send(ipc.LINK, ipc.with_name(ipc.TO_LINK_TELEMETRY, group, content))
+
+    def _tell_media(self, state: bytes) -> None:
+        """Let the media process know the motion, now and then: bits go where it leads."""
+        now_ns = clock.monotonic_ns()
+        if self._has_cameras and now_ns >= self._media_ns:
+            self._media_ns = now_ns + MEDIA_PERIOD_NS
+            self._mailbox.send(ipc.MEDIA, ipc.TO_MEDIA_STATE + state)
 
     def _report(self, now_ns: int) -> None:
         if now_ns < self._report_ns:

@@ -32,6 +32,29 @@ MIN_KEY_INTERVAL_US = 300_000
 VBV_FRAMES = 1.5
 """Rate control buffer in frames."""
 
+SOFTWARE = "libx264"
+OPTIONS: dict[str, dict[str, str]] = {
+    SOFTWARE: {
+        "preset": "superfast",
+        "tune": "zerolatency",
+        "sc_threshold": "0",
+        "forced-idr": "1",
+        "x264-params": "subme=0:colorprim=smpte170m:transfer=smpte170m:colormatrix=smpte170m",
+    },
+    "h264_nvenc": {
+        "preset": "p1",
+        "tune": "ull",
+        "rc": "cbr",
+        "zerolatency": "1",
+        "delay": "0",
+        "forced-idr": "1",
+    },
+    "h264_qsv": {"preset": "veryfast", "async_depth": "1", "look_ahead": "0", "forced_idr": "1"},
+    "h264_v4l2m2m": {"num_output_buffers": "2", "num_capture_buffers": "2"},
+    "h264_vaapi": {"async_depth": "1", "rc_mode": "CBR"},
+}
+"""By encoder: no look-ahead, no delay, key frames on request (FFmpeg's encoder documentation)."""
+
 _NEVER_KEY = 1 << 30
 _SLICED_FROM_PIXELS = 1280 * 720
 _LEVEL_3_1_PIXELS = 1280 * 720
@@ -69,6 +92,7 @@ class H264Encoder:
     Args:
         width, height: of the pictures. fps: their rate.
         bit_rate_bps: the greatest. start_bps: the first; None begins with the greatest.
+        codec: FFmpeg's name of the encoder; others than x264 only after their test.
 
     Attributes:
         size: width and height.
@@ -76,7 +100,13 @@ class H264Encoder:
     """
 
     def __init__(
-        self, width: int, height: int, fps: int, bit_rate_bps: int, start_bps: int | None = None
+        self,
+        width: int,
+        height: int,
+        fps: int,
+        bit_rate_bps: int,
+        start_bps: int | None = None,
+        codec: str = SOFTWARE,
     ) -> None:
         self._max_bit_rate_bps = max(MIN_BIT_RATE_BPS, bit_rate_bps)
         self._bit_rate_bps = self._max_bit_rate_bps
@@ -94,7 +124,8 @@ class H264Encoder:
         self._last_pts = -1
         self.key_frames = 0
         pixels = width * height
-        context = av.CodecContext.create("libx264", "w")
+        context = av.CodecContext.create(codec, "w")
+        assert isinstance(context, av.VideoCodecContext)
         context.width = width
         context.height = height
         context.pix_fmt = "yuv420p"
@@ -105,16 +136,11 @@ class H264Encoder:
         context.max_b_frames = 0
         context.thread_count = 1 if pixels < _SLICED_FROM_PIXELS else 2
         context.profile = "Baseline"
-        options = {
-            "preset": "superfast",
-            "tune": "zerolatency",
-            "sc_threshold": "0",
-            "forced-idr": "1",
+        options = OPTIONS[codec] | {
             "maxrate": str(self._told_bps),
             "bufsize": str(self._buffer_bits()),
-            "x264-params": "subme=0:colorprim=smpte170m:transfer=smpte170m:colormatrix=smpte170m",
         }
-        if pixels <= _LEVEL_3_1_PIXELS:
+        if codec == SOFTWARE and pixels <= _LEVEL_3_1_PIXELS:
             options["level"] = "31"
         context.options = options
         self._context = context

@@ -31,6 +31,7 @@ TO_LINK_EVENT = b"e"
 TO_LINK_TELEMETRY = b"t"
 TO_LINK_SIGNAL = b"n"
 TO_MEDIA_SIGNAL = b"N"
+TO_MEDIA_STATE = b"s"
 
 GUARDIAN = "guardian.sock"
 LINK = "link.sock"

@@ -11,7 +11,7 @@ those insides must fail here, loudly and before a machine drives, not by a worse
 3. `playout-delay` header extension, 0/0: the browser draws a picture as soon as it is decoded.
 4. RTP history of 1024 packets (stock 128: 0.4 s at 3 Mbit/s); the track says which lost packets
    are sent again.
-5. ICE consent lost in some 4 s (stock 33 s).
+5. ICE consent lost in some 12 s (stock 33 s).
 6. ICE offers the addresses of `ice_addresses()` only, also 127.0.0.1, which aioice leaves out.
 """
 
@@ -33,7 +33,13 @@ import aiortc.codecs.h264
 import aiortc.rtcrtpsender
 import aiortc.rtp
 import aiortc.sdp
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpSender,
+)
 from aiortc.codecs.base import Encoder
 from aiortc.rtcconfiguration import RTCBundlePolicy
 from aiortc.rtcrtpparameters import (
@@ -53,6 +59,8 @@ from aiortc.rtp import (
     unpack_remb_fci,
 )
 
+from protocol.ice_settings import IceServer
+
 AIORTC_SERIES = "1.16."
 AIOICE_SERIES = "0.13."
 
@@ -62,8 +70,9 @@ PLAYOUT_DELAY_ZERO = bytes(3)
 """Least and greatest delay, 12 bits each in units of 10 ms: both zero."""
 RTP_HISTORY_PACKETS = 1024
 CONSENT_INTERVAL_S = 0.5
-CONSENT_FAILURES = 4
-"""Each miss takes the interval and aioice's 0.5 s of waiting: 4 × 1 s."""
+CONSENT_FAILURES = 12
+"""Each miss takes the interval and aioice's 0.5 s of waiting: 12 × 1 s. That a link is away is seen
+by other means, and much sooner; a peer that outlives an outage has its picture back at once."""
 
 
 class AiortcChanged(ImportError):
@@ -174,6 +183,8 @@ class AccessUnit:
         frame_counter: as drawn in the identity strip.
         capture_stamp_us: monotonic.
         data: the same as Annex-B bytes.
+        changes: how often the scene has become another one, modulo 2^16.
+        begun_us, done_us: monotonic, when its encoding began and ended.
     """
 
     payloads: tuple[bytes, ...]
@@ -182,6 +193,9 @@ class AccessUnit:
     frame_counter: int
     capture_stamp_us: int
     data: bytes
+    changes: int = 0
+    begun_us: int = 0
+    done_us: int = 0
 
 
 def packetise(annex_b: bytes) -> tuple[bytes, ...]:
@@ -382,10 +396,11 @@ def ice_addresses(addresses: Sequence[str]) -> Iterator[None]:
         _ice_addresses.reset(token)
 
 
-def new_peer_connection() -> RTCPeerConnection:
-    """Return a peer connection on one transport, without any STUN or TURN server."""
+def new_peer_connection(ice_servers: Sequence[IceServer] = ()) -> RTCPeerConnection:
+    """Return a peer connection on one transport, with the STUN and TURN servers named only."""
+    servers = [RTCIceServer(each.url, each.username, each.secret) for each in ice_servers]
     return RTCPeerConnection(
-        RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
     )
 
 
