@@ -195,7 +195,7 @@ class MqttLink:
             username=self._broker.username,
             password=self._broker.secret,
             tls_params=_tls(self._broker),
-            identifier=f"console-{self._operator}-{secrets.token_hex(4)}",
+            identifier=f"console-{self._operator}-{secrets.token_hex(16)}",
             protocol=aiomqtt.ProtocolVersion.V311,
             clean_session=True,
             keepalive=KEEPALIVE_S,

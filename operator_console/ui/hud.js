@@ -151,9 +151,9 @@ export class Hud {
     look("chip-picture", band(age));
     say("control-rtt", known ? figure(inner.rtt_ms, 0) : UNKNOWN);
     look("chip-control", known ? band(inner.rtt_ms) : "unknown");
-    const sending = inner.broker_up && inner.lease;
+    const sending = inner.link_up && inner.lease;
     say("command-rate", sending ? figure(inner.command_rate_hz, 0) : UNKNOWN);
-    look("chip-command", !inner.broker_up ? "caution"
+    look("chip-command", !inner.link_up ? "caution"
       : !inner.lease ? "unknown" : inner.command_rate_hz < 40 ? "warning" : "good");
     say("state-rate", figure(inner.state_rate_hz, 0));
     look("chip-state", known ? "good" : "alarm");

@@ -10,7 +10,6 @@ import contextlib
 import socket
 from collections import deque
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 
 DATAGRAM_MAX_BYTES = 64 * 1024
@@ -35,13 +34,6 @@ TO_MEDIA_SIGNAL = b"N"
 GUARDIAN = "guardian.sock"
 LINK = "link.sock"
 MEDIA = "media.sock"
-
-
-class CommandPath(IntEnum):
-    """The two ways a command may come."""
-
-    MQTT = 0
-    DATA_CHANNEL = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def new_client(
         username=broker.username,
         password=broker.secret,
         tls_params=tls,
-        identifier=f"{name}-{secrets.token_hex(4)}",
+        identifier=f"{name}-{secrets.token_hex(16)}",
         protocol=aiomqtt.ProtocolVersion.V311,
         clean_session=True,
         keepalive=KEEPALIVE_S,
