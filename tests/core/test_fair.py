@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from protocol.errors import Refusal
 from vehicle_agent.core.fair import FairShare
-from vehicle_agent.core.rate import Bucket
+from vehicle_agent.core.rate import Bucket, Buckets
 
 NAMES = [f"console-{number}" for number in range(8)]
 MS = 1_000_000
@@ -67,3 +67,21 @@ def test_bucket_after_a_rest__lets_a_burst_through_and_then_its_rate() -> None:
 
     assert at_once == [True, True, True, False, False]
     assert later == [True, False]
+
+
+def test_buckets__one_names_flood_leaves_anothers_alone_and_is_counted() -> None:
+    buckets = Buckets(period_ns=10 * MS, burst=2)
+    flood = [buckets.take("a", 1000 * MS) for _ in range(5)]
+
+    assert flood == [True, True, False, False, False]
+    assert buckets.take("b", 1000 * MS)
+    assert buckets.dropped == {"a": 3}
+
+
+def test_buckets_of_more_names_than_are_kept__those_heard_longest_ago_are_forgotten() -> None:
+    buckets = Buckets(period_ns=10 * MS, burst=1, names_kept=2)
+    for name in ("a", "a", "b", "c"):
+        buckets.take(name, 1000 * MS)
+
+    assert buckets.dropped == {}
+    assert buckets.take("a", 1000 * MS)

@@ -19,6 +19,7 @@ from pathlib import Path
 from protocol.control_peer import CommandPath
 from protocol.messages import load_private_key, load_trust, peer_of
 from protocol.topics import Topics
+from vehicle_agent.core.rate import Buckets
 from vehicle_agent.shell import clock, ipc
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
 from vehicle_agent.shell.control_peer import ControlPeers
@@ -32,6 +33,9 @@ GUARDIAN_SILENT_S = 2.5
 OFFER_AGAIN_S = 0.01
 """The guardian looks this often: one tick."""
 REPORT_PERIOD_S = 1.0
+STOP_PERIOD_NS, STOP_BURST = 10_000_000, 4
+"""Stops of one author that are handed on: one a tick, which is what the guardian looks at."""
+REQUEST_PERIOD_NS, REQUEST_BURST = 50_000_000, 10
 NEVER_RETAINED = ("cmd", "req", "stop")
 SHARED = ("cmd", "req", "stop", "signal")
 _WORDS = (("req", 1), ("stop", 0), ("signal", 1))
@@ -68,6 +72,8 @@ class Link:
         )
         self._slow = self._telemetry.outbox if self._telemetry else self._words.outbox
         self.peers = self._new_peers(settings)
+        self._stops = Buckets(STOP_PERIOD_NS, STOP_BURST)
+        self._requests = Buckets(REQUEST_PERIOD_NS, REQUEST_BURST)
         self._offering: asyncio.TimerHandle | None = None
         self._guardian_spoke = asyncio.Event()
         self.ready = asyncio.Event()
@@ -94,7 +100,7 @@ class Link:
                 group.create_task(self._telemetry.run(), name="link.telemetry")
             if self.peers:
                 group.create_task(self.peers.run(), name="link.peers")
-                group.create_task(self._report(self.peers), name="link.report")
+            group.create_task(self._report(), name="link.report")
             group.create_task(self._stream.run(), name="link.stream")
             group.create_task(self._words.run(), name="link.words")
             group.create_task(self._note_ready(), name="link.ready")
@@ -118,10 +124,15 @@ class Link:
                     self._event(json.dumps({"id": "G107"}).encode())
                 told = True
 
-    async def _report(self, peers: ControlPeers) -> None:
+    async def _report(self) -> None:
         while True:
             await asyncio.sleep(REPORT_PERIOD_S)
-            content = {"peers": len(peers.peers), "counts": dict(peers.counts)}
+            content = {
+                "peers": 0 if self.peers is None else len(self.peers.peers),
+                "peer_counts": {} if self.peers is None else dict(self.peers.counts),
+                "stops_dropped": self._stops.dropped,
+                "requests_dropped": self._requests.dropped,
+            }
             self._slow.put_newest(self._topics.telemetry("link"), json.dumps(content).encode())
 
     # ---- to the machine ----------------------------------------------------------------
@@ -140,9 +151,11 @@ class Link:
             elif name == "cmd":
                 self._command(CommandPath.MQTT, payload)
             elif name == "req":
-                self._forward(ipc.GUARDIAN, ipc.TO_GUARDIAN_REQUEST, author, payload)
+                if self._requests.take(author, clock.monotonic_ns()):
+                    self._forward(ipc.GUARDIAN, ipc.TO_GUARDIAN_REQUEST, author, payload)
             elif name == "stop":
-                self._forward(ipc.GUARDIAN, ipc.TO_GUARDIAN_STOP, author, payload)
+                if self._stops.take(author, clock.monotonic_ns()):
+                    self._forward(ipc.GUARDIAN, ipc.TO_GUARDIAN_STOP, author, payload)
             elif self.peers is not None and peer_of(payload) == "control":
                 self.peers.take(author, payload)
             else:
