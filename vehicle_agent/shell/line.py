@@ -1,4 +1,4 @@
-"""One MQTT connection to the control broker, made again within a second for ever.
+"""One MQTT connection to the control broker, made again at once and for ever.
 
 Every connection is a new client with a clean session: what an old one still held must never
 come out of a new one.
@@ -7,6 +7,7 @@ come out of a new one.
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -15,12 +16,10 @@ from typing import Any
 import aiomqtt
 
 from protocol.broker_settings import BrokerSettings
+from protocol.reconnect import STOOD_S, next_try
 from vehicle_agent.shell.mqtt_client import connected, new_client, raise_if_cancelled, serve
 from vehicle_agent.shell.outbox import Outbox
 from vehicle_agent.shell.presence import Presence
-
-RECONNECT_MIN_S = 0.2
-RECONNECT_MAX_S = 0.9
 
 MessageHandler = Callable[[str, bytes, bool], None]
 
@@ -59,20 +58,27 @@ class Line:
         self._presence = presence
         self._beside = beside
         self._said = ""
+        self._failed = 0
+        self._up_since_s = math.inf
         self.outbox = Outbox()
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve, and connect again within a second, until cancelled."""
+        """Serve, and connect again, until cancelled."""
         dice = secrets.SystemRandom()
         broker = f"broker {self._broker.host}:{self._broker.port}"
         while True:
+            attempt = next_try(self._failed, dice.random())
+            await asyncio.sleep(attempt.wait_s)
+            self._failed += 1
+            self._up_since_s = math.inf
             try:
-                await serve(self._serve_once())
+                await serve(self._serve_once(attempt.connect_within_s))
             except* (aiomqtt.MqttError, OSError, LineBroken) as group:
                 self._say_once(f"{broker} does not answer, trying on: {group.exceptions[0]}")
+            if asyncio.get_running_loop().time() - self._up_since_s > STOOD_S:
+                self._failed = 0
             self.outbox.clear()
-            await asyncio.sleep(dice.uniform(RECONNECT_MIN_S, RECONNECT_MAX_S))
 
     def _say_once(self, text: str) -> None:
         """Say what is wrong, and the same only after it was well in between."""
@@ -80,15 +86,16 @@ class Line:
             sys.stderr.write(f"link: {text}\n")
         self._said = text
 
-    async def _serve_once(self) -> None:
+    async def _serve_once(self, connect_within_s: float) -> None:
         will = None if self._presence is None else self._presence.will()
-        client = new_client(self._broker, self._name, will)
+        client = new_client(self._broker, self._name, will, connect_within_s)
         async with connected(client):
             for topic, qos in self._subscriptions:
                 await client.subscribe(topic, qos=qos)
             raise_if_cancelled()
             self.outbox.clear()
             self._said = ""
+            self._up_since_s = asyncio.get_running_loop().time()
             self.ready.set()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.outbox.publish_newest(client), name="line.newest")
