@@ -164,10 +164,16 @@ class ControlPath:
     async def _replace(self) -> bool:
         """Make a peer; return True once it is in use in place of the one before."""
         attempt = self._tried = self._new_attempt()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(OPEN_WITHIN_S):
                 if await self._offer(attempt):
                     await self._first_of(attempt.opened, attempt.over)
+        except TimeoutError:
+            self.counts["not_opened"] += 1
+        except Exception as error:  # whatever aiortc comes upon must not end the console
+            self.counts["failed"] += 1
+            logger.warning("control peer: %s", error)
+            attempt.over.set()
         self._tried = None
         if not attempt.opened.is_set() or attempt.over.is_set():
             self._spawn(self._close(attempt))
@@ -245,7 +251,8 @@ class ControlPath:
             return False
         try:
             channel.send(data)
-        except InvalidStateError:
+        except (InvalidStateError, ValueError):  # closed meanwhile, or more than the peer takes
+            self.counts["not_taken"] += 1
             return False
         return True
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from aiortc import rtcsctptransport
+from aiortc import RTCPeerConnection, RTCSessionDescription, rtcsctptransport
 
 from operator_console.shell import rtc_receive
 from operator_console.shell.control_peer import SILENT_NS
@@ -99,6 +99,37 @@ async def test_second_state_before_the_first_has_left__is_dropped_and_counted(
     rig.peers.send_state(b"two")
 
     assert rig.peers.counts["state_dropped"] == 1
+
+
+async def test_console_that_takes_no_states__its_peer_ends_and_another_goes_on(
+    rig: Rig, console: Console
+) -> None:
+    other = Console(rig, "console-2")
+    async with other.running():
+        deaf = rig.peers.peers[0]
+        assert deaf._control is not None
+        deaf._control.transport._remote_max_message_size = 4
+        rig.peers.send_state(b"state frame")
+
+        assert await within(other.states.get()) == b"state frame"
+        assert deaf.ended.is_set()
+
+
+async def test_attempt_that_fails_inside__console_goes_on_and_tries_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = Console(rig)
+    descriptions = iter([OSError("no address")])
+    stock = RTCPeerConnection.createOffer
+
+    async def create_offer(connection: RTCPeerConnection) -> RTCSessionDescription:
+        for error in descriptions:
+            raise error
+        return await stock(connection)
+
+    monkeypatch.setattr(RTCPeerConnection, "createOffer", create_offer)
+    async with console.running():
+        assert console.path.counts["failed"] == 1
 
 
 async def test_channel__neither_waits_for_order_nor_sends_again(rig: Rig, console: Console) -> None:

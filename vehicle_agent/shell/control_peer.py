@@ -106,7 +106,8 @@ class ControlPeer:
             return False
         try:
             channel.send(data)
-        except InvalidStateError:
+        except (InvalidStateError, ValueError):  # closed meanwhile, or more than the peer takes
+            self.end()
             return False
         self._said = True
         return True
