@@ -29,8 +29,8 @@ from protocol.topics import Topics
 
 SILENT_NS = 800_000_000
 """A path on which neither state nor beat has come for this long is lost."""
-UPLINK_GRACE_NS = 1_000_000_000
-"""After a new peer the vehicle needs a command and a state before it can say that they come."""
+UPLINK_GRACE_NS = 5_000_000_000
+"""A new peer has this long to show that commands come by it, before the next one is made."""
 LOOK_S = 0.1
 OPEN_WITHIN_S = 2.5
 """From the offer to an open channel: an answer and some round trips."""
@@ -48,7 +48,7 @@ class Attempt:
     Attributes:
         session: names it in the signals.
         since_ns, heard_ns: when its channel opened, and when it last brought anything.
-        answered: its one answer has come. opened, over: set when it has.
+        answered: its one answer has come. opened, over: it has. settled: set with either.
     """
 
     connection: RTCPeerConnection
@@ -58,8 +58,14 @@ class Attempt:
     since_ns: int = 0
     heard_ns: int = 0
     answered: bool = False
-    opened: asyncio.Event = field(default_factory=asyncio.Event)
-    over: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: bool = False
+    over: bool = False
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def end(self) -> None:
+        """It is over, whether it ever opened or not."""
+        self.over = True
+        self.settled.set()
 
 
 class ControlPath:
@@ -100,7 +106,7 @@ class ControlPath:
         self._clock_ns = clock_ns
         self._used: Attempt | None = None
         self._tried: Attempt | None = None
-        self._answers: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
         self._uplink_out = False
         self._up = False
         self.counts: Counter[str] = Counter()
@@ -125,18 +131,25 @@ class ControlPath:
 
     async def run(self) -> None:
         """Keep a peer up until cancelled."""
-        wait_s = AGAIN_MIN_S
         try:
-            while True:
-                if self._works() or await self._replace():
-                    wait_s = AGAIN_MIN_S
-                    await self._until_lost()
-                else:
-                    self._look()
-                    await asyncio.sleep(wait_s)
-                    wait_s = min(2 * wait_s, AGAIN_MAX_S)
+            async with asyncio.TaskGroup() as self._group:
+                await self._keep_up()
         finally:
-            await self._close_all()
+            for attempt in (self._used, self._tried):
+                if attempt is not None:
+                    await self._close(attempt)
+            self._used = self._tried = self._group = None
+
+    async def _keep_up(self) -> None:
+        wait_s = AGAIN_MIN_S
+        while True:
+            if self._works() or await self._replace():
+                wait_s = AGAIN_MIN_S
+                await self._until_lost()
+            else:
+                self._look()
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, AGAIN_MAX_S)
 
     def hear_signal(self, data: bytes) -> None:
         """Take in a signal for the control peer; what does not count is counted by its reason."""
@@ -167,15 +180,14 @@ class ControlPath:
         try:
             async with asyncio.timeout(OPEN_WITHIN_S):
                 if await self._offer(attempt):
-                    await self._first_of(attempt.opened, attempt.over)
+                    await attempt.settled.wait()
         except TimeoutError:
             self.counts["not_opened"] += 1
         except Exception as error:  # whatever aiortc comes upon must not end the console
             self.counts["failed"] += 1
             logger.warning("control peer: %s", error)
-            attempt.over.set()
         self._tried = None
-        if not attempt.opened.is_set() or attempt.over.is_set():
+        if attempt.over or not attempt.opened:
             self._spawn(self._close(attempt))
             return False
         before, self._used = self._used, attempt
@@ -199,7 +211,7 @@ class ControlPath:
         return not self._uplink_out or self._clock_ns() - used.since_ns < UPLINK_GRACE_NS
 
     def _lost(self, attempt: Attempt) -> bool:
-        return attempt.over.is_set() or self._clock_ns() - attempt.heard_ns > SILENT_NS
+        return attempt.over or self._clock_ns() - attempt.heard_ns > SILENT_NS
 
     def _look(self) -> None:
         """Tell when the path came or went."""
@@ -231,11 +243,12 @@ class ControlPath:
         except Exception as error:  # an answer that aiortc cannot take: of many kinds
             self.counts[Refusal.MALFORMED] += 1
             logger.warning("answer of the control peer: %s", error)
-            attempt.over.set()
+            attempt.end()
 
     def _opened(self, attempt: Attempt) -> None:
         attempt.since_ns = attempt.heard_ns = self._clock_ns()
-        attempt.opened.set()
+        attempt.opened = True
+        attempt.settled.set()
 
     def _heard(self, attempt: Attempt, data: str | bytes) -> None:
         if isinstance(data, str):
@@ -277,39 +290,21 @@ class ControlPath:
         token = sign_claims(SignalClaims.model_validate(content), self._key)
         return Outgoing(self._topics.signal(self._operator), token, qos=1)
 
-    # ---- tasks and ends ----------------------------------------------------------------
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work, name="control peer")
-        self._answers.add(task)
-        task.add_done_callback(self._answers.discard)
-
-    async def _first_of(self, *events: asyncio.Event) -> None:
-        waiting = [asyncio.ensure_future(event.wait()) for event in events]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waiting:
-                each.cancel()
+        if self._group is None:
+            work.close()
+        else:
+            self._group.create_task(work, name="control peer")
 
     async def _close(self, attempt: Attempt) -> None:
-        attempt.over.set()
+        attempt.end()
         if attempt.answered:
             self._post(self._signal("bye", attempt.session, ""))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_WITHIN_S):
                 await attempt.connection.close()
 
-    async def _close_all(self) -> None:
-        for attempt in (self._used, self._tried):
-            if attempt is not None:
-                await self._close(attempt)
-        self._used = self._tried = None
-        for task in list(self._answers):
-            task.cancel()
-        await asyncio.gather(*self._answers, return_exceptions=True)
-
 
 def _note_state(attempt: Attempt) -> None:
     if attempt.connection.connectionState in ("failed", "closed"):
-        attempt.over.set()
+        attempt.end()

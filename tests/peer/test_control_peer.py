@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription, rtcsctptransport
 
-from operator_console.shell import rtc_receive
-from operator_console.shell.control_peer import SILENT_NS
+from operator_console.shell import control_peer, rtc_receive
+from operator_console.shell.control_peer import SILENT_NS, UPLINK_GRACE_NS
 from protocol.control_peer import BEAT
 from protocol.errors import Refusal
 from protocol.frames import COMMAND_BYTES
@@ -265,21 +265,26 @@ async def test_path_silent_and_no_answer_comes__the_old_peer_goes_on(
 
 
 async def test_vehicle_hears_nothing_by_this_path__new_peer_takes_over(
-    rig: Rig, console: Console
+    rig: Rig, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = rig.peers.peers[0]
-    console.clock.advance_ms(700)
-    await within(console_beats(rig, console))
-    console.clock.advance_ms(700)
+    monkeypatch.setattr(control_peer, "UPLINK_GRACE_NS", 0)
     console.path.uplink_is(out=True)
 
     await within(old.ended.wait())
 
 
-async def console_beats(rig: Rig, console: Console) -> None:
-    """Wait until something has come down after the clock was moved."""
-    rig.peers.send_state(b"state")
-    await console.states.get()
+async def test_vehicle_hears_nothing_yet_by_a_new_peer__it_is_given_time(
+    rig: Rig, console: Console
+) -> None:
+    console.path.uplink_is(out=True)
+    console.clock.advance_ms(UPLINK_GRACE_NS / 1e6 - 1)
+    assert console.path._used is not None
+    console.path._heard(console.path._used, BEAT)
+    soon = console.path._works()
+    console.clock.advance_ms(2)
+
+    assert (soon, console.path._works()) == (True, False)
 
 
 async def test_console_leaves__its_peer_ends(rig: Rig) -> None:
