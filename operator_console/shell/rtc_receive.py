@@ -9,7 +9,8 @@ after a loss lets the backlog out one picture a packet. Here:
 3. the decoder's queue is bounded: what waits is decoded, and only the newest is handed out;
 4. ICE offers the addresses of `ice_addresses()` only, also 127.0.0.1; consent is lost in some 4 s;
 5. SCTP takes what is unacknowledged for 0.2 s as lost (stock 1 s, and 3 s before the first answer):
-   a data channel would otherwise say nothing for a second after an outage.
+   a data channel would otherwise say nothing for a second after an outage. It times by the
+   monotonic clock: a step of the wall clock would make it wait for a minute.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 from aiortc.utils import uint16_add
 from av.codec.context import Flags
+
+from operator_console.shell import clock
 
 AIORTC_SERIES = "1.16."
 AIOICE_SERIES = "0.13."
@@ -128,6 +131,11 @@ SEAMS: tuple[Seam, ...] = (
         aiortc.rtcsctptransport.RTCSctpTransport,
         "_update_rto",
         ("self._rto = max(SCTP_RTO_MIN, ",),
+    ),
+    Seam(
+        aiortc.rtcsctptransport.RTCSctpTransport,
+        "_receive_sack_chunk",
+        ("received_time = time.time()",),
     ),
 )
 
@@ -494,6 +502,14 @@ _ice_addresses: ContextVar[tuple[str, ...] | None] = ContextVar(
 )
 
 
+class _MonotonicTime:
+    """Stands where aiortc's SCTP expects the module ``time``."""
+
+    @staticmethod
+    def time() -> float:
+        return clock.monotonic_ns() / 1e9
+
+
 @dataclass(slots=True)
 class _Installed:
     done: bool = False
@@ -526,6 +542,7 @@ def install() -> None:
         (aioice.ice, "CONSENT_FAILURES", CONSENT_FAILURES),
         (aiortc.rtcsctptransport, "SCTP_RTO_MIN", SCTP_RTO_MIN_S),
         (aiortc.rtcsctptransport, "SCTP_RTO_INITIAL", SCTP_RTO_INITIAL_S),
+        (aiortc.rtcsctptransport, "time", _MonotonicTime()),
     )
     for owner, name, value in replacements:
         setattr(owner, name, value)

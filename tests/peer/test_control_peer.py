@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription, rtcsctptransport
 
+from operator_console.shell import clock as console_clock
 from operator_console.shell import control_peer, rtc_receive
 from operator_console.shell.control_peer import SILENT_NS, UPLINK_GRACE_NS
 from protocol.control_peer import BEAT
 from protocol.errors import Refusal
 from protocol.frames import COMMAND_BYTES
 from tests.peer.rig import DRIVER, VEHICLE, Console, Rig, within
-from vehicle_agent.shell import rtc_compat
+from vehicle_agent.shell import clock, rtc_compat
 from vehicle_agent.shell.control_peer import COMMAND_BURST, STOP_BURST
 
 COMMAND = bytes(range(COMMAND_BYTES))
@@ -311,3 +312,11 @@ def test_sctp__takes_a_loss_for_one_within_a_fifth_of_a_second() -> None:
     rtc_receive.install()
 
     assert rtcsctptransport.SCTP_RTO_MIN == rtc_compat.SCTP_RTO_MIN_S == 0.2
+
+
+def test_sctp__does_not_read_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    rtc_receive.install()
+    monkeypatch.setattr(clock, "monotonic_ns", lambda: 7_000_000_000)
+    monkeypatch.setattr(console_clock, "monotonic_ns", lambda: 7_000_000_000)
+
+    assert vars(rtcsctptransport)["time"].time() == 7.0

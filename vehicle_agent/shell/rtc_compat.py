@@ -14,7 +14,8 @@ those insides must fail here, loudly and before a machine drives, not by a worse
 5. ICE consent lost in some 4 s (stock 33 s).
 6. ICE offers the addresses of `ice_addresses()` only, also 127.0.0.1, which aioice leaves out.
 7. SCTP takes what is unacknowledged for 0.2 s as lost (stock 1 s, and 3 s before the first answer):
-   a data channel would otherwise say nothing for a second after an outage.
+   a data channel would otherwise say nothing for a second after an outage. It times by the
+   monotonic clock: a step of the wall clock would make it wait for a minute.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ from aiortc.rtp import (
     RtpPacket,
     unpack_remb_fci,
 )
+
+from vehicle_agent.shell import clock
 
 AIORTC_SERIES = "1.16."
 AIOICE_SERIES = "0.13."
@@ -145,6 +148,11 @@ SEAMS: tuple[Seam, ...] = (
         aiortc.rtcsctptransport.RTCSctpTransport,
         "_update_rto",
         ("self._rto = max(SCTP_RTO_MIN, ",),
+    ),
+    Seam(
+        aiortc.rtcsctptransport.RTCSctpTransport,
+        "_receive_sack_chunk",
+        ("received_time = time.time()",),
     ),
 )
 
@@ -309,6 +317,14 @@ def _tell_reports(track: SharedStreamTrack, ssrc: int, packet: Any) -> None:
                 track.on_rate_estimate(bit_rate_bps // len(ssrcs))
 
 
+class _MonotonicTime:
+    """Stands where aiortc's SCTP expects the module ``time``."""
+
+    @staticmethod
+    def time() -> float:
+        return clock.monotonic_ns() / 1e9
+
+
 @dataclass(slots=True)
 class _Installed:
     done: bool = False
@@ -381,6 +397,7 @@ def install() -> None:
         (aioice.ice, "CONSENT_FAILURES", CONSENT_FAILURES),
         (aiortc.rtcsctptransport, "SCTP_RTO_MIN", SCTP_RTO_MIN_S),
         (aiortc.rtcsctptransport, "SCTP_RTO_INITIAL", SCTP_RTO_INITIAL_S),
+        (aiortc.rtcsctptransport, "time", _MonotonicTime()),
     )
     for owner, name, value in replacements:
         setattr(owner, name, value)
