@@ -140,14 +140,14 @@ def test_copy_on_the_other_path__duplicate_with_its_lead(acceptance: Acceptance)
     assert acceptance.paths[0].lead_us.max_us == 5_000
 
 
-@pytest.mark.parametrize(("late_ms", "late"), [(220, 0), (221, 1)])
+@pytest.mark.parametrize(("late_us", "late"), [(220_000, 0), (220_001, 1)])
 def test_copy_too_old_to_count__does_not_show_that_its_path_lives(
-    acceptance: Acceptance, late_ms: int, late: int
+    acceptance: Acceptance, late_us: int, late: int
 ) -> None:
     data = frame(age_ms=40, hold_ms=10).encode(KEY)
     accepted(acceptance, data, path=0)
 
-    assert reason_of(acceptance, data, NOW_NS + late_ms * MS, path=1) is Refusal.DUPLICATE
+    assert reason_of(acceptance, data, NOW_NS + late_us * 1000, path=1) is Refusal.DUPLICATE
     copies = acceptance.paths[1]
     assert (copies.duplicates, copies.late) == (1, late)
     assert (copies.last_valid_ns is None) == bool(late)

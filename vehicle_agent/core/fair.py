@@ -52,7 +52,7 @@ class FairShare:
         for author in sorted(by_author, key=lambda name: self._turn_of[name]):
             room = min(self._of_one, self._of_all - len(chosen))
             numbers = by_author[author]
-            taken = numbers[max(0, len(numbers) - room) :] if room > 0 else []
+            taken = numbers[max(0, len(numbers) - room) :]
             self.dropped[author] += len(numbers) - len(taken)
             if taken:
                 self._turn += 1
