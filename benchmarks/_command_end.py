@@ -1,9 +1,10 @@
 """One end of the command benchmark: a console that commands 50 times a second, or a machine.
 
-``python -m benchmarks._command_end console|machine ours|stock --host H --port P --keys DIR``.
-"ours" are the console's and the machine's real links, with TLS and certificates; "stock" is
-aiomqtt as its manual shows it. Both carry the same command frames and are judged by the
-guardian's own acceptance. The machine prints one JSON object when its standard input ends.
+``python -m benchmarks._command_end console|machine TRANSPORT --host H --port P --keys DIR``.
+"mqtt" are the console's and the machine's real links, with TLS and certificates; "both" has the
+control peer's data channels beside them, "channel" carries commands and states by those alone;
+"stock" is aiomqtt as its manual shows it. All carry the same command frames and are judged by
+the guardian's own acceptance. The machine prints one JSON object when its standard input ends.
 """
 
 from __future__ import annotations
@@ -22,10 +23,16 @@ from typing import Any
 import aiomqtt
 
 from operator_console.core.session import Outgoing
+from operator_console.shell.clock import wall_now
+from operator_console.shell.control_peer import ControlPath
 from operator_console.shell.link import MqttLink
+from operator_console.shell.pump import Lane
 from protocol.broker_settings import BrokerSettings
+from protocol.control_peer import CommandPath
+from protocol.errors import Refusal
 from protocol.frames import CommandFrame, CommandKind, vehicle_id
 from protocol.freshness import Acceptance, Accepted, Lease
+from protocol.messages import load_private_key, load_trust
 from protocol.signals import DEFAULT_TIMING
 from protocol.topics import Topics
 from vehicle_agent.shell import ipc
@@ -33,6 +40,7 @@ from vehicle_agent.shell.clock import monotonic_ns
 from vehicle_agent.shell.config import (
     AgentSettings,
     CanSettings,
+    ControlPeerSettings,
     KeySettings,
     RuntimeSettings,
     VehicleSettings,
@@ -47,6 +55,7 @@ PERIOD_S = 0.02
 STATE_BYTES = 500
 BOOT, EPOCH, KEY_ID, KEY = 7, 1, 1, bytes(range(32))
 STOCK_AGAIN_S = 1.0
+TRANSPORTS = ("both", "channel", "mqtt", "stock")
 
 
 @dataclass
@@ -64,12 +73,12 @@ class Judged:
     def __post_init__(self) -> None:
         self.acceptance.open_lease(Lease(KEY_ID, EPOCH, KEY))
 
-    def take(self, data: bytes) -> None:
-        """Judge one command as the guardian does."""
+    def take(self, data: bytes, path: int = CommandPath.MQTT) -> None:
+        """Judge one command as the guardian does; a copy of the other path is no refusal."""
         now_ns = monotonic_ns()
-        verdict = self.acceptance.judge(now_ns, data, 0)
+        verdict = self.acceptance.judge(now_ns, data, path)
         if not isinstance(verdict, Accepted):
-            self.refused[verdict.reason.name] += 1
+            self.refused[verdict.reason.name] += verdict.reason is not Refusal.DUPLICATE
             return
         self.ages_ms.append((now_ns - verdict.frame.source_stamp_us * 1000) / 1e6)
         if self.last_ns:
@@ -81,8 +90,10 @@ class Judged:
         since_ms = (monotonic_ns() - self.last_ns) / 1e6 if self.last_ns else 0.0
         return {
             "ages_ms": self.ages_ms,
-            "refused": dict(self.refused),
+            "refused": {name: number for name, number in self.refused.items() if number},
             "silence_ms": max(self.silence_ms, since_ms),
+            "first": [path.accepted for path in self.acceptance.paths],
+            "copies": [path.duplicates for path in self.acceptance.paths],
         }
 
 
@@ -95,9 +106,10 @@ class Echo:
     sequence: int = 0
 
     def hear(self, content: bytes) -> None:
-        """Take a state: here only its stamp matters."""
-        self.stamp_us = int.from_bytes(content[:8], "little")
-        self.heard_ns = monotonic_ns()
+        """Take a state, unless a newer one is here: only its stamp matters."""
+        stamp_us = int.from_bytes(content[:8], "little")
+        if stamp_us > self.stamp_us:
+            self.stamp_us, self.heard_ns = stamp_us, monotonic_ns()
 
     def command(self) -> bytes:
         """Return the command of now."""
@@ -135,38 +147,106 @@ async def every_period(act: Callable[[], Awaitable[object]]) -> None:
         await asyncio.sleep(max(0.0, (due_ns - monotonic_ns()) / 1e9))
 
 
-async def our_console(broker: BrokerSettings) -> None:
-    """Command over the console's link: a tick leaves only when the last one is out."""
-    link, echo = MqttLink(broker, OPERATOR), Echo()
+class OurConsole:
+    """A console's two lines and its data channels; what one does not take holds up no other.
 
-    async def command() -> None:
-        if echo.stamp_us:
-            await link.publish(Outgoing(TOPICS.cmd(OPERATOR), echo.command(), 0))
+    Args:
+        broker: whom to reach. home: of its key. trust: file of all keys.
+        mqtt, channel: the paths that carry commands and states.
+    """
 
-    async with asyncio.TaskGroup() as group:
-        heard = ((TOPICS.state, 0),)
-        group.create_task(link.run(heard, lambda _, data: echo.hear(data), lambda _: None))
-        group.create_task(every_period(command))
+    def __init__(
+        self, broker: BrokerSettings, home: Path, trust: Path, *, mqtt: bool, channel: bool
+    ) -> None:
+        self._echo = Echo()
+        self._commands, self._words = (MqttLink(broker, OPERATOR) for _ in range(2))
+        self._lane = Lane(self._commands) if mqtt else None
+        self._words_up = False
+        self._posted: asyncio.Queue[Outgoing] = asyncio.Queue()
+        self._direct = (
+            ControlPath(
+                OPERATOR,
+                TOPICS,
+                load_private_key((home / "device.jwk").read_text(encoding="utf-8")),
+                load_trust(trust.read_text(encoding="utf-8"), wall_now()),
+                (),
+                post=self._post,
+                on_state=self._echo.hear,
+                on_change=lambda _: None,
+            )
+            if channel
+            else None
+        )
+
+    async def run(self) -> None:
+        """Command for ever."""
+        async with asyncio.TaskGroup() as group:
+            signals = ((TOPICS.signal(OPERATOR), 1),)
+            group.create_task(self._words.run(signals, self._signal, self._words_changed))
+            group.create_task(self._post_all())
+            if self._lane is not None:
+                heard = ((TOPICS.state, 0),)
+                state = self._echo.hear
+                group.create_task(
+                    self._commands.run(heard, lambda _, data: state(data), lambda _: None)
+                )
+                group.create_task(self._lane.run())
+            if self._direct is not None:
+                group.create_task(self._direct.run())
+            group.create_task(every_period(self._command))
+
+    async def _command(self) -> None:
+        if not self._echo.stamp_us:
+            return
+        frame = self._echo.command()
+        if self._direct is not None:
+            self._direct.send_command(frame)
+        if self._lane is not None:
+            self._lane.offer(Outgoing(TOPICS.cmd(OPERATOR), frame, 0))
+
+    def _post(self, message: Outgoing) -> bool:
+        if self._words_up:
+            self._posted.put_nowait(message)
+        return self._words_up
+
+    async def _post_all(self) -> None:
+        while True:
+            await self._words.publish(await self._posted.get())
+
+    def _signal(self, _topic: str, payload: bytes) -> None:
+        if self._direct is not None:
+            self._direct.hear_signal(payload)
+
+    def _words_changed(self, up: bool) -> None:
+        self._words_up = up
 
 
-async def our_machine(control: BrokerSettings, telemetry: BrokerSettings, judged: Judged) -> None:
+async def our_machine(
+    control: BrokerSettings,
+    telemetry: BrokerSettings,
+    home: Path,
+    trust: Path,
+    judged: Judged,
+    *,
+    channel: bool,
+) -> None:
     """Hear commands over the machine's link, and say the state 50 times a second."""
     with tempfile.TemporaryDirectory(prefix="hf-") as name:
         folder = Path(name)
-        (folder / "trust.json").write_text('{"identities": []}', encoding="utf-8")
         settings = AgentSettings(
             vehicle=VehicleSettings(site=SITE, name=VEHICLE, machine=MACHINE, simulated=True),
             runtime=RuntimeSettings(dir=folder, record=folder / "record"),
-            keys=KeySettings(device=folder / "none", trust=folder / "trust.json"),
+            keys=KeySettings(device=home / "device.jwk", trust=trust),
             mqtt=control,
             telemetry=telemetry,
             can=CanSettings(interface="headframe_local", channel="none"),
+            control_peer=ControlPeerSettings() if channel else None,
         )
         guardian, link_box = ipc.Mailbox(folder, ipc.GUARDIAN), ipc.Mailbox(folder, ipc.LINK)
 
         def take() -> None:
             while (datagram := guardian.receive()) is not None:
-                judged.take(datagram[2:])
+                judged.take(datagram[2:], datagram[1])
 
         async def say() -> None:
             guardian.send(ipc.LINK, ipc.TO_LINK_STATE + state())
@@ -210,14 +290,16 @@ async def _publish(client: aiomqtt.Client, message: Outgoing | None) -> None:
 def work_of(chosen: argparse.Namespace, judged: Judged) -> Coroutine[Any, Any, None]:
     """Return what this end does."""
     here = BrokerSettings(host=chosen.host, port=chosen.port)
-    if chosen.transport == "ours":
+    if chosen.transport != "stock":
         home = chosen.keys / (OPERATOR if chosen.end == "console" else VEHICLE)
         tls = {"ca": home / "ca.crt", "cert": home / "tls.crt", "key": home / "tls.key"}
-        control = here.model_copy(update=tls)
+        control, trust = here.model_copy(update=tls), chosen.keys / "trust.json"
+        channel = chosen.transport in ("both", "channel")
         if chosen.end == "console":
-            return our_console(control)
+            mqtt = chosen.transport in ("both", "mqtt")
+            return OurConsole(control, home, trust, mqtt=mqtt, channel=channel).run()
         telemetry = control.model_copy(update={"port": chosen.telemetry_port})
-        return our_machine(control, telemetry, judged)
+        return our_machine(control, telemetry, home, trust, judged, channel=channel)
     echo = Echo()
     cmd = TOPICS.cmd(OPERATOR)
     if chosen.end == "console":
@@ -246,7 +328,7 @@ def main() -> int:
     """Run one end."""
     parser = argparse.ArgumentParser(prog="benchmarks._command_end", description=__doc__)
     parser.add_argument("end", choices=("console", "machine"))
-    parser.add_argument("transport", choices=("ours", "stock"))
+    parser.add_argument("transport", choices=TRANSPORTS)
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--telemetry-port", type=int, default=1)

@@ -24,6 +24,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from joserfc.jwk import OKPKey
 
+from protocol.control_peer import CommandPath
 from protocol.frames import (
     FULL_SCALE,
     CommandFrame,
@@ -300,7 +301,7 @@ class Seat:
             self.ask(request)
         command = self._console.command(now_ns, self._pose)
         if command is not None:
-            path = bytes([ipc.CommandPath.MQTT])
+            path = bytes([CommandPath.MQTT])
             self._mailbox.send(ipc.GUARDIAN, ipc.TO_GUARDIAN_COMMAND + path + command)
 
     def ask(self, token: bytes) -> None:

@@ -98,6 +98,8 @@ name = "front"
 source = "sim:$folder/camera0"
 [media]
 ice_addresses = ["127.0.0.1"]
+[control_peer]
+ice_addresses = ["127.0.0.1"]
 END
 cat >"$folder/console.toml" <<END
 [console]
@@ -116,6 +118,8 @@ key = "keys/console-1/tls.key"
 [keys]
 device = "keys/console-1/device.jwk"
 trust = "keys/trust.json"
+[control_peer]
+ice_addresses = ["127.0.0.1"]
 END
 python - "$folder/guardian.record" <<'END'
 import pathlib, sys

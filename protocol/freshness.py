@@ -60,14 +60,16 @@ class PathCounters:
     Attributes:
         accepted: commands that counted and came this way first.
         duplicates: copies of commands that another path had delivered first.
+        late: of these, copies that would have been too old to count.
         refused: by reason.
-        last_valid_ns: when the path last gave a valid command or a valid copy.
+        last_valid_ns: when the path last gave a valid command, or a valid copy that was not late.
         lead_us: by how much this path was ahead of the copy on the other one.
         loop_us, uplink_us: loop age and age bound of its valid commands, copies included.
     """
 
     accepted: int = 0
     duplicates: int = 0
+    late: int = 0
     refused: dict[Refusal, int] = field(default_factory=dict)
     last_sequence: int | None = None
     last_valid_ns: int | None = None
@@ -167,6 +169,15 @@ class Acceptance:
         """Accept nothing; frames of the ended lease are counted as fenced."""
         self._open = None
 
+    @property
+    def newest_sequence(self) -> int | None:
+        """Sequence of the newest command of the lease in force; None before one counts.
+
+        Only once a lease has been opened.
+        """
+        current = self._open
+        return current.next_sequence - 1 if current is not None and current.recent else None
+
     def judge(self, now_ns: int, data: bytes, path: int) -> Accepted | Refused:
         """Judge one frame by the machine's clock; counts the outcome, never raises."""
         counters = self.paths[path]
@@ -175,7 +186,6 @@ class Acceptance:
         except ProtocolError as error:
             if error.reason is Refusal.DUPLICATE:
                 counters.duplicates += 1
-                counters.last_valid_ns = now_ns
             else:
                 self.count_refusal(path, error.reason)
             return Refused(error.reason, path, str(error))
@@ -257,6 +267,12 @@ class Acceptance:
             raise ProtocolError("the same command again", Refusal.REPLAYED)
         self.paths[seen.path].lead_us.add((now_ns - seen.at_ns) // 1000)
         loop_age_us = now_ns // 1000 - frame.echo_stamp_us
-        self.paths[path].add_ages(loop_age_us, loop_age_us - frame.echo_hold_us)
+        uplink_us = loop_age_us - frame.echo_hold_us
+        counters = self.paths[path]
+        counters.add_ages(loop_age_us, uplink_us)
+        if uplink_us > self._timing.uplink_max_ms * 1000:
+            counters.late += 1
+        else:
+            counters.last_valid_ns = now_ns
         current.recent[frame.sequence] = replace(seen, heard_on=seen.heard_on | {path})
         raise ProtocolError("copy on the other path", Refusal.DUPLICATE)

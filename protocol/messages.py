@@ -358,3 +358,18 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(set(names)) != len(names):
         raise ValueError("a key stands twice")
     return dict(pairs)
+
+
+def peer_of(token: bytes) -> str | None:
+    """Return which peer connection a signal says it is for; None when it is no signal.
+
+    Nothing is proven by that: it only tells who shall look at the message.
+    """
+    if len(token) > TOKEN_MAX_BYTES:
+        return None
+    try:
+        content = json.loads(jws.extract_compact(token).payload)
+    except (JoseError, ValueError, TypeError, RecursionError):
+        return None
+    peer = content.get("peer") if isinstance(content, dict) else None
+    return peer if isinstance(peer, str) else None

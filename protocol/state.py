@@ -59,6 +59,9 @@ class VehicleState(BaseModel):
         mode: the supervisor's state.
         cause: event id of the first cause of a stop or degradation.
         accepted: last accepted sequence per path (MQTT, data channel).
+        delivered_pct: share of the last seconds' commands that came by each path, in %; None is
+            unknown, and empty without a lease.
+        silent_paths: numbers of the paths that are out.
         accepted_hold_us: how long ago, at this state's stamp, the newest command was accepted.
         refusals: refusal counters by reason, the non-zero ones that changed last.
         speed_mps: measured, + forwards. steer_commanded, steer_measured: of full lock, + left.
@@ -79,6 +82,8 @@ class VehicleState(BaseModel):
     mode: Annotated[VehicleMode, Field(strict=False, alias="st")]
     cause: str | None = Field(default=None, alias="ca")
     accepted: tuple[int | None, int | None] = Field(default=(None, None), alias="sq", strict=False)
+    delivered_pct: tuple[int | None, ...] = Field(default=(), alias="dp", strict=False)
+    silent_paths: tuple[int, ...] = Field(default=(), alias="ps", strict=False)
     accepted_hold_us: int | None = Field(default=None, alias="ah")
     refusals: dict[str, int] = Field(default_factory=dict, alias="rf")
     speed_mps: float | None = Field(default=None, alias="sv")

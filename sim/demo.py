@@ -215,6 +215,7 @@ def write_settings(plan: Plan) -> None:
             }
         ],
         "media": {"ice_addresses": [HOST]},
+        "control_peer": {"ice_addresses": [HOST]},
     }
     console: dict[str, Settings | Sequence[Settings]] = {
         "console": {
@@ -227,6 +228,7 @@ def write_settings(plan: Plan) -> None:
         },
         "mqtt": mqtt,
         "keys": {"device": f"{OPERATORS[0]}.jwk", "trust": "trust.json"},
+        "control_peer": {"ice_addresses": [HOST]},
     }
     create_record(run / "guardian.record", FIRST)
     _write_private(plan.agent_config, toml_text(agent))

@@ -201,7 +201,8 @@ class Driver:
             frame = decode_state(payload, {}).frame
             state = parse_state(frame.json)
             held_us = state.accepted_hold_us or 0
-            age_ms = self._ages.accepted(state.accepted[0], frame.stamp_us - held_us)
+            newest = max((each for each in state.accepted if each is not None), default=None)
+            age_ms = self._ages.accepted(newest, frame.stamp_us - held_us)
             if age_ms is not None:
                 self.log.command_age(age_ms)
         elif len(payload) == COMMAND_BYTES:

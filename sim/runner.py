@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from joserfc.jwk import OKPKey
 
 from operator_console.core.session import ConsoleSession, Outgoing
+from protocol.control_peer import CommandPath
 from protocol.frames import decode_state
 from protocol.messages import Identity, Role, Trust
 from protocol.signals import DEFAULT_TIMING
@@ -46,8 +47,6 @@ START_NS = 3_847_124_342_000_000
 ACTIVE_WITHIN_NS = 30 * NS_PER_S
 SETTLED_NS = NS_PER_S
 """A stop is watched this long after the machine stands."""
-DATA_CHANNEL = 1
-"""Commands travel as datagrams, as on the data channel; which path that is, the state says."""
 PASSED_MAX_M = 10.0
 """A station further behind than this was not passed just now."""
 OPERATOR, VEHICLE = "console-1", "SIM-01"
@@ -139,7 +138,8 @@ class Run:
             boot_tag=1 + dice.getrandbits(31),
             seed=dice.randbytes(32),
             record=FIRST,
-            paths=frozenset({DATA_CHANNEL}),
+            # Commands travel as datagrams, as on the data channel; the state says which path it is.
+            paths=frozenset({CommandPath.DATA_CHANNEL}),
             relay_fitted=True,
         )
         return MachineSide(setup, scenario.machine, scenario.site, self.seed, scenario.file.load)
@@ -154,8 +154,10 @@ class Run:
             self._keys.trust,
             simulated=True,
             dice=entropy.take,
+            paths=frozenset({CommandPath.DATA_CHANNEL}),
         )
-        session.connection(up=True)
+        session.words(up=True)
+        session.path(CommandPath.DATA_CHANNEL, up=True)
         who = CHARACTERS[scenario.file.driver.character]
         speed_mps = scenario.file.driver.speed_mps
         if speed_mps is not None:

@@ -286,6 +286,7 @@ class Rig:
         self._number = 0
         self._bus: tuple[tuple[int, bytes], ...] = ()
         self.downlink = True
+        self.ways: tuple[int, ...] = (0,)
 
     @property
     def mode(self) -> VehicleMode:
@@ -318,7 +319,8 @@ class Rig:
         commands = list(self._extra)
         self._extra = []
         if console.sends and console.ready and self._number % 2 == 0:
-            commands.append((0, console.command(self.now_ns - 4 * MS)))
+            data = console.command(self.now_ns - 4 * MS)
+            commands += [(path, data) for path in self.ways]
         given = TickInputs(
             commands=tuple(commands),
             requests=tuple(self._requests),

@@ -37,7 +37,7 @@ class Situation:
 
     Attributes:
         engagement: how far this console has got.
-        broker_up: the MQTT connection stands.
+        link_up: a command path stands.
         state_known: a vehicle state younger than 500 ms is here.
         mode: as the vehicle reports it; None when unknown.
         warning_ms: left of the vehicle's warning before first motion.
@@ -62,7 +62,7 @@ class Situation:
     """
 
     engagement: Engagement
-    broker_up: bool
+    link_up: bool
     state_known: bool
     mode: VehicleMode | None
     warning_ms: int | None
@@ -137,7 +137,7 @@ BEFORE_CAUSE: tuple[_Row, ...] = (
     _row(
         "C104",
         Level.ALARM,
-        lambda s: not s.broker_up,
+        lambda s: not s.link_up,
         "LINK LOST – the machine stops by itself – wait for the link",
         "链路中断 – 机器自行停车 – 请等待恢复",
     ),
@@ -333,7 +333,7 @@ def _cause(situation: Situation) -> Message | None:
 def next_step(situation: Situation) -> Step | None:
     """Return what the driver does next to get moving, None while driving or when barred."""
     s = situation
-    if s.engagement is Engagement.STOPPING or not s.state_known or not s.broker_up:
+    if s.engagement is Engagement.STOPPING or not s.state_known or not s.link_up:
         return None
     if s.engagement is Engagement.ASKING and s.queued:
         who = s.holder or "the machine"

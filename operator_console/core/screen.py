@@ -18,6 +18,7 @@ from operator_console.core.engagement import (
 )
 from operator_console.core.session import ConsoleSession
 from operator_console.core.steps import to_do
+from protocol.control_peer import CommandPath
 from protocol.messages import Outcome, Role
 from protocol.state import VehicleMode
 
@@ -29,7 +30,7 @@ def situation_of(session: ConsoleSession, now_ns: int) -> Situation:
     pending = session.stops.pending
     return Situation(
         engagement=session.engagement(now_ns),
-        broker_up=session.broker_up,
+        link_up=session.link_up,
         state_known=state is not None,
         mode=session.mode(now_ns),
         warning_ms=None if state is None else state.warning_ms,
@@ -58,7 +59,7 @@ def situation_of(session: ConsoleSession, now_ns: int) -> Situation:
 
 def may(session: ConsoleSession, now_ns: int) -> tuple[str, ...]:
     """Return the actions whose buttons make sense now; the machine decides on each again."""
-    if not session.broker_up or not session.state_known(now_ns):
+    if not session.words_up or not session.state_known(now_ns):
         return ()
     mode, stands = session.mode(now_ns), session.stands(now_ns)
     leased = session.lease is not None
@@ -95,7 +96,9 @@ def console_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
     state = session.heard.state if session.heard and situation.state_known else None
     return {
         "engagement": situation.engagement,
-        "broker_up": session.broker_up,
+        "link_up": session.link_up,
+        "words_up": session.words_up,
+        "paths": [_path_part(session, path, now_ns) for path in CommandPath],
         "input_barred": not session.simulated,
         "lease": None if session.lease is None else {"epoch": session.lease.epoch},
         "holder": None if session.authority is None else session.authority.holder,
@@ -112,6 +115,20 @@ def console_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
         "blockers": [_to_do(situation, event) for event in situation.blockers],
         "step": None if step is None else asdict(step),
         **_link_part(session, now_ns),
+    }
+
+
+def _path_part(session: ConsoleSession, path: CommandPath, now_ns: int) -> dict[str, Any]:
+    """One command path: ``out`` when it is fitted, here or there, and does not carry."""
+    heard = session.heard
+    state = heard.state if heard is not None and session.state_known(now_ns) else None
+    silent = state is not None and path in state.silent_paths
+    shares = () if state is None else state.delivered_pct
+    return {
+        "name": path.name,
+        "out": silent or (path in session.paths and not session.paths_up[path]),
+        "delivered_pct": shares[path] if path < len(shares) else None,
+        "state_rate_hz": session.state_rates[path].rate_hz(now_ns),
     }
 
 

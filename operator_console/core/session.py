@@ -7,7 +7,7 @@ passes in what arrives and sends what comes out.
 from __future__ import annotations
 
 import secrets
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -32,6 +32,7 @@ from operator_console.core.engagement import (
 from operator_console.core.inputs import DriverInput, InputSlot
 from operator_console.core.latency import RateMeter, VehicleClock, ViewSlot
 from operator_console.core.letgo import Away, EnableWatch
+from protocol.control_peer import CommandPath
 from protocol.errors import ProtocolError, Refusal
 from protocol.frames import StateFrame, decode_state, session_keys, vehicle_id
 from protocol.messages import (
@@ -58,6 +59,9 @@ NO_ECHO = Echo(0, 0)
 
 STANDSTILL_MPS = 0.14
 """Slower than this counts as standing for what the screen offers; the machine decides."""
+
+STATES_REMEMBERED = 64
+"""States whose copy on the other path is known for one: 1.3 s at 50 Hz."""
 
 IDLE_LOOK_NS = 20_000_000
 """How often a console without a lease looks whether it has one."""
@@ -91,6 +95,7 @@ class ConsoleSession:
         simulated: the machine is a simulated one, so that a page may drive it.
         timing: the site's timing table.
         dice: gives that many random bytes, for keys and ids; a simulation repeats its own.
+        paths: command paths that this console has.
     """
 
     def __init__(
@@ -103,7 +108,9 @@ class ConsoleSession:
         simulated: bool,
         timing: Timing = DEFAULT_TIMING,
         dice: Callable[[int], bytes] = secrets.token_bytes,
+        paths: frozenset[CommandPath] = frozenset({CommandPath.MQTT}),
     ) -> None:
+        self.paths = paths
         self.operator = operator
         self.topics = topics
         self.simulated = simulated
@@ -128,10 +135,13 @@ class ConsoleSession:
         self._echo = NO_ECHO
         self.authority: Authority | None = None
         self.enable_sent = False
-        self.broker_up = False
+        self.words_up = False
+        self.paths_up = dict.fromkeys(CommandPath, False)
+        self._states_taken: OrderedDict[tuple[int, int], frozenset[CommandPath]] = OrderedDict()
         self.refused: Counter[Refusal] = Counter()
         self.command_rate = RateMeter()
         self.state_rate = RateMeter()
+        self.state_rates = {path: RateMeter() for path in CommandPath}
         self.view_rate = RateMeter()
 
     # ---- from the driver ---------------------------------------------------------------
@@ -178,16 +188,37 @@ class ConsoleSession:
 
     # ---- from the vehicle --------------------------------------------------------------
 
-    def connection(self, up: bool) -> None:
-        """The broker connection came or went; enable starts from open in either case."""
-        self.broker_up = up
-        self.gate.pass_through(held=True, allowed=False)
+    def words(self, up: bool) -> None:
+        """The line for requests and stops came or went."""
+        self.words_up = up
 
-    def hear_state(self, data: bytes, now_ns: int) -> None:
-        """Take in a state frame; what does not count is counted by its reason."""
+    def path(self, path: CommandPath, up: bool) -> None:
+        """A command path came or went; enable starts from open when it was the only one."""
+        before = self.link_up
+        self.paths_up[path] = up
+        if self.link_up != before:
+            self.gate.pass_through(held=True, allowed=False)
+
+    @property
+    def link_up(self) -> bool:
+        """At least one command path stands."""
+        return any(self.paths_up.values())
+
+    def uplink_out(self, path: CommandPath, now_ns: int) -> bool:
+        """The vehicle says that none of this console's commands come by this path."""
+        heard = self.heard
+        if heard is None or not heard.authentic or not self.state_known(now_ns):
+            return False
+        return path in heard.state.silent_paths
+
+    def hear_state(self, data: bytes, now_ns: int, path: CommandPath = CommandPath.MQTT) -> None:
+        """Take in a state frame of either path; what does not count is counted by its reason."""
         keys = {} if self.lease is None else {self.lease.key_id: self.lease.keys.state}
         try:
             envelope = decode_state(data, keys)
+            if self._is_copy(envelope.frame, path):
+                self.state_rates[path].note(now_ns)
+                return
             state = parse_state(envelope.frame.json)
         except ProtocolError as error:
             self.refused[error.reason] += 1
@@ -200,7 +231,23 @@ class ConsoleSession:
         if refusal is not None:
             self.refused[refusal] += 1
             return
+        self._remember(frame, path)
+        self.state_rates[path].note(now_ns)
         self._take(Heard(state, frame, envelope.authentic, now_ns))
+
+    def _is_copy(self, frame: StateFrame, path: CommandPath) -> bool:
+        """Return whether this state had come before by the other path, and by that one only."""
+        name = (frame.boot_tag, frame.stamp_us)
+        heard_on = self._states_taken.get(name)
+        if heard_on is None or path in heard_on:
+            return False
+        self._states_taken[name] = heard_on | {path}
+        return True
+
+    def _remember(self, frame: StateFrame, path: CommandPath) -> None:
+        self._states_taken[frame.boot_tag, frame.stamp_us] = frozenset({path})
+        if len(self._states_taken) > STATES_REMEMBERED:
+            self._states_taken.popitem(last=False)
 
     def _refusal_of(self, frame: StateFrame, authentic: bool, now_ns: int) -> Refusal | None:
         """What was proven is never taken back, however long the vehicle has been silent.
@@ -347,8 +394,11 @@ class ConsoleSession:
         else:
             self.enable_watch.barred()
         self.clock.sent(frame.sequence, now_ns)
-        self.command_rate.note(now_ns)
         return Outgoing(self.topics.cmd(self.operator), frame.encode(lease.keys.command))
+
+    def command_left(self, now_ns: int) -> None:
+        """A path took the command."""
+        self.command_rate.note(now_ns)
 
     def command_due_in_ns(self, now_ns: int) -> int:
         """Time until the next command is due without any change."""

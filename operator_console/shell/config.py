@@ -48,6 +48,17 @@ class SeatSettings(BaseModel):
     screen_delay_ms: Annotated[int, Field(ge=0, le=500)] = 0
 
 
+class ControlPeerSettings(BaseModel):
+    """The second command path: WebRTC data channels beside MQTT.
+
+    Attributes:
+        ice_addresses: own addresses offered; empty takes every address of this computer.
+    """
+
+    model_config = _STRICT
+    ice_addresses: Annotated[tuple[str, ...], Field(strict=False)] = ()
+
+
 class KeySettings(BaseModel):
     """Own private key (JWK file) and the identities trusted (JSON file)."""
 
@@ -57,12 +68,13 @@ class KeySettings(BaseModel):
 
 
 class ConsoleSettings(BaseModel):
-    """One console."""
+    """One console; without ``control_peer`` its commands go by MQTT alone."""
 
     model_config = _STRICT
     console: SeatSettings
     mqtt: BrokerSettings
     keys: KeySettings
+    control_peer: ControlPeerSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
-"""MQTT as a line that carries only the newest: short buffers, no replay, back within a second."""
+"""MQTT as a line that carries only the newest: short buffers, no replay, back at once."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 import socket
 from collections import Counter, OrderedDict
@@ -15,13 +16,11 @@ import aiomqtt
 
 from operator_console.core.session import Outgoing
 from protocol.broker_settings import BrokerSettings
+from protocol.reconnect import PATIENT_CONNECT_S, STOOD_S, next_try
 
 LOGGER = logging.getLogger(__name__)
 
-RECONNECT_MIN_S = 0.2
-RECONNECT_MAX_S = 0.9
 KEEPALIVE_S = 5
-CONNECT_TIMEOUT_S = 1.0
 OUT_TIMEOUT_S = 1.0
 """A message that the socket does not take within this time means that the link is gone."""
 
@@ -149,6 +148,9 @@ class MqttLink:
         self._operator = operator
         self._client: aiomqtt.Client | None = None
         self._broken = asyncio.Event()
+        self._failed = 0
+        self._up_since_s = math.inf
+        self._connect_within_s = PATIENT_CONNECT_S
         self.counts: Counter[str] = Counter()
 
     async def run(
@@ -157,7 +159,7 @@ class MqttLink:
         on_message: MessageHandler,
         on_change: Callable[[bool], None],
     ) -> None:
-        """Connect, serve, and connect again within a second, for ever.
+        """Connect, serve, and connect again, for ever.
 
         Args:
             subscriptions: topic filters with their QoS.
@@ -166,12 +168,18 @@ class MqttLink:
         """
         dice = secrets.SystemRandom()
         while True:
+            attempt = next_try(self._failed, dice.random())
+            self._connect_within_s = attempt.connect_within_s
+            await asyncio.sleep(attempt.wait_s)
+            self._failed += 1
+            self._up_since_s = math.inf
             try:
                 await _serve(self._serve_once(subscriptions, on_message, on_change))
             except (aiomqtt.MqttError, _LinkBroken, OSError) as error:
                 LOGGER.warning("broker %s:%d: %s", self._broker.host, self._broker.port, error)
             self.counts["connections_lost"] += 1
-            await asyncio.sleep(dice.uniform(RECONNECT_MIN_S, RECONNECT_MAX_S))
+            if asyncio.get_running_loop().time() - self._up_since_s > STOOD_S:
+                self._failed = 0
 
     async def publish(self, message: Outgoing) -> bool:
         """Send now or not at all; return whether it went out."""
@@ -195,7 +203,7 @@ class MqttLink:
             username=self._broker.username,
             password=self._broker.secret,
             tls_params=_tls(self._broker),
-            identifier=f"console-{self._operator}-{secrets.token_hex(4)}",
+            identifier=f"console-{self._operator}-{secrets.token_hex(16)}",
             protocol=aiomqtt.ProtocolVersion.V311,
             clean_session=True,
             keepalive=KEEPALIVE_S,
@@ -204,7 +212,7 @@ class MqttLink:
             socket_options=SOCKET_OPTIONS,
         )
         # aiomqtt passes no connect time-out on; a black-holed SYN would cost 5 s.
-        client._client.connect_timeout = CONNECT_TIMEOUT_S
+        client._client.connect_timeout = self._connect_within_s
         return client
 
     async def _serve_once(
@@ -219,6 +227,7 @@ class MqttLink:
                 await client.subscribe(topic, qos)
             _raise_if_cancelled()
             self._client = client
+            self._up_since_s = asyncio.get_running_loop().time()
             on_change(True)
             try:
                 async with asyncio.TaskGroup() as group:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from operator_console.core.session import ConsoleSession, Outgoing
 from operator_console.shell.link import Transport
@@ -15,19 +16,78 @@ LOOK_AGAIN_S = 0.05
 SHORTEST_WAIT_S = 0.005
 
 
-class Pump:
-    """Moves messages from the session to the transport; keeps none that is out of date.
+class DirectPath(Protocol):
+    """The data channels: they take a message at once or not at all."""
 
-    A command that the socket has not taken yet holds the next one back, which is then built
-    afresh: the newest always wins. Stops and requests have tasks of their own, so that a slow
-    acknowledgement never delays a stop.
+    def send_command(self, frame: bytes) -> bool:
+        """Send a command frame; return whether it left."""
+        ...
+
+    def send_stop(self, token: bytes) -> bool:
+        """Send a signed stop; return whether it left."""
+        ...
+
+
+class Lane:
+    """One message at a time on one line: what comes while it is busy is dropped and counted.
+
+    So a clogged line holds up no other path, and what leaves it next is not old.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._message: Outgoing | None = None
+        self._given = asyncio.Event()
+        self.dropped = 0
+
+    def offer(self, message: Outgoing) -> bool:
+        """Give a message to the line; return whether it was free."""
+        if self._message is not None:
+            self.dropped += 1
+            return False
+        self._message = message
+        self._given.set()
+        return True
+
+    async def run(self) -> None:
+        """Send what is given, for ever."""
+        while True:
+            await self._given.wait()
+            self._given.clear()
+            assert self._message is not None
+            try:
+                await self._transport.publish(self._message)
+            finally:
+                self._message = None
+
+
+class Pump:
+    """Moves messages from the session to the paths; keeps none that is out of date.
+
+    A command goes out on every path that takes it now, with the same bytes. Stops and requests
+    have a line of their own, so that neither a slow acknowledgement nor a clogged command line
+    delays a stop; a stop goes out on every line and on the data channel.
+
+    Args:
+        session: what there is to say. commands: the line for commands.
+        words: the line for stops, requests and signals; None: the same one.
+        direct: the data channels, where there are any.
     """
 
     def __init__(
-        self, session: ConsoleSession, transport: Transport, clock_ns: Callable[[], int]
+        self,
+        session: ConsoleSession,
+        commands: Transport,
+        clock_ns: Callable[[], int],
+        words: Transport | None = None,
+        direct: DirectPath | None = None,
     ) -> None:
         self._session = session
-        self._transport = transport
+        self._words = words or commands
+        self._direct = direct
+        self.command_lane = Lane(commands)
+        lines = (commands,) if words is None else (words, commands)
+        self.stop_lanes = tuple(Lane(line) for line in lines)
         self._clock_ns = clock_ns
         self._changed = asyncio.Event()
         self._stop_asked = asyncio.Event()
@@ -55,20 +115,40 @@ class Pump:
 
     async def send_commands(self) -> None:
         """At once on change and at 50 Hz in any case, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.command_lane.run(), name="command lane")
+            group.create_task(self._command_beat(), name="command beat")
+
+    async def _command_beat(self) -> None:
         while True:
             message = self._session.next_command(self._clock_ns())
             if message is not None:
-                await self._transport.publish(message)
+                self._send_command(message)
             due_s = self._session.command_due_in_ns(self._clock_ns()) / 1e9
             if await _set_within(self._changed, max(due_s, SHORTEST_WAIT_S)):
                 await asyncio.sleep(self._session.command_gap_ns(self._clock_ns()) / 1e9)
 
+    def _send_command(self, message: Outgoing) -> None:
+        direct = self._direct is not None and self._direct.send_command(message.payload)
+        line = self.command_lane.offer(message)
+        if direct or line:
+            self._session.command_left(self._clock_ns())
+
     async def send_stops(self) -> None:
         """Every pending stop at 20 Hz, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for lane in self.stop_lanes:
+                group.create_task(lane.run(), name="stop lane")
+            group.create_task(self._stop_beat(), name="stop beat")
+
+    async def _stop_beat(self) -> None:
         while True:
             message = self._session.next_stop(self._clock_ns())
             if message is not None:
-                await self._transport.publish(message)
+                if self._direct is not None:
+                    self._direct.send_stop(message.payload)
+                for lane in self.stop_lanes:
+                    lane.offer(message)
             await _set_within(self._stop_asked, LOOK_AGAIN_S)
 
     async def send_slow(self) -> None:
@@ -76,9 +156,9 @@ class Pump:
         while True:
             message = self._session.next_request(self._clock_ns())
             if message is not None:
-                await self._transport.publish(message)
+                await self._words.publish(message)
             while self._posted:
-                await self._transport.publish(self._posted.popleft())
+                await self._words.publish(self._posted.popleft())
             await _set_within(self._posted_any, LOOK_AGAIN_S)
 
 

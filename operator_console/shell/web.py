@@ -21,14 +21,17 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from operator_console.core.alerts import catalogue_message
 from operator_console.core.screen import snapshot
 from operator_console.core.seat import Seat
-from operator_console.core.session import ACTIONS, ConsoleSession
+from operator_console.core.session import ACTIONS, ConsoleSession, Outgoing
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.config import ConsoleSettings, Keys, load_keys, load_settings
+from operator_console.shell.control_peer import ControlPath
 from operator_console.shell.link import MqttLink, Transport
 from operator_console.shell.page_token import computer_boot_id, page_token, write_address
 from operator_console.shell.pump import Pump
 from operator_console.shell.signalling import Signalling
+from protocol.control_peer import CommandPath
 from protocol.events import EVENTS
+from protocol.messages import peer_of
 from protocol.topics import Topics
 
 LOGGER = logging.getLogger(__name__)
@@ -147,8 +150,12 @@ class Console:
         settings: of this console. keys: own key and trusted identities.
         assets: the page's files by name, see :func:`load_assets`.
         token: what a page must bring along, see :func:`page_token`.
-        transport: carries messages to the vehicle; the caller feeds :meth:`hear`.
+        transport: carries commands to the vehicle; the caller feeds :meth:`hear`.
         clock_ns: monotonic clock.
+        words: carries stops, requests and signals; None: the same as commands.
+
+    Attributes:
+        direct: the data channels to the vehicle; None where none is configured.
     """
 
     def __init__(
@@ -159,14 +166,22 @@ class Console:
         token: str,
         transport: Transport,
         clock_ns: Callable[[], int] = monotonic_ns,
+        words: Transport | None = None,
     ) -> None:
         seat = settings.console
         self.topics = Topics(seat.site, seat.vehicle)
         self.token = token
+        both = settings.control_peer is not None
         self.session = ConsoleSession(
-            seat.operator, self.topics, keys.device, keys.trust, simulated=seat.simulated
+            seat.operator,
+            self.topics,
+            keys.device,
+            keys.trust,
+            simulated=seat.simulated,
+            paths=frozenset(CommandPath) if both else frozenset({CommandPath.MQTT}),
         )
-        self.pump = Pump(self.session, transport, clock_ns)
+        self.direct = self._new_direct(settings, keys)
+        self.pump = Pump(self.session, transport, clock_ns, words, self.direct)
         self.signalling = Signalling(seat.operator, self.topics, keys.device, keys.trust)
         self.counts: Counter[str] = Counter()
         self.port = seat.port
@@ -178,14 +193,32 @@ class Console:
         self._next_page = 1
         self._events: deque[tuple[str, int]] = deque(maxlen=EVENTS_KEPT)
 
+    def _new_direct(self, settings: ConsoleSettings, keys: Keys) -> ControlPath | None:
+        if settings.control_peer is None:
+            return None
+        return ControlPath(
+            settings.console.operator,
+            self.topics,
+            keys.device,
+            keys.trust,
+            settings.control_peer.ice_addresses,
+            post=self._post_signal,
+            on_state=self._hear_state_direct,
+            on_change=self._direct_changed,
+        )
+
     # ---- from the broker ---------------------------------------------------------------
 
     @property
-    def subscriptions(self) -> tuple[tuple[str, int], ...]:
-        """Topic filters with their QoS."""
+    def state_subscriptions(self) -> tuple[tuple[str, int], ...]:
+        """What is heard on the line that carries commands, with its QoS."""
+        return ((self.topics.state, 0),)
+
+    @property
+    def word_subscriptions(self) -> tuple[tuple[str, int], ...]:
+        """What is heard on the line that carries stops and requests, with its QoS."""
         operator = self._settings.operator
         return (
-            (self.topics.state, 0),
             (self.topics.authority, 0),
             (self.topics.ack(operator), 1),
             (self.topics.signal(operator), 1),
@@ -193,15 +226,36 @@ class Console:
         )
 
     def link_changed(self, up: bool) -> None:
-        """The broker connection came or went."""
-        self.session.connection(up)
+        """The line for commands came or went."""
+        self.session.path(CommandPath.MQTT, up)
+
+    def words_changed(self, up: bool) -> None:
+        """The line for stops, requests and signals came or went."""
+        self.session.words(up)
         if not up:
             self.pump.forget_posted()
+
+    def _direct_changed(self, up: bool) -> None:
+        self.session.path(CommandPath.DATA_CHANNEL, up)
+
+    def _post_signal(self, message: Outgoing) -> bool:
+        if self.session.words_up:
+            self.pump.post(message)
+        return self.session.words_up
+
+    def _hear_state_direct(self, payload: bytes) -> None:
+        self._hear_state(payload, CommandPath.DATA_CHANNEL)
+
+    def _hear_state(self, payload: bytes, path: CommandPath) -> None:
+        now_ns = self._clock_ns()
+        self.session.hear_state(payload, now_ns, path)
+        if self.direct is not None:
+            self.direct.uplink_is(out=self.session.uplink_out(CommandPath.DATA_CHANNEL, now_ns))
 
     def hear(self, topic: str, payload: bytes) -> None:
         """Take in one message of the vehicle."""
         if topic == self.topics.state:
-            self.session.hear_state(payload, self._clock_ns())
+            self._hear_state(payload, CommandPath.MQTT)
         elif topic == self.topics.authority:
             self.session.hear_authority(payload)
             self.pump.acted()
@@ -218,6 +272,9 @@ class Console:
             self._tell_all(_ack(claims.kind, claims.outcome, claims.reason))
 
     def _hear_signal(self, payload: bytes) -> None:
+        if self.direct is not None and peer_of(payload) == "control":
+            self.direct.hear_signal(payload)
+            return
         answered = self.signalling.take(payload)
         page = None if answered is None else self._pages.get(answered.page)
         if answered is not None and page is not None:
@@ -541,26 +598,29 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
     seat = settings.console
-    link = MqttLink(settings.mqtt, seat.operator)
-    console = Console(settings, keys, assets, token, link)
+    commands, words = (MqttLink(settings.mqtt, seat.operator) for _ in range(2))
+    console = Console(settings, keys, assets, token, commands, words=words)
     async with serving(console):
         if seat.token_file is not None:
             await asyncio.to_thread(write_address, console.address, seat.token_file)
-        await _until(ending, console, link)
+        await _until(ending, console, commands, words)
 
 
-async def _until(ending: asyncio.Event, console: Console, link: MqttLink) -> None:
+async def _until(
+    ending: asyncio.Event, console: Console, commands: MqttLink, words: MqttLink
+) -> None:
+    work = {
+        "commands": console.pump.send_commands(),
+        "stops": console.pump.send_stops(),
+        "requests": console.pump.send_slow(),
+        "screen": console.refresh_pages(),
+        "line": commands.run(console.state_subscriptions, console.hear, console.link_changed),
+        "words": words.run(console.word_subscriptions, console.hear, console.words_changed),
+    }
+    if console.direct is not None:
+        work["direct"] = console.direct.run()
     async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(work, name=name)
-            for name, work in (
-                ("commands", console.pump.send_commands()),
-                ("stops", console.pump.send_stops()),
-                ("requests", console.pump.send_slow()),
-                ("screen", console.refresh_pages()),
-                ("link", link.run(console.subscriptions, console.hear, console.link_changed)),
-            )
-        ]
+        tasks = [group.create_task(each, name=name) for name, each in work.items()]
         await asyncio.to_thread(_announce, console)
         await ending.wait()
         for task in tasks:

@@ -1,7 +1,7 @@
 /** Draws what the console says; a value past its age is drawn as unknown, never as the last one. */
 
 import {
-  ANSWERS, CAP_REASONS, CHAIN, CONNECTING_MODE, GEARS, MODES, REQUESTS, UNKNOWN_MODE,
+  ANSWERS, CAP_REASONS, CHAIN, CONNECTING_MODE, GEARS, MODES, PATHS, REQUESTS, UNKNOWN_MODE,
 } from "/ui/text.js";
 
 export const UNKNOWN = "—";
@@ -116,6 +116,7 @@ export class Hud {
     const vehicle = known ? data.vehicle : {};
     this.mode(known ? vehicle.mode : null, inner, page);
     this.link(inner, known, nowMs);
+    this.paths(inner, known);
     this.motion(vehicle, inner, nowMs);
     this.controls(vehicle, inner, known);
     this.chain(vehicle, inner, known);
@@ -151,13 +152,30 @@ export class Hud {
     look("chip-picture", band(age));
     say("control-rtt", known ? figure(inner.rtt_ms, 0) : UNKNOWN);
     look("chip-control", known ? band(inner.rtt_ms) : "unknown");
-    const sending = inner.broker_up && inner.lease;
+    const sending = inner.link_up && inner.lease;
     say("command-rate", sending ? figure(inner.command_rate_hz, 0) : UNKNOWN);
-    look("chip-command", !inner.broker_up ? "caution"
+    look("chip-command", !inner.link_up ? "caution"
       : !inner.lease ? "unknown" : inner.command_rate_hz < 40 ? "warning" : "good");
     say("state-rate", figure(inner.state_rate_hz, 0));
     look("chip-state", known ? "good" : "alarm");
     this.sparkline(typeof age === "number" ? age : null, nowMs);
+  }
+
+  /** Which command path is out; else the share of the commands that each of them delivers.
+   * @param {Json} inner
+   * @param {boolean} known
+   */
+  paths(inner, known) {
+    const paths = /** @type {Json[]} */ (inner.paths ?? []);
+    const out = paths.filter((path) => path.out).map((path) => PATHS[path.name] ?? path.name);
+    if (inner.words_up === false) out.push("STOP");
+    if (out.length) {
+      lamp("lamp-paths", "caution", `${out.join(", ")} out`);
+      return;
+    }
+    const shares = paths.map((path) => path.delivered_pct).filter((it) => typeof it === "number");
+    const text = known && shares.length ? `${shares.join(" / ")} %` : UNKNOWN;
+    lamp("lamp-paths", known ? "off" : "unknown", text);
   }
 
   /**

@@ -58,6 +58,11 @@ export const CHAIN = {
   rest: ["open, at rest", "quiet"],
 };
 
+/** Command paths as the lamp names them.
+ * @type {Record<string, string>}
+ */
+export const PATHS = { MQTT: "MQTT", DATA_CHANNEL: "DATA" };
+
 /** @type {Record<string, string>} */
 export const ANSWERS = {
   no_nonce: "the machine has not been heard",

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import threading
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -309,12 +310,20 @@ def _child_running(parent: int, module: str) -> int:
     raise ProcessLookupError(f"no {module} under process {parent}")
 
 
+def _leave_mqtt_alone(plan: demo.Plan) -> None:
+    for path in (plan.agent_config, plan.console_config):
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        del settings["control_peer"]
+        path.write_text(demo.toml_text(settings), encoding="utf-8")
+
+
 @contextmanager
 def rehearsal(
     say: Callable[[str], None] = lambda _text: None,
     *,
     prepare: Prepare = keep_settings,
     amend: Amend = start_as_shipped,
+    both_paths: bool = False,
 ) -> Iterator[Rehearsal]:
     """Run the demo's processes for the time of the block; nothing is left over.
 
@@ -325,6 +334,8 @@ def rehearsal(
         say: takes progress lines.
         prepare: may change the settings files before anything starts.
         amend: may change how a process is started.
+        both_paths: commands go by the data channel too, as in the demo; else by MQTT alone, so
+            that a fault of the broker is a fault of the only path.
     """
     machine = demo.find_config("machines", demo.DEFAULT_MACHINE)
     site = demo.find_config("sites", demo.DEFAULT_SITE)
@@ -334,6 +345,8 @@ def rehearsal(
         )
         demo.write_keys(folder)
         demo.write_settings(plan)
+        if not both_paths:
+            _leave_mqtt_alone(plan)
         prepare(plan)
         with Children(folder, say, niceness=NICENESS) as children:
             running = Rehearsal(plan, children, amend)

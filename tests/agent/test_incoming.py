@@ -5,11 +5,14 @@ from __future__ import annotations
 import aiomqtt
 import pytest
 
-from vehicle_agent.shell.incoming import INCOMING_KEPT, IncomingQueue
+from vehicle_agent.shell.incoming import INCOMING_KEPT, OF_ONE_TOPIC_KEPT, IncomingQueue
 
 COMMANDS = "headframe/v1/mine/truck-1/cmd/op-1"
 OTHERS_COMMANDS = "headframe/v1/mine/truck-1/cmd/op-2"
 REQUESTS = "headframe/v1/mine/truck-1/req/op-1"
+OTHERS_REQUESTS = "headframe/v1/mine/truck-1/req/op-2"
+STOPS = "headframe/v1/mine/truck-1/stop/op-1"
+OTHERS_STOPS = "headframe/v1/mine/truck-1/stop/op-2"
 
 
 def message(topic: str, payload: bytes, *, retain: bool = False) -> aiomqtt.Message:
@@ -48,6 +51,23 @@ def test_command_that_the_broker_kept__does_not_replace_a_live_one(queue: Incomi
 
 def test_more_than_may_wait__the_oldest_go(queue: IncomingQueue) -> None:
     for number in range(INCOMING_KEPT + 3):
-        queue.put_nowait(message(REQUESTS, b"%d" % number))
+        queue.put_nowait(message(f"{REQUESTS}-{number}", b"%d" % number))
     assert taken(queue)[0] == b"3"
     assert queue.dropped == 3
+
+
+def test_flood_of_stops_by_one__anothers_stop_and_request_are_kept(queue: IncomingQueue) -> None:
+    queue.put_nowait(message(REQUESTS, b"please"))
+    queue.put_nowait(message(STOPS, b"stop"))
+    for number in range(2 * INCOMING_KEPT):
+        queue.put_nowait(message(OTHERS_STOPS, b"%d" % number))
+    assert taken(queue) == [b"please", b"stop", b"%d" % (2 * INCOMING_KEPT - 1)]
+
+
+def test_flood_of_requests_by_one__anothers_request_is_kept(queue: IncomingQueue) -> None:
+    queue.put_nowait(message(REQUESTS, b"please"))
+    for number in range(2 * INCOMING_KEPT):
+        queue.put_nowait(message(OTHERS_REQUESTS, b"%d" % number))
+    waiting = taken(queue)
+    assert waiting[0] == b"please"
+    assert len(waiting) == 1 + OF_ONE_TOPIC_KEPT

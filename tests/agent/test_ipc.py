@@ -87,8 +87,25 @@ def test_one_neighbour_is_gone__another_still_gets_its_own(
     assert drained(receiver) == [b"found"]
 
 
-def test_posted_without_end__the_oldest_is_dropped(sender: Mailbox) -> None:
-    for number in range(KEPT_DATAGRAMS + 1):
-        sender.post(f"gone-{number}.sock", b"x")
+def test_posted_without_end__the_oldest_is_dropped(sender: Mailbox, receiver: Mailbox) -> None:
+    number = filled(sender)
+    for each in range(KEPT_DATAGRAMS + 1):
+        sender.post("b.sock", b"%d" % each)
+    assert sender.dropped == {"b.sock": 2}
+    assert drained(receiver) == [b"filler"] * number
 
-    assert sender.dropped["gone-0.sock"] == 1
+    sender.flush()
+    assert drained(receiver)[0] == b"1"
+
+
+def test_posts_to_one_neighbour_overflow__those_to_another_are_kept(
+    sender: Mailbox, receiver: Mailbox
+) -> None:
+    filled(sender)
+    sender.post("b.sock", b"stop")
+    for _ in range(2 * KEPT_DATAGRAMS):
+        sender.post("nobody.sock", b"signal")
+    drained(receiver)
+    sender.flush()
+
+    assert drained(receiver) == [b"stop"]

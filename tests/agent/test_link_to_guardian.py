@@ -12,7 +12,7 @@ from protocol.topics import Topics
 from sim import demo
 from vehicle_agent.shell import ipc
 from vehicle_agent.shell.config import load_agent_config
-from vehicle_agent.shell.link import Link
+from vehicle_agent.shell.link import STOP_BURST, Link
 
 TOPICS = Topics(demo.SITE_ID, demo.VEHICLE_ID)
 
@@ -55,3 +55,15 @@ async def test_request_while_commands_fill_the_socket__arrives_once_the_guardian
 
     asyncio.get_running_loop().remove_reader(guardian.fileno())
     assert guardian.receive() == ipc.with_name(ipc.TO_GUARDIAN_REQUEST, "console-1", b"please")
+
+
+async def test_flood_of_stops_by_one__anothers_stop_is_handed_on(
+    guardian: ipc.Mailbox, link: Link
+) -> None:
+    for _ in range(100):
+        link._to_machine(TOPICS.stop("console-1"), b"flood", retained=False)
+    link._to_machine(TOPICS.stop("console-2"), b"stop", retained=False)
+
+    handed_on = list(iter(guardian.receive, None))
+    assert handed_on[-1] == ipc.with_name(ipc.TO_GUARDIAN_STOP, "console-2", b"stop")
+    assert len(handed_on) <= STOP_BURST + 3

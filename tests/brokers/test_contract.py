@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.control_peer import CommandPath
 from tests.brokers import rig
 from tests.brokers.rig import OPERATOR, TOPICS, Broker, Cockpit, Machine
 from vehicle_agent.shell import ipc
@@ -49,7 +50,7 @@ class TestControlBroker:
     ) -> None:
         async with machine.running(), cockpit.running():
             assert await cockpit.say(TOPICS.cmd(OPERATOR), COMMAND)
-            path = bytes([ipc.CommandPath.MQTT])
+            path = bytes([CommandPath.MQTT])
             assert await machine.next() == ipc.TO_GUARDIAN_COMMAND + path + COMMAND
 
     async def test_state__reaches_the_cockpit(self, machine: Machine, cockpit: Cockpit) -> None:

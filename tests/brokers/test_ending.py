@@ -14,7 +14,7 @@ from operator_console.core.session import Outgoing
 from operator_console.shell.link import MqttLink
 from protocol.broker_settings import BrokerSettings
 from tests.brokers import rig
-from vehicle_agent.shell import ipc, link, telemetry_link
+from vehicle_agent.shell import ipc, line, telemetry_link
 from vehicle_agent.shell.link import Link
 from vehicle_agent.shell.presence import Presence
 from vehicle_agent.shell.telemetry_link import TelemetryLink
@@ -76,7 +76,7 @@ async def test_machines_link__ends(
     machine: Link, mailbox: ipc.Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = StuckClient()
-    monkeypatch.setattr(link, "new_client", lambda *_: client)
+    monkeypatch.setattr(line, "new_client", lambda *_: client)
     ended = await ends(asyncio.create_task(machine.run()), client)
     asyncio.get_running_loop().remove_reader(mailbox.fileno())
     await asyncio.to_thread(mailbox.close)
@@ -116,7 +116,7 @@ async def test_cancelled_while_presence_is_told__the_machines_link_ends(
     machine: Link, mailbox: ipc.Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = HidingClient()
-    monkeypatch.setattr(link, "new_client", lambda *_: client)
+    monkeypatch.setattr(line, "new_client", lambda *_: client)
     ended = await ends(asyncio.create_task(machine.run()), client)
     asyncio.get_running_loop().remove_reader(mailbox.fileno())
     await asyncio.to_thread(mailbox.close)

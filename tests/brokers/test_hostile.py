@@ -14,10 +14,20 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
+from operator_console.shell.link import MqttLink
 from tests.brokers import rig
-from tests.brokers.rig import OPERATOR, OTHER, TOPICS, VEHICLE, Broker, next_payload
-from vehicle_agent.shell import clock, keys
-from vehicle_agent.shell.mqtt_client import connected
+from tests.brokers.rig import (
+    OPERATOR,
+    OTHER,
+    TOPICS,
+    VEHICLE,
+    Broker,
+    Cockpit,
+    Machine,
+    next_payload,
+)
+from vehicle_agent.shell import clock, ipc, keys
+from vehicle_agent.shell.mqtt_client import connected, new_client
 
 pytestmark = [pytest.mark.system, rig.needs_mosquitto]
 FLOOD = 500
@@ -81,12 +91,46 @@ async def test_retained_command__is_refused_with_its_sender_and_kept_for_nobody(
         assert await next_payload(machine) == b"live"
 
 
-async def test_client_id_of_another__throws_nobody_off(control: Broker) -> None:
-    async with control.client(VEHICLE) as machine, control.client(OPERATOR) as cockpit:
-        await listening(machine)
-        async with control.client(OTHER, identifier=OPERATOR):
-            await cockpit.publish(TOPICS.req(OPERATOR), b"still here", qos=1)
-            assert await next_payload(machine) == b"still here"
+@pytest.mark.parametrize(
+    "guess", [OPERATOR, VEHICLE, f"console-{OPERATOR}", f"vehicle-{VEHICLE}", f"console-{OTHER}"]
+)
+async def test_client_id_guessed_from_a_name__throws_nobody_off(
+    control: Broker, telemetry: Broker, sockets: Path, guess: str
+) -> None:
+    settings = rig.agent_settings(sockets, control.settings(VEHICLE), telemetry.settings(VEHICLE))
+    machine, cockpit = Machine(settings), Cockpit(control.settings(OPERATOR), OPERATOR)
+    async with machine.running(), cockpit.running():
+        async with control.client(OTHER, identifier=guess):
+            assert await cockpit.say(TOPICS.req(OPERATOR), b"still here", 1)
+            expected = ipc.with_name(ipc.TO_GUARDIAN_REQUEST, OPERATOR, b"still here")
+            assert await machine.next() == expected
+        assert cockpit.link.counts["connections_lost"] == 0
+
+
+async def one_id_for_two(broker: Broker) -> None:
+    """Listen under an id until somebody else connects under it."""
+    async with (
+        broker.client(OPERATOR, identifier="known") as cockpit,
+        broker.client(OTHER, identifier="known"),
+    ):
+        await anext(aiter(cockpit.messages))
+
+
+async def test_client_id_that_another_knows__lets_him_throw_its_owner_off(control: Broker) -> None:
+    """Why ids are drawn anew for each connection, and stand in no message."""
+    with pytest.raises(aiomqtt.MqttError):
+        await one_id_for_two(control)
+
+
+async def test_client_ids__are_random_and_differ_with_each_connection(control: Broker) -> None:
+    settings = control.settings(OPERATOR)
+    console = MqttLink(settings, OPERATOR)
+    machine = [new_client(settings, VEHICLE) for _ in range(2)]
+    clients = [*machine, *(console._new_client() for _ in range(2))]
+    drawn = {client.identifier.rpartition("-")[2] for client in clients}
+
+    assert len(drawn) == 4
+    assert {len(bytes.fromhex(each)) for each in drawn} == {16}
 
 
 async def test_flood_of_stops__a_command_still_gets_through(control: Broker) -> None:

@@ -101,6 +101,25 @@ def test_console_back_after_a_stop__truck_does_not_move_by_itself(rig: Lockstep)
     assert rig.truth["speed_mps"] == 0.0
 
 
+@pytest.mark.requirement("HF-CMD-16", "HF-CMD-17")
+def test_each_path_out_in_turn__truck_slows_and_is_never_stopped() -> None:
+    rig = Lockstep(paths=frozenset({0, 1}))
+    rig.ways = (0, 1)
+    rig.under_way(12.0)
+    zone_mps = rig.profile.limits.zone_speed_mps
+    speeds_mps = []
+    for ways in ((1,), (0, 1), (0,), (0, 1)):
+        rig.ways = ways
+        rig.run(12.0)
+        speeds_mps.append(rig.truth["speed_mps"])
+
+    assert rig.is_in(M.ACTIVE)
+    assert all(0.5 < speed <= zone_mps / 2 + 0.3 for speed in speeds_mps[::2])
+    assert all(speed > zone_mps / 2 + 0.3 for speed in speeds_mps[1::2])
+    assert not {"L101", "L102"} & set(rig.events)
+    assert rig.truth["contacts"] == 0
+
+
 def test_guardian_paused__ecu_stops_the_truck_and_it_stays_stopped(rig: Lockstep) -> None:
     rig.driving = False
     pause_ns = rig.now_ns

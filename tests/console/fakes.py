@@ -11,6 +11,7 @@ from joserfc.jwk import OKPKey
 
 from operator_console.core.session import ConsoleSession, Outgoing
 from operator_console.shell.config import ConsoleSettings, Keys
+from protocol.control_peer import CommandPath
 from protocol.frames import (
     CommandFrame,
     SessionKeys,
@@ -249,7 +250,8 @@ class Rig:
             self.vehicle.trust,
             simulated=simulated,
         )
-        self.session.connection(True)
+        self.session.words(True)
+        self.session.path(CommandPath.MQTT, True)
         self.inputs = 0
         self.frames = 0
 

@@ -24,7 +24,7 @@ from protocol.state import VehicleMode
 
 DRIVING = Situation(
     engagement=Engagement.ENABLED,
-    broker_up=True,
+    link_up=True,
     state_known=True,
     mode=VehicleMode.ACTIVE,
     warning_ms=None,
@@ -65,9 +65,9 @@ def test_all_well__no_message() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"stop_unconfirmed": True, "broker_up": False}, "C101"),
+        ({"stop_unconfirmed": True, "link_up": False}, "C101"),
         ({"cause": "G104", "state_known": True}, "C102"),
-        ({"broker_up": False, "state_known": False}, "C104"),
+        ({"link_up": False, "state_known": False}, "C104"),
         ({"state_known": False, "mode": None}, "C105"),
         ({"lease_lost": True}, "C106"),
         ({"mode": VehicleMode.STOPPED, "cause": "D105"}, "D105"),
@@ -146,7 +146,7 @@ def test_next_step__names_the_button_that_does_it(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"state_known": False}, {"broker_up": False}, {"engagement": Engagement.STOPPING}],
+    [{"state_known": False}, {"link_up": False}, {"engagement": Engagement.STOPPING}],
 )
 def test_nothing_to_be_done__no_step(changes: dict[str, object]) -> None:
     assert step(DRIVING, **changes) is None

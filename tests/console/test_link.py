@@ -15,6 +15,7 @@ from operator_console.core.session import Outgoing
 from operator_console.shell import link as link_module
 from operator_console.shell.link import MqttLink, NewestQueue
 from protocol.broker_settings import BrokerSettings
+from protocol.reconnect import Try
 
 STATE = "headframe/v1/mine/truck-07/state"
 EVENT = "headframe/v1/mine/truck-07/event"
@@ -82,8 +83,7 @@ class Linked:
 
 @pytest.fixture
 async def linked(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Linked]:
-    monkeypatch.setattr(link_module, "RECONNECT_MIN_S", 0.0)
-    monkeypatch.setattr(link_module, "RECONNECT_MAX_S", 0.0)
+    monkeypatch.setattr(link_module, "next_try", lambda *_: Try(0.0, 1.0))
     broker = TinyBroker()
     server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
     link = MqttLink(broker_at(server.sockets[0].getsockname()[1]), "op-1")

@@ -514,6 +514,22 @@ def test_machine_moves__help_closes_and_does_not_open(rig: PageRig) -> None:
     assert rig.page.is_hidden("#help")
 
 
+def test_both_paths_deliver__lamp_shows_the_share_of_each(rig: PageRig) -> None:
+    rig.state(delivered_pct=(97, 100))
+    rig.pass_ms(60)
+
+    assert rig.text("#lamp-paths em") == "97 / 100 %"
+    assert rig.page.get_attribute("#lamp-paths", "data-look") == "off"
+
+
+def test_one_path_silent__lamp_is_yellow_and_names_it(rig: PageRig) -> None:
+    rig.state(delivered_pct=(100, 0), silent_paths=(1,))
+    rig.pass_ms(60)
+
+    assert rig.text("#lamp-paths em") == "DATA out"
+    assert rig.page.get_attribute("#lamp-paths", "data-look") == "caution"
+
+
 def test_not_driven__cap_and_lamps_claim_nothing(rig: PageRig) -> None:
     rig.state(mode=VehicleMode.LEASED, cap_mps=0.0)
     rig.page.keyboard.press("KeyL")

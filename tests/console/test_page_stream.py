@@ -94,6 +94,7 @@ class StreamRig(Rig):
         """Run everything but the browser."""
         async with self.running(), serving(self.console), asyncio.TaskGroup() as group:
             self.console.link_changed(True)
+            self.console.words_changed(True)
             tasks = [
                 group.create_task(work)
                 for work in (

@@ -8,6 +8,7 @@ import pytest
 
 from operator_console.core.engagement import Engagement
 from operator_console.core.screen import snapshot
+from protocol.control_peer import CommandPath
 from protocol.errors import Refusal
 from protocol.frames import CommandKind
 from protocol.messages import AckClaims, Outcome, RequestKind, Role, sign_claims
@@ -247,8 +248,8 @@ def test_page_hidden__no_enable_and_no_display_at_once() -> None:
 
 def test_broker_came_back__enable_must_be_released_first() -> None:
     rig = enabled_rig()
-    rig.session.connection(False)
-    rig.session.connection(True)
+    rig.session.path(CommandPath.MQTT, False)
+    rig.session.path(CommandPath.MQTT, True)
     rig.drive_input(enable=True)
 
     assert not rig.command().enable
@@ -666,7 +667,7 @@ def test_broker_down__no_button_makes_sense() -> None:
     rig = Rig()
     rig.hear_state()
     free = snapshot(rig.session, rig.now_ns)["console"]["may"]
-    rig.session.connection(False)
+    rig.session.words(False)
 
     assert free == ["lease"]
     assert snapshot(rig.session, rig.now_ns)["console"]["may"] == []

@@ -52,6 +52,7 @@ class WebRig:
             console_settings(port), keys, ASSETS, token, self.transport, self.clock
         )
         self.console.link_changed(True)
+        self.console.words_changed(True)
         self.http = ClientSession()
 
     @property
@@ -487,12 +488,12 @@ async def test_link_down__posted_messages_are_forgotten() -> None:
         offer = rig.console.signalling.offer(1, "o-1", "v=0", [0])
         assert offer is not None
         rig.console.pump.post(offer)
-        rig.console.link_changed(False)
+        rig.console.words_changed(False)
         transport = StepTransport(rig.clock, 1)
         rig.console.hear(TOPICS.authority, rig.vehicle.authority())
         rig.console.session.act("lease", rig.clock())
         pump = rig.console.pump
-        pump._transport = transport
+        pump._words = transport
         await pumped(pump.send_slow(), transport)
 
     assert rig.vehicle.request(transport.sent[0]).kind is RequestKind.LEASE

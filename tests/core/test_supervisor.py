@@ -12,14 +12,15 @@ import pytest
 from protocol.dbw.codec import ContactState, EcuMode
 from protocol.errors import Refusal
 from protocol.frames import CommandKind
-from protocol.messages import Outcome, RequestKind
+from protocol.messages import Claims, Outcome, RequestKind, Trust, verify_signed
 from protocol.relay import RelayWish
 from protocol.signals import DEFAULT_TIMING
 from protocol.state import CapReason, VehicleMode
 from tests.rig import MS, TICK_NS, VEHICLE, FakeConsole, Rig
+from vehicle_agent.core import authority as authority_module
 from vehicle_agent.core.gate import Demand
 from vehicle_agent.core.record import Record
-from vehicle_agent.core.supervisor import Supervisor, TickInputs
+from vehicle_agent.core.supervisor import REQUESTS_OF_ONE, Supervisor, TickInputs
 
 M = VehicleMode
 MOVING = (M.ACTIVE, M.DEGRADED)
@@ -844,6 +845,109 @@ def test_two_paths_one_silent__cap_and_no_stop() -> None:
     assert rig.state is not None
     assert rig.state.cap_reason is CapReason.ONE_PATH
     assert "L104" in rig.events
+
+
+@pytest.mark.requirement("HF-CMD-16", "HF-CMD-17")
+@pytest.mark.parametrize("lost", [0, 1])
+def test_each_of_two_paths_killed__cap_no_stop_the_state_names_it_and_it_recovers(
+    lost: int,
+) -> None:
+    rig = Rig(paths=frozenset({0, 1}))
+    rig.ways = (0, 1)
+    rig.drive()
+    rig.run(1.0)
+    assert rig.state is not None
+    both = (rig.state.cap_reason, rig.state.silent_paths, rig.state.delivered_pct)
+
+    rig.ways = (1 - lost,)
+    rig.run(3.0)
+    one = (rig.mode, rig.state.cap_reason, rig.state.silent_paths)
+    rig.ways = (0, 1)
+    rig.run(0.2)
+
+    assert both == (CapReason.ZONE, (), (100, 100))
+    assert one == (M.ACTIVE, CapReason.ONE_PATH, (lost,))
+    assert (rig.mode, rig.state.cap_reason, rig.state.silent_paths) == (
+        M.ACTIVE,
+        CapReason.ZONE,
+        (),
+    )
+
+
+@pytest.mark.requirement("HF-CMD-16")
+def test_data_channel_never_there__the_machine_drives_under_the_cap_from_the_start() -> None:
+    rig = Rig(paths=frozenset({0, 1}))
+    rig.activate()
+    rig.run(0.2)
+
+    assert rig.is_in(M.ACTIVE)
+    assert rig.state is not None
+    assert (rig.state.cap_reason, rig.state.silent_paths) == (CapReason.ONE_PATH, (1,))
+
+
+def test_paths__telemetry_tells_share_and_longest_silence_of_each() -> None:
+    rig = Rig(paths=frozenset({0, 1}))
+    rig.ways = (0, 1)
+    rig.drive()
+    rig.ways = (1,)
+    rig.run(1.0)
+    mqtt, channel = rig.telemetry["control"]["paths"]
+
+    assert 800 <= mqtt["silent_ms"] <= 1010
+    assert mqtt["delivered_pct"] < 100
+    assert (channel["delivered_pct"], channel["silent_ms"]) == (100, 10)
+
+
+def count_proofs(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return a list that gets every token whose signature is checked."""
+    looked_at: list[bytes] = []
+
+    def counted(token: bytes, trust: Trust) -> Claims:
+        looked_at.append(token)
+        return verify_signed(token, trust)
+
+    monkeypatch.setattr(authority_module, "verify_signed", counted)
+    return looked_at
+
+
+@pytest.mark.requirement("HF-STOP-23")
+def test_stops_flooded_by_one__anothers_stop_acts_in_the_same_tick(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_at = count_proofs(monkeypatch)
+    rig = Rig()
+    watcher, gate = FakeConsole("watcher"), FakeConsole("gate")
+    rig.others += [watcher, gate]
+    rig.drive()
+    looked_at.clear()
+    for number in range(40):
+        rig.press_stop(watcher, f"{number:032x}")
+    rig.press_stop(gate)
+    for number in range(40):
+        rig.press_stop(watcher, f"{number:032x}")
+    rig.tick()
+
+    assert rig.is_in(M.STOPPING)
+    assert len(looked_at) == 2
+    rig.run(0.3)
+    assert rig.telemetry["control"]["stops"] == {
+        "gate": {"heard": 1, "dropped": 0},
+        "watcher": {"heard": 80, "dropped": 79},
+    }
+
+
+@pytest.mark.requirement("HF-STOP-23")
+def test_requests_flooded_by_one__only_a_few_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_at = count_proofs(monkeypatch)
+    rig = Rig()
+    rig.run(0.1)
+    for _ in range(60):
+        rig.ask(RequestKind.LEASE)
+    rig.tick()
+
+    assert len(looked_at) == REQUESTS_OF_ONE
 
 
 @pytest.mark.requirement("HF-GUARD-03")

@@ -29,7 +29,7 @@ def test_headline__is_one_of_the_rows() -> None:
 
 def test_our_brokers__have_the_shipped_files_and_their_own_folder(tmp_path: Path) -> None:
     site = command.make_site(tmp_path)
-    paths = command.broker_files(tmp_path, site, "ours")
+    paths = command.broker_files(tmp_path, site, "both")
     assert [path.name for path in paths] == ["control.conf", "telemetry.conf"]
     assert all("/etc/headframe" not in path.read_text(encoding="utf-8") for path in paths)
 

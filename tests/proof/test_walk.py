@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from protocol.dbw.codec import EcuMode
 from protocol.frames import CommandFrame, CommandKind, SessionKeys
-from protocol.freshness import Accepted, Lease
+from protocol.freshness import Accepted, Lease, PathCounters
 from protocol.messages import AckClaims, Outcome, RequestClaims, RequestKind
 from protocol.signals import DEFAULT_TIMING
 from protocol.state import CapReason, VehicleMode
@@ -206,6 +206,8 @@ class Senses:
     supervision: Supervision | None = None
     last: Demand = field(default_factory=Demand)
     refused: dict[str, int] = field(default_factory=dict)
+    newest_sequence: int | None = None
+    paths: tuple[PathCounters, ...] = (PathCounters(), PathCounters())
 
     def standstill(self, _: int) -> bool:
         return self.sensed.standing

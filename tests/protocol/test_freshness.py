@@ -140,6 +140,28 @@ def test_copy_on_the_other_path__duplicate_with_its_lead(acceptance: Acceptance)
     assert acceptance.paths[0].lead_us.max_us == 5_000
 
 
+@pytest.mark.parametrize(("late_us", "late"), [(220_000, 0), (220_001, 1)])
+def test_copy_too_old_to_count__does_not_show_that_its_path_lives(
+    acceptance: Acceptance, late_us: int, late: int
+) -> None:
+    data = frame(age_ms=40, hold_ms=10).encode(KEY)
+    accepted(acceptance, data, path=0)
+
+    assert reason_of(acceptance, data, NOW_NS + late_us * 1000, path=1) is Refusal.DUPLICATE
+    copies = acceptance.paths[1]
+    assert (copies.duplicates, copies.late) == (1, late)
+    assert (copies.last_valid_ns is None) == bool(late)
+
+
+def test_newest_sequence__is_that_of_the_last_command_that_counted(acceptance: Acceptance) -> None:
+    before = acceptance.newest_sequence
+    accepted(acceptance, frame().encode(KEY))
+    after = acceptance.newest_sequence
+    acceptance.close_lease()
+
+    assert (before, after, acceptance.newest_sequence) == (None, 100, None)
+
+
 @pytest.mark.requirement("HF-AUTH-10")
 def test_same_sequence_with_other_bytes__conflicting_copy(acceptance: Acceptance) -> None:
     accepted(acceptance, frame().encode(KEY))

@@ -116,6 +116,7 @@ def test_new_path__has_counted_nothing() -> None:
     assert asdict(PathCounters()) == {
         "accepted": 0,
         "duplicates": 0,
+        "late": 0,
         "refused": {},
         "last_sequence": None,
         "last_valid_ns": None,

@@ -14,6 +14,10 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 AT_SPEED_MPS = 2.0
 STILL_S = 4.0
+PATH_OUT_S = 6.0
+"""A path is out after 2 s; then the truck has time to slow to its cap."""
+CAPPED_MPS = 2.8
+"""Half of the zone's speed, and what the truck may be above it."""
 
 
 @pytest.fixture
@@ -64,6 +68,37 @@ def test_broker_killed__truck_stops_and_stays_when_it_is_back(driving: Rehearsal
     driving.watch_broker()
 
     stays(driving, "L102")
+
+
+@pytest.mark.requirement("HF-CMD-16", "HF-CMD-17")
+def test_broker_killed_with_both_paths__truck_drives_on_slower_and_is_whole_again_after() -> None:
+    with rehearsal(both_paths=True) as running:
+        running.start_driver("--starts-once")
+        running.until(lambda: running.speed_mps > AT_SPEED_MPS, 60.0, "under way")
+        running.until(lambda: silent_paths(running) == (), 10.0, "both paths heard")
+        running.kill("broker")
+        running.wait(PATH_OUT_S)
+        slow_mps, travelled_m = running.speed_mps, running.seen.truth["distance_m"]
+        running.start_again("broker")
+        running.watch_broker()
+        back_ns = running.seen.state_ns
+        running.until(
+            lambda: running.seen.state_ns > back_ns and silent_paths(running) == (),
+            20.0,
+            "both paths heard again",
+        )
+        mode = None if running.seen.state is None else running.seen.state.mode
+
+    assert 0.5 < slow_mps < CAPPED_MPS
+    assert mode is VehicleMode.ACTIVE
+    assert running.seen.truth["distance_m"] > travelled_m
+
+
+def silent_paths(running: Rehearsal) -> tuple[int, ...] | None:
+    """What the newest state says; None without a share of both, or without any state."""
+    state = running.seen.state
+    known = state is not None and len(state.delivered_pct) == 2
+    return state.silent_paths if state is not None and known else None
 
 
 def test_link_paused__truck_stops_and_stays_when_it_goes_on(driving: Rehearsal) -> None:

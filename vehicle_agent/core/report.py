@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from protocol.errors import Refusal
 from protocol.frames import STATE_JSON_MAX_BYTES
@@ -15,8 +15,10 @@ from vehicle_agent.core.authority import Authority
 from vehicle_agent.core.bywire import Feedback
 from vehicle_agent.core.driver import Driver
 from vehicle_agent.core.failsafe import Verdict
+from vehicle_agent.core.fair import FairShare
 from vehicle_agent.core.gate import Demand
 from vehicle_agent.core.governor import SpeedCap
+from vehicle_agent.core.paths import PathFigures
 from vehicle_agent.core.relay import RelayView
 
 _MS = 1_000_000
@@ -43,6 +45,8 @@ def state_json(
     stop_id: str | None,
     warning_ms: int | None,
     blockers: tuple[str, ...],
+    figures: Sequence[PathFigures],
+    silent_paths: tuple[int, ...],
 ) -> bytes:
     """Return the JSON of a state frame."""
     loop_us = driver.loop_us(now_ns)
@@ -53,6 +57,8 @@ def state_json(
         mode=mode,
         cause=verdict.cause,
         accepted=(acceptance.paths[0].last_sequence, acceptance.paths[1].last_sequence),
+        delivered_pct=tuple(each.delivered_pct for each in figures),
+        silent_paths=silent_paths,
         accepted_hold_us=None if age_ns is None else age_ns // 1000,
         refusals=_top(acceptance.refusals()),
         speed_mps=_rounded(feedback.speed_mps, 3),
@@ -140,19 +146,29 @@ def _pending(now_ns: int, authority: Authority) -> dict[str, object] | None:
 
 
 def control_telemetry(
-    acceptance: Acceptance, authority: Authority, bus_refused: Mapping[str, int]
+    acceptance: Acceptance,
+    authority: Authority,
+    bus_refused: Mapping[str, int],
+    *,
+    figures: Sequence[PathFigures],
+    silent_paths: tuple[int, ...],
+    stops: FairShare,
+    requests: FairShare,
 ) -> bytes:
-    """Return the control group: totals, refusals, and age histograms in ms."""
+    """Return the control group: totals, refusals, paths, and age histograms in ms."""
     paths = [
         {
             "accepted": path.accepted,
             "duplicates": path.duplicates,
+            "late": path.late,
+            "delivered_pct": figure.delivered_pct,
+            "silent_ms": figure.silent_ms,
             "refused": {reason.value: number for reason, number in path.refused.items()},
             "lead_ms": path.lead_us.summary(),
             "uplink_ms": path.uplink_us.summary(),
             "loop_ms": path.loop_us.summary(),
         }
-        for path in acceptance.paths
+        for path, figure in zip(acceptance.paths, figures, strict=True)
     ]
     return json.dumps(
         {
@@ -164,6 +180,13 @@ def control_telemetry(
             "uplink_ms": acceptance.uplink_us.summary(),
             "loop_ms": acceptance.loop_us.summary(),
             "paths": paths,
+            "silent_paths": silent_paths,
+            "stops": stops.audit(),
+            "requests": requests.audit(),
+            "not_looked_at": {
+                name: {reason.value: number for reason, number in share.refusals().items()}
+                for name, share in (("stops", stops), ("requests", requests))
+            },
             "bus_refused": dict(bus_refused),
         },
         separators=(",", ":"),

@@ -33,8 +33,10 @@ from vehicle_agent.core.failsafe import (
     FailSafe,
     Verdict,
 )
+from vehicle_agent.core.fair import FairShare
 from vehicle_agent.core.gate import Demand, Gate, Measured, Permit
 from vehicle_agent.core.governor import GovernorInput, SpeedCap, speed_cap
+from vehicle_agent.core.paths import PathFigures, PathWatch
 from vehicle_agent.core.record import Record
 from vehicle_agent.core.relay import NOT_FITTED, RelayStatus, RelayView, judge
 from vehicle_agent.core.watch import Health, Heard, Watch
@@ -55,6 +57,9 @@ RELAY_HELD_NS = 500 * _MS
 """Longest wait for the ECU to let go before the relay is opened under it."""
 STOP_AGE_MAX_US = 5_000_000
 STOP_IDS_KEPT = 256
+STOPS_OF_ONE, STOPS_OF_ALL = 1, 4
+"""Stops looked at in a tick. They are repeated until confirmed: the newest of each will do."""
+REQUESTS_OF_ONE, REQUESTS_OF_ALL = 4, 8
 QUIET_NS = 2_000 * _MS
 """A condition that hovers at its limit is told once, not at every crossing."""
 SESSIONS = 65_535
@@ -191,6 +196,9 @@ class Supervisor:
         )
         self._vehicle_id = vehicle_id(setup.vehicle)
         self._acceptance = Acceptance(setup.timing, self._vehicle_id, setup.boot_tag)
+        self._paths = PathWatch(setup.paths, setup.timing.path_silent_ms * _MS)
+        self._stop_share = FairShare(setup.trust, STOPS_OF_ONE, STOPS_OF_ALL)
+        self._request_share = FairShare(setup.trust, REQUESTS_OF_ONE, REQUESTS_OF_ALL)
         self._driver = Driver(setup.timing, setup.main_camera)
         self._wire = ByWire(setup.limits.curvature_rate_per_m_s)
         self._gate = Gate(setup.limits)
@@ -205,7 +213,6 @@ class Supervisor:
         self._told: dict[str, int] = {}
         self._due = _Due()
         self._state_sequence = 0
-        self._leased_since_ns = 0
         self._last_ns: int | None = None
         self._changed = True
         self._present: frozenset[str] = frozenset()
@@ -320,18 +327,13 @@ class Supervisor:
             relay=self._relay,
             settings_mismatch=self._setup.settings_mismatch,
             ended_while_driving=died,
-            path_silent=self._path_silent(now_ns),
+            path_silent=bool(self._silent_paths(now_ns)),
         )
 
-    def _path_silent(self, now_ns: int) -> bool:
-        if len(self._setup.paths) < 2 or self._authority.holder is None:
-            return False
-        limit_ns = self._setup.timing.path_silent_ms * _MS
-        for path in self._setup.paths:
-            heard_ns = self._acceptance.paths[path].last_valid_ns
-            if now_ns - max(heard_ns or 0, self._leased_since_ns) > limit_ns:
-                return True
-        return False
+    def _silent_paths(self, now_ns: int) -> tuple[int, ...]:
+        if self._authority.holder is None:
+            return ()
+        return self._paths.silent(now_ns, self._acceptance.paths)
 
     def _read_commands(self, now_ns: int, given: TickInputs, news: _News) -> None:
         for path in given.retained:
@@ -345,6 +347,9 @@ class Supervisor:
                 news.second_authority = True
             elif verdict.reason is Refusal.OUT_OF_RANGE:
                 news.out_of_range = True
+        if self._authority.holder is not None:
+            counted = self._acceptance
+            self._paths.look(now_ns, counted.newest_sequence, counted.paths)
 
     def _take_command(self, now_ns: int, accepted: Accepted, news: _News) -> None:
         frame = accepted.frame
@@ -356,7 +361,7 @@ class Supervisor:
             self._acceptance.count_refusal(accepted.path, Refusal.NOT_ALLOWED)
 
     def _read_stops(self, now_ns: int, given: TickInputs, news: _News) -> None:
-        for sender, token in given.stops:
+        for sender, token in self._stop_share.pick(given.stops):
             try:
                 claims = self._authority.read_stop(token, sender)
             except ProtocolError:
@@ -381,7 +386,7 @@ class Supervisor:
     def _read_requests(
         self, now_ns: int, given: TickInputs, feedback: Feedback, news: _News
     ) -> None:
-        for sender, token in given.requests:
+        for sender, token in self._request_share.pick(given.requests):
             try:
                 claims = self._authority.read_request(token, sender)
             except ProtocolError:
@@ -401,7 +406,7 @@ class Supervisor:
             return
         self._acceptance.open_lease(holder.lease)
         self._driver.forget()
-        self._leased_since_ns = now_ns
+        self._paths.begin(now_ns)
         self._changed = True
 
     # -- requests ---------------------------------------------------------------------------
@@ -798,6 +803,8 @@ class Supervisor:
             stop_id=self._stop_id,
             warning_ms=self._warning_left_ms(now_ns),
             blockers=self._blockers(now_ns, feedback),
+            figures=() if holder is None else self._path_figures(),
+            silent_paths=self._silent_paths(now_ns),
         )
         return StateFrame(
             leased=holder is not None,
@@ -836,8 +843,19 @@ class Supervisor:
         if now_ns + SLACK_NS < self._due.telemetry_ns:
             return ()
         self._due.telemetry_ns = now_ns + TELEMETRY_PERIOD_NS
-        content = report.control_telemetry(self._acceptance, self._authority, self._wire.refused)
+        content = report.control_telemetry(
+            self._acceptance,
+            self._authority,
+            self._wire.refused,
+            figures=self._path_figures(),
+            silent_paths=self._silent_paths(now_ns),
+            stops=self._stop_share,
+            requests=self._request_share,
+        )
         return (("control", content),)
+
+    def _path_figures(self) -> tuple[PathFigures, ...]:
+        return tuple(map(self._paths.figures, range(len(self._acceptance.paths))))
 
     def _persist_due(self) -> Record | None:
         marks = self._mode in DRIVING or self._warning is not None

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from protocol.broker_settings import BrokerSettings
+from protocol.control_peer import CommandPath
 from protocol.ice_settings import IceServer
 from protocol.profiles import first_problem
 from protocol.topics import checked_id
@@ -200,6 +201,17 @@ class MediaSettings(BaseModel):
     rest_at_standstill: bool = True
 
 
+class ControlPeerSettings(BaseModel):
+    """The second command path: WebRTC data channels beside MQTT.
+
+    Attributes:
+        ice_addresses: own addresses offered; empty takes every address of the machine.
+    """
+
+    model_config = _STRICT
+    ice_addresses: list[str] = Field(default_factory=list)
+
+
 class AgentSettings(BaseModel):
     """The whole file.
 
@@ -207,6 +219,8 @@ class AgentSettings(BaseModel):
         mqtt: the control broker.
         telemetry: the broker for presence, factsheet and slow values, where the control broker
             keeps nothing; None where one broker does all.
+        control_peer: with it commands come by both paths, and one of them silent lowers the
+            speed cap; None: by MQTT alone.
     """
 
     model_config = _STRICT
@@ -219,6 +233,13 @@ class AgentSettings(BaseModel):
     relay: RelaySettings | None = None
     cameras: list[CameraSettings] = Field(default_factory=list)
     media: MediaSettings = Field(default_factory=MediaSettings)
+    control_peer: ControlPeerSettings | None = None
+
+    @property
+    def command_paths(self) -> frozenset[int]:
+        """The paths by which commands may come."""
+        both = self.control_peer is not None
+        return frozenset(CommandPath) if both else frozenset({CommandPath.MQTT})
 
 
 def load_agent_config(path: Path) -> AgentSettings:

@@ -35,8 +35,6 @@ DATAGRAMS_PER_TICK = 64
 BUS_FRAMES_PER_TICK = 256
 REPORT_PERIOD_NS = 1_000 * _MS
 MEDIA_PERIOD_NS = 100_000_000
-PATHS = frozenset({int(ipc.CommandPath.MQTT)})
-"""Command paths fitted."""
 
 
 @dataclass(slots=True)
@@ -94,6 +92,7 @@ class Guardian:
             if settings.relay is None
             else RelayPort(settings.relay.port, timing, self.boot_tag & 0xFFFF)
         )
+        self._paths = settings.command_paths
         self._late_ns = timing.guardian_late_stop_ms * _MS
         self.supervisor = Supervisor(
             Setup(
@@ -105,7 +104,7 @@ class Guardian:
                 boot_tag=self.boot_tag,
                 seed=os.urandom(32),
                 record=store.durable,
-                paths=PATHS,
+                paths=self._paths,
                 relay_fitted=self._relay is not None,
                 main_camera=min((camera.id for camera in settings.cameras), default=0),
                 settings_mismatch=approved not in (None, self._settings_sha256),
@@ -148,9 +147,9 @@ class Guardian:
             if datagram is None:
                 break
             kind, body = datagram[:1], datagram[1:]
-            if kind == ipc.TO_GUARDIAN_COMMAND and body[:1] in (b"\0", b"\1"):
+            if kind == ipc.TO_GUARDIAN_COMMAND and body and body[0] in self._paths:
                 commands.append((body[0], body[1:]))
-            elif kind == ipc.TO_GUARDIAN_RETAINED and body[:1] in (b"\0", b"\1"):
+            elif kind == ipc.TO_GUARDIAN_RETAINED and body and body[0] in self._paths:
                 retained.append(body[0])
             elif kind in (ipc.TO_GUARDIAN_REQUEST, ipc.TO_GUARDIAN_STOP):
                 addressed = ipc.split_name(body)

@@ -10,12 +10,12 @@ import contextlib
 import socket
 from collections import deque
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 
 DATAGRAM_MAX_BYTES = 64 * 1024
 RECEIVE_BUFFER_BYTES = 256 * 1024
 KEPT_DATAGRAMS = 64
+"""For each neighbour."""
 KEPT_TRIES = 10
 """Linux lets some ten datagrams wait at a socket (net.unix.max_dgram_qlen). What must arrive once
 is tried again, a tick apart; what was not taken after so many tries is out of date."""
@@ -36,13 +36,6 @@ TO_MEDIA_STATE = b"s"
 GUARDIAN = "guardian.sock"
 LINK = "link.sock"
 MEDIA = "media.sock"
-
-
-class CommandPath(IntEnum):
-    """The two ways a command may come."""
-
-    MQTT = 0
-    DATA_CHANNEL = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +62,7 @@ def split_name(body: bytes) -> Addressed | None:
         return None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Kept:
     neighbour: str
     data: bytes
@@ -109,11 +102,12 @@ class Mailbox:
 
     def post(self, neighbour: str, data: bytes) -> None:
         """Send what is said once: when it is not taken it is kept for :meth:`flush`, in order."""
-        waits = any(kept.neighbour == neighbour for kept in self._kept)
-        if not waits and self._offer(neighbour, data):
+        waiting = [kept for kept in self._kept if kept.neighbour == neighbour]
+        if not waiting and self._offer(neighbour, data):
             return
-        if len(self._kept) >= KEPT_DATAGRAMS:
-            self._drop(self._kept.popleft().neighbour)
+        if len(waiting) >= KEPT_DATAGRAMS:
+            self._kept.remove(waiting[0])
+            self._drop(neighbour)
         self._kept.append(_Kept(neighbour, data))
 
     def flush(self) -> bool:

@@ -1,8 +1,9 @@
-"""The link: carries bytes between MQTT and the guardian, and judges none of them.
+"""The link: carries bytes between consoles and the guardian, and judges none of them.
 
-Outgoing state is newest-wins; a message that cannot leave now is dropped, never stored for
-later. Every connection is a new client with a clean session: what an old one still held must
-never come out of a new one.
+Two connections to the control broker, so that nothing waits behind what does not concern it:
+commands in and states out on one, everything said now and then on the other; and beside them
+the control peer's data channels. Outgoing state is newest-wins; a message that cannot leave now
+is dropped, never stored for later.
 """
 
 from __future__ import annotations
@@ -11,100 +12,103 @@ import argparse
 import asyncio
 import contextlib
 import json
-import secrets
 import signal
 import sys
 from pathlib import Path
 
-import aiomqtt
-
+from protocol.control_peer import CommandPath
+from protocol.messages import load_private_key, load_trust, peer_of
 from protocol.topics import Topics
-from vehicle_agent.shell import ipc
+from vehicle_agent.core.rate import Buckets
+from vehicle_agent.shell import clock, ipc
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
-from vehicle_agent.shell.mqtt_client import connected, new_client, raise_if_cancelled, serve
-from vehicle_agent.shell.outbox import Out, Outbox
+from vehicle_agent.shell.control_peer import ControlPeers
+from vehicle_agent.shell.line import Line
+from vehicle_agent.shell.outbox import Out
 from vehicle_agent.shell.presence import Presence
 from vehicle_agent.shell.telemetry_link import TelemetryLink
 
-RECONNECT_MIN_S = 0.2
 GUARDIAN_SILENT_S = 2.5
 """The guardian speaks at least once a second; beyond this people are told that it does not."""
-RECONNECT_MAX_S = 0.9
 OFFER_AGAIN_S = 0.01
 """The guardian looks this often: one tick."""
+REPORT_PERIOD_S = 1.0
+STOP_PERIOD_NS, STOP_BURST = 10_000_000, 4
+"""Stops of one author that are handed on: one a tick, which is what the guardian looks at."""
+REQUEST_PERIOD_NS, REQUEST_BURST = 50_000_000, 10
 NEVER_RETAINED = ("cmd", "req", "stop")
 SHARED = ("cmd", "req", "stop", "signal")
-
-
-class LinkBroken(Exception):
-    """Raised to leave a connection that no longer carries anything."""
+_WORDS = (("req", 1), ("stop", 0), ("signal", 1))
 
 
 class Link:
-    """One vehicle's connection to the control broker."""
+    """One vehicle's connections: to the control broker, and to consoles.
+
+    Attributes:
+        peers: the control peers; None where none is configured.
+        ready: set once both connections to the broker stand.
+    """
 
     def __init__(self, settings: AgentSettings, mailbox: ipc.Mailbox) -> None:
-        self._mqtt = settings.mqtt
-        self._vehicle = settings.vehicle.name
-        self._topics = Topics(settings.vehicle.site, settings.vehicle.name)
+        vehicle = settings.vehicle.name
+        self._topics = Topics(settings.vehicle.site, vehicle)
         self._mailbox = mailbox
-        self._outbox = Outbox()
         self._presence = Presence(settings)
         self._telemetry = (
             None
             if settings.telemetry is None
-            else TelemetryLink(settings.telemetry, self._vehicle, self._presence)
+            else TelemetryLink(settings.telemetry, vehicle, self._presence)
         )
-        self._slow = self._telemetry.outbox if self._telemetry else self._outbox
+        self._stream = Line(
+            settings.mqtt, f"vehicle-{vehicle}", ((self._topics.all_of("cmd"), 0),), self._on_mqtt
+        )
+        self._words = Line(
+            settings.mqtt,
+            f"vehicle-{vehicle}-words",
+            tuple((self._topics.all_of(name), qos) for name, qos in _WORDS),
+            self._on_mqtt,
+            None if self._telemetry else self._presence,
+            self._watch_guardian,
+        )
+        self._slow = self._telemetry.outbox if self._telemetry else self._words.outbox
+        self.peers = self._new_peers(settings)
+        self._stops = Buckets(STOP_PERIOD_NS, STOP_BURST)
+        self._requests = Buckets(REQUEST_PERIOD_NS, REQUEST_BURST)
         self._offering: asyncio.TimerHandle | None = None
-        self._said = ""
         self._guardian_spoke = asyncio.Event()
         self.ready = asyncio.Event()
 
+    def _new_peers(self, settings: AgentSettings) -> ControlPeers | None:
+        if settings.control_peer is None:
+            return None
+        keys = settings.keys
+        return ControlPeers(
+            settings.vehicle.name,
+            load_private_key(keys.device.read_text(encoding="utf-8")),
+            load_trust(keys.trust.read_text(encoding="utf-8"), clock.wall_now()),
+            settings.control_peer.ice_addresses,
+            on_command=self._command_by_peer,
+            on_stop=self._stop_by_peer,
+            say=self._say_signal,
+        )
+
     async def run(self) -> None:
-        """Serve, and connect again within a second, until cancelled."""
+        """Serve until cancelled."""
         asyncio.get_running_loop().add_reader(self._mailbox.fileno(), self._from_machine)
         async with asyncio.TaskGroup() as group:
             if self._telemetry:
                 group.create_task(self._telemetry.run(), name="link.telemetry")
-            group.create_task(self._keep_up(), name="link.control")
+            if self.peers:
+                group.create_task(self.peers.run(), name="link.peers")
+            group.create_task(self._report(), name="link.report")
+            group.create_task(self._stream.run(), name="link.stream")
+            group.create_task(self._words.run(), name="link.words")
+            group.create_task(self._note_ready(), name="link.ready")
 
-    async def _keep_up(self) -> None:
-        dice = secrets.SystemRandom()
-        broker = f"broker {self._mqtt.host}:{self._mqtt.port}"
-        while True:
-            try:
-                await serve(self._serve_once())
-            except* (aiomqtt.MqttError, OSError, LinkBroken) as group:
-                self._say_once(f"{broker} does not answer, trying on: {group.exceptions[0]}")
-            self._outbox.clear()
-            await asyncio.sleep(dice.uniform(RECONNECT_MIN_S, RECONNECT_MAX_S))
-
-    def _say_once(self, text: str) -> None:
-        """Say what is wrong, and the same only after it was well in between."""
-        if text != self._said:
-            sys.stderr.write(f"link: {text}\n")
-        self._said = text
-
-    async def _serve_once(self) -> None:
-        will = None if self._telemetry else self._presence.will()
-        client = new_client(self._mqtt, f"vehicle-{self._vehicle}", will)
-        async with connected(client):
-            for name in SHARED:
-                await client.subscribe(
-                    self._topics.all_of(name), qos=0 if name in ("cmd", "stop") else 1
-                )
-            raise_if_cancelled()
-            self._outbox.clear()
-            self._said = ""
-            self.ready.set()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._outbox.publish_newest(client), name="link.publish")
-                group.create_task(self._outbox.publish_others(client), name="link.publish_others")
-                group.create_task(self._receive(client), name="link.receive")
-                if not self._telemetry:
-                    group.create_task(self._presence.tell(client), name="link.presence")
-                group.create_task(self._watch_guardian(), name="link.guardian")
+    async def _note_ready(self) -> None:
+        await self._stream.ready.wait()
+        await self._words.ready.wait()
+        self.ready.set()
 
     async def _watch_guardian(self) -> None:
         """Tell people, once, when the guardian falls silent: it cannot say so itself."""
@@ -120,11 +124,21 @@ class Link:
                     self._event(json.dumps({"id": "G107"}).encode())
                 told = True
 
-    async def _receive(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            if isinstance(message.payload, bytes):
-                self._to_machine(message.topic.value, message.payload, retained=message.retain)
-        raise LinkBroken("the broker ended the stream")
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_PERIOD_S)
+            content = {
+                "peers": 0 if self.peers is None else len(self.peers.peers),
+                "peer_counts": {} if self.peers is None else dict(self.peers.counts),
+                "stops_dropped": self._stops.dropped,
+                "requests_dropped": self._requests.dropped,
+            }
+            self._slow.put_newest(self._topics.telemetry("link"), json.dumps(content).encode())
+
+    # ---- to the machine ----------------------------------------------------------------
+
+    def _on_mqtt(self, topic: str, payload: bytes, retained: bool) -> None:
+        self._to_machine(topic, payload, retained=retained)
 
     def _to_machine(self, topic: str, payload: bytes, *, retained: bool) -> None:
         for name in SHARED:
@@ -132,17 +146,29 @@ class Link:
             if author is None:
                 continue
             if retained and name in NEVER_RETAINED:
-                path = bytes([ipc.CommandPath.MQTT])
+                path = bytes([CommandPath.MQTT])
                 self._mailbox.send(ipc.GUARDIAN, ipc.TO_GUARDIAN_RETAINED + path)
             elif name == "cmd":
-                path = bytes([ipc.CommandPath.MQTT])
-                self._mailbox.send(ipc.GUARDIAN, ipc.TO_GUARDIAN_COMMAND + path + payload)
+                self._command(CommandPath.MQTT, payload)
             elif name == "req":
-                self._forward(ipc.GUARDIAN, ipc.TO_GUARDIAN_REQUEST, author, payload)
+                if self._requests.take(author, clock.monotonic_ns()):
+                    self._forward(ipc.GUARDIAN, ipc.TO_GUARDIAN_REQUEST, author, payload)
             elif name == "stop":
-                self._forward(ipc.GUARDIAN, ipc.TO_GUARDIAN_STOP, author, payload)
+                if self._stops.take(author, clock.monotonic_ns()):
+                    self._forward(ipc.GUARDIAN, ipc.TO_GUARDIAN_STOP, author, payload)
+            elif self.peers is not None and peer_of(payload) == "control":
+                self.peers.take(author, payload)
             else:
                 self._forward(ipc.MEDIA, ipc.TO_MEDIA_SIGNAL, author, payload)
+
+    def _command(self, path: CommandPath, frame: bytes) -> None:
+        self._mailbox.send(ipc.GUARDIAN, ipc.TO_GUARDIAN_COMMAND + bytes([path]) + frame)
+
+    def _command_by_peer(self, frame: bytes) -> None:
+        self._command(CommandPath.DATA_CHANNEL, frame)
+
+    def _stop_by_peer(self, author: str, token: bytes) -> None:
+        self._forward(ipc.GUARDIAN, ipc.TO_GUARDIAN_STOP, author, token)
 
     def _forward(self, to: str, kind: bytes, author: str, payload: bytes) -> None:
         datagram = ipc.with_name(kind, author, payload)
@@ -158,26 +184,38 @@ class Link:
             loop = asyncio.get_running_loop()
             self._offering = loop.call_later(OFFER_AGAIN_S, self._offer_again)
 
+    # ---- from the machine --------------------------------------------------------------
+
     def _from_machine(self) -> None:
         while (datagram := self._mailbox.receive()) is not None:
             kind, body = datagram[:1], datagram[1:]
             if kind == ipc.TO_LINK_STATE:
-                self._guardian_spoke.set()
-                self._outbox.put_newest(self._topics.state, body)
+                self._state(body)
             elif kind == ipc.TO_LINK_AUTHORITY:
                 self._presence.note_boot(body)
-                self._outbox.put_newest(self._topics.authority, body)
+                self._words.outbox.put_newest(self._topics.authority, body)
             elif kind == ipc.TO_LINK_EVENT:
                 self._event(body)
             else:
                 self._named(kind, body)
 
+    def _state(self, frame: bytes) -> None:
+        """Send a state by both paths: losing it stops the machine as surely as losing commands."""
+        self._guardian_spoke.set()
+        self._stream.outbox.put_newest(self._topics.state, frame)
+        if self.peers:
+            self.peers.send_state(frame)
+
     def _event(self, content: bytes) -> None:
         """Tell the cockpits, and whoever listens at the telemetry broker."""
         out = Out(self._topics.event, content, qos=1)
-        self._outbox.put(out)
+        self._words.outbox.put(out)
         if self._telemetry:
             self._telemetry.outbox.put(out)
+
+    def _say_signal(self, operator: str, token: bytes) -> None:
+        with contextlib.suppress(ValueError):
+            self._words.outbox.put(Out(self._topics.signal(operator), token, qos=1))
 
     def _named(self, kind: bytes, body: bytes) -> None:
         addressed = ipc.split_name(body)
@@ -185,10 +223,10 @@ class Link:
             return
         with contextlib.suppress(ValueError):
             if kind == ipc.TO_LINK_ACK:
-                self._outbox.put(Out(self._topics.ack(addressed.name), addressed.content, qos=1))
+                topic = self._topics.ack(addressed.name)
+                self._words.outbox.put(Out(topic, addressed.content, qos=1))
             elif kind == ipc.TO_LINK_SIGNAL:
-                topic = self._topics.signal(addressed.name)
-                self._outbox.put(Out(topic, addressed.content, qos=1))
+                self._say_signal(addressed.name, addressed.content)
             elif kind == ipc.TO_LINK_TELEMETRY:
                 topic = self._topics.telemetry(addressed.name)
                 self._slow.put_newest(topic, addressed.content)

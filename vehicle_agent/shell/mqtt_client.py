@@ -12,11 +12,11 @@ from typing import Any
 import aiomqtt
 
 from protocol.broker_settings import BrokerSettings
+from protocol.reconnect import PATIENT_CONNECT_S
 from vehicle_agent.shell.incoming import IncomingQueue
 
 KEEPALIVE_S = 5
 OUT_TIMEOUT_S = 1.0
-CONNECT_TIMEOUT_S = 1.0
 SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_SNDBUF, 8192),
@@ -25,7 +25,10 @@ SOCKET_OPTIONS = (
 
 
 def new_client(
-    broker: BrokerSettings, name: str, will: aiomqtt.Will | None = None
+    broker: BrokerSettings,
+    name: str,
+    will: aiomqtt.Will | None = None,
+    connect_within_s: float = PATIENT_CONNECT_S,
 ) -> aiomqtt.Client:
     """Return a client that is not connected yet, with a clean session.
 
@@ -33,6 +36,7 @@ def new_client(
         broker: whom to reach, and as whom.
         name: what its client id begins with; a broker that pins ids takes the user's name instead.
         will: what the broker says when this end is lost.
+        connect_within_s: how long its TCP connection may take.
     """
     tls = None
     if broker.ca is not None:
@@ -47,7 +51,7 @@ def new_client(
         username=broker.username,
         password=broker.secret,
         tls_params=tls,
-        identifier=f"{name}-{secrets.token_hex(4)}",
+        identifier=f"{name}-{secrets.token_hex(16)}",
         protocol=aiomqtt.ProtocolVersion.V311,
         clean_session=True,
         keepalive=KEEPALIVE_S,
@@ -56,7 +60,7 @@ def new_client(
         queue_type=IncomingQueue,
         socket_options=SOCKET_OPTIONS,
     )
-    client._client.connect_timeout = CONNECT_TIMEOUT_S  # aiomqtt passes none on
+    client._client.connect_timeout = connect_within_s  # aiomqtt passes none on
     return client
 
 
