@@ -76,7 +76,7 @@ class LinkTest:
         self._counted: dict[str, Any] = {}
         self._all = _Path("together")
         self.marks: list[Mark] = []
-        self.answered = False
+        self._answered: set[int] = set()
         self.machine_is_live = False
 
     def begin(self, now_ns: int, test: int) -> None:
@@ -125,7 +125,7 @@ class LinkTest:
             self._echo = (told.stamp_us, now_ns)
         if told.test != self._test:
             return
-        self.answered = True
+        self._answered.add(path)
         if self._begun_ns is not None:
             self._count(now_ns, self._paths[path], told)
             self._count(now_ns, self._all, told)
@@ -157,6 +157,16 @@ class LinkTest:
                 self.marks.append(Mark((now_ns - self._begun_ns) / _NS_PER_S, kind))
 
     @property
+    def answered(self) -> bool:
+        """An answer has come on some path."""
+        return bool(self._answered)
+
+    @property
+    def answered_everywhere(self) -> bool:
+        """An answer has come on every path."""
+        return len(self._answered) == len(self._paths)
+
+    @property
     def samples(self) -> list[Sample]:
         """Round trips over whichever path was first."""
         return self._all.samples
@@ -167,7 +177,7 @@ class LinkTest:
         seconds = (now_ns - self._begun_ns) / _NS_PER_S
         counted = self._counted
         there = counted.get("paths", {})
-        together = _figures(now_ns, self._all, counted | {"n": counted.get("accepted", 0)})
+        together = _figures(now_ns, self._all, counted)
         refused = counted.get("refused", {})
         return {
             "seconds": round(seconds, 1),

@@ -37,7 +37,7 @@ class Line:
 
     def __init__(self, *delays_ms: int) -> None:
         self.delays_ns = [delay * MS for delay in delays_ms]
-        names = ("mqtt", "data channel")[: len(delays_ms)]
+        names = ("mqtt", "channel")[: len(delays_ms)]
         self.test = LinkTest(names, VEHICLE, 1, DEFAULT_TIMING)
         self.mirror = Mirror(VEHICLE, DEFAULT_TIMING, ZONE_MPS)
         self.cut: dict[int, tuple[int, int]] = {}
@@ -143,9 +143,18 @@ def test_one_of_two_paths_out__together_nothing_is_felt() -> None:
     result = line.measured(4)
     assert result["drive"]["stops"] == result["drive"]["degraded"] == 0
     assert result["paths"]["mqtt"]["silent_there_ms"] == 620.0
-    assert result["paths"]["data channel"]["silent_there_ms"] == 20.0
+    assert result["paths"]["channel"]["silent_there_ms"] == 20.0
     assert result["paths"]["mqtt"]["lost_there"] == pytest.approx(30 / 199, abs=0.001)
     assert result["together"]["lost_there"] == 0.0
+
+
+def test_old_commands_after_a_stall__came_but_did_not_count() -> None:
+    line = Line(20, 20)
+    line.delays_ns = [700 * MS, 700 * MS]
+    result = line.measured(4)
+    assert result["together"]["lost_there"] == 0.0
+    assert result["together"]["heard_there"] > 100
+    assert result["drive"]["accepted"] == 0
 
 
 def test_link_dead_to_the_end__the_open_silence_counts() -> None:

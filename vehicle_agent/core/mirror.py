@@ -7,6 +7,7 @@ times without an accepted command beyond the degraded and the stop time, and ref
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,9 @@ from protocol.errors import ProtocolError
 from protocol.freshness import Acceptance, Accepted, Lease
 from protocol.probe import EPOCH, KEY, KEY_ID, Reflection, revealed
 from protocol.signals import Timing
+
+RECENT = 512
+"""Numbers remembered, 10 s of them: a copy that comes later than that counts as a probe."""
 
 _SEQUENCE, _BOOT_TAG = slice(16, 20), slice(20, 24)
 _NS_PER_MS = 1_000_000
@@ -66,6 +70,8 @@ class _Test:
 
     Attributes:
         echo: stamp and sequence of the newest accepted probe, and when it was accepted.
+        capped: accepted ones whose loop time lowers the speed.
+        came: probes that came on any path. recent: the newest of them.
     """
 
     number: int
@@ -74,6 +80,17 @@ class _Test:
     paths: dict[int, _Heard] = field(default_factory=dict)
     echo: tuple[int, int, int] = (0, 0, 0)
     capped: int = 0
+    came: int = 0
+    recent: OrderedDict[int, None] = field(default_factory=OrderedDict)
+
+    def note(self, sequence: int) -> None:
+        """Count a probe, its copy on the other path not again."""
+        if sequence in self.recent:
+            return
+        self.came += 1
+        self.recent[sequence] = None
+        if len(self.recent) > RECENT:
+            self.recent.popitem(last=False)
 
 
 class Mirror:
@@ -101,7 +118,9 @@ class Mirror:
             test = self._test = self._begun(now_ns, number)
         heard = test.paths.setdefault(path, _Heard(Silences(self._timing, now_ns)))
         heard.frames += 1
-        heard.highest = max(heard.highest, int.from_bytes(command[_SEQUENCE], "little"))
+        sequence = int.from_bytes(command[_SEQUENCE], "little")
+        heard.highest = max(heard.highest, sequence)
+        test.note(sequence)
         heard.silences.hear(now_ns)
         verdict = test.acceptance.judge(now_ns, command, path)
         if isinstance(verdict, Accepted):
@@ -150,6 +169,7 @@ class Mirror:
             "silent_ms": _ms(test.accepted.longest_ns),
             "degraded": test.accepted.degraded,
             "stops": test.accepted.stops,
+            "n": test.came,
             "of": max(heard.highest for heard in test.paths.values()),
             "accepted": sum(counters.accepted for counters in test.acceptance.paths),
             "capped": test.capped,

@@ -17,14 +17,17 @@ from pathlib import Path
 
 import aiomqtt
 
+from protocol.control_peer import CommandPath
 from protocol.frames import vehicle_id
+from protocol.messages import load_private_key, load_trust, peer_of
 from protocol.profiles import parse_profile
 from protocol.signals import DEFAULT_TIMING
 from protocol.topics import Topics
 from vehicle_agent.core.mirror import Mirror
 from vehicle_agent.shell import ipc
-from vehicle_agent.shell.clock import monotonic_ns
+from vehicle_agent.shell.clock import monotonic_ns, wall_now
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
+from vehicle_agent.shell.control_peer import ControlPeers
 from vehicle_agent.shell.mqtt_client import (
     connected,
     new_client,
@@ -36,7 +39,7 @@ from vehicle_agent.shell.mqtt_client import (
 PERIOD_NS = DEFAULT_TIMING.command_period_ms * 1_000_000
 LOOK_EVERY_S = 1.0
 AGAIN_MIN_S, AGAIN_MAX_S = 0.2, 0.9
-MQTT_PATH = 0
+ANSWERS_MAX = 8
 
 
 class MachineInService(RuntimeError):
@@ -67,17 +70,84 @@ def refuse_in_service(settings: AgentSettings) -> None:
         )
 
 
-class MqttReflector:
-    """The machine's side over the configured broker."""
+class Reflector:
+    """The machine's side on both paths: the configured broker, and consoles' data channels.
 
-    def __init__(self, settings: AgentSettings, mirror: Mirror) -> None:
-        self._mqtt, self._mirror = settings.mqtt, mirror
-        self._name = settings.vehicle.name
-        self._topics = Topics(settings.vehicle.site, settings.vehicle.name)
+    Made outside the event loop, because it reads files.
+
+    Raises:
+        OSError, ValueError: one of them is not there or not what it should be.
+    """
+
+    def __init__(self, settings: AgentSettings) -> None:
+        profile = settings.vehicle.machine
+        limits = parse_profile(profile.read_text(encoding="utf-8"), str(profile)).limits
+        self._settings, self._name = settings, settings.vehicle.name
+        self._mirror = Mirror(vehicle_id(self._name), DEFAULT_TIMING, limits.zone_speed_mps)
+        self._topics = Topics(settings.vehicle.site, self._name)
+        self._peers = self._new_peers(settings)
+        self._newest = b""
+        self._spoken = asyncio.Event()
+        self._answers: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(ANSWERS_MAX)
         self._said = ""
 
+    def _new_peers(self, settings: AgentSettings) -> ControlPeers | None:
+        if settings.control_peer is None:
+            return None
+        keys = settings.keys
+        return ControlPeers(
+            self._name,
+            load_private_key(keys.device.read_text(encoding="utf-8")),
+            load_trust(keys.trust.read_text(encoding="utf-8"), wall_now()),
+            settings.control_peer.ice_addresses,
+            on_command=lambda data: self._hear(CommandPath.DATA_CHANNEL, data),
+            on_stop=lambda _author, _token: None,
+            say=self._answer,
+        )
+
     async def run(self) -> None:
-        """Answer, and connect again, until cancelled."""
+        """Answer until cancelled, or until the machine's agent is started.
+
+        Raises:
+            MachineInService: it runs.
+        """
+        answering = asyncio.create_task(self._answer_all(), name="reflector")
+        try:
+            while not answering.done():
+                refuse_in_service(self._settings)
+                await asyncio.wait([answering], timeout=LOOK_EVERY_S)
+            answering.result()
+        finally:
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+
+    async def _answer_all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._speak(), name="speak")
+            group.create_task(self._keep_up(), name="mqtt")
+            if self._peers is not None:
+                group.create_task(self._peers.run(), name="peers")
+
+    def _hear(self, path: CommandPath, data: bytes) -> None:
+        self._mirror.hear(monotonic_ns(), path, data)
+
+    def _answer(self, operator: str, token: bytes) -> None:
+        if not self._answers.full():
+            self._answers.put_nowait((operator, token))
+
+    async def _speak(self) -> None:
+        """Say on every path what is to be said now; what one does not take holds up no other."""
+        due_ns = monotonic_ns()
+        while True:
+            self._newest = self._mirror.reflection(monotonic_ns())
+            self._spoken.set()
+            if self._peers is not None:
+                self._peers.send_state(self._newest)
+            due_ns = max(due_ns + PERIOD_NS, monotonic_ns())
+            await asyncio.sleep((due_ns - monotonic_ns()) / 1e9)
+
+    async def _keep_up(self) -> None:
+        """Stay at the broker, and connect again, until cancelled."""
         dice = secrets.SystemRandom()
         while True:
             try:
@@ -87,27 +157,39 @@ class MqttReflector:
             await asyncio.sleep(dice.uniform(AGAIN_MIN_S, AGAIN_MAX_S))
 
     async def _serve_once(self) -> None:
-        client = new_client(self._mqtt, f"vehicle-{self._name}")
+        mqtt = self._settings.mqtt
+        client = new_client(mqtt, f"vehicle-{self._name}")
         async with connected(client):
             await client.subscribe(self._topics.all_of("cmd"), qos=0)
+            await client.subscribe(self._topics.all_of("signal"), qos=1)
             raise_if_cancelled()
-            self._say(f"answers for {self._name} at {self._mqtt.host} port {self._mqtt.port}")
+            self._say(f"answers for {self._name} at {mqtt.host} port {mqtt.port}")
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._hear(client), name="hear")
-                group.create_task(self._speak(client), name="speak")
+                group.create_task(self._listen(client), name="listen")
+                group.create_task(self._publish_newest(client), name="newest")
+                group.create_task(self._publish_answers(client), name="answers")
 
-    async def _hear(self, client: aiomqtt.Client) -> None:
+    async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
-            if isinstance(message.payload, bytes) and not message.retain:
-                self._mirror.hear(monotonic_ns(), MQTT_PATH, message.payload)
+            topic, payload = message.topic.value, message.payload
+            if message.retain or not isinstance(payload, bytes):
+                continue
+            if self._topics.author(topic, "cmd") is not None:
+                self._hear(CommandPath.MQTT, payload)
+            author = self._topics.author(topic, "signal")
+            if self._peers is not None and author is not None and peer_of(payload) == "control":
+                self._peers.take(author, payload)
 
-    async def _speak(self, client: aiomqtt.Client) -> None:
-        due_ns = monotonic_ns()
+    async def _publish_newest(self, client: aiomqtt.Client) -> None:
         while True:
-            reflection = self._mirror.reflection(monotonic_ns())
-            await publish(client, self._topics.state, reflection, 0, retain=False)
-            due_ns = max(due_ns + PERIOD_NS, monotonic_ns())
-            await asyncio.sleep((due_ns - monotonic_ns()) / 1e9)
+            await self._spoken.wait()
+            self._spoken.clear()
+            await publish(client, self._topics.state, self._newest, 0, retain=False)
+
+    async def _publish_answers(self, client: aiomqtt.Client) -> None:
+        while True:
+            operator, token = await self._answers.get()
+            await publish(client, self._topics.signal(operator), token, 1, retain=False)
 
     def _say(self, text: str) -> None:
         if text != self._said:
@@ -115,37 +197,9 @@ class MqttReflector:
         self._said = text
 
 
-def make_mirror(settings: AgentSettings) -> Mirror:
-    """Return the mirror of a machine.
-
-    Raises:
-        OSError, ValueError: its file is not there or not what it should be.
-    """
-    profile = settings.vehicle.machine
-    limits = parse_profile(profile.read_text(encoding="utf-8"), str(profile)).limits
-    return Mirror(vehicle_id(settings.vehicle.name), DEFAULT_TIMING, limits.zone_speed_mps)
-
-
-async def reflect(settings: AgentSettings, mirror: Mirror) -> None:
-    """Answer until cancelled.
-
-    Raises:
-        MachineInService: the machine's agent runs, or was started.
-    """
-    answering = asyncio.create_task(MqttReflector(settings, mirror).run(), name="reflector")
-    try:
-        while not answering.done():
-            refuse_in_service(settings)
-            await asyncio.wait([answering], timeout=LOOK_EVERY_S)
-        answering.result()
-    finally:
-        answering.cancel()
-        await asyncio.gather(answering, return_exceptions=True)
-
-
-async def _until_ended(settings: AgentSettings, mirror: Mirror, seconds: float | None) -> None:
+async def _until_ended(reflector: Reflector, seconds: float | None) -> None:
     loop = asyncio.get_running_loop()
-    work = asyncio.create_task(reflect(settings, mirror), name="reflect")
+    work = asyncio.create_task(reflector.run(), name="reflect")
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, work.cancel)
     with contextlib.suppress(asyncio.CancelledError, TimeoutError):
@@ -161,5 +215,5 @@ def run(config: Path, seconds: float | None) -> int:
     """
     settings = load_agent_config(config)
     refuse_in_service(settings)
-    asyncio.run(_until_ended(settings, make_mirror(settings), seconds))
+    asyncio.run(_until_ended(Reflector(settings), seconds))
     return 0
