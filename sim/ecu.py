@@ -58,6 +58,8 @@ _DISCREPANCY_NS = 500 * _NS_PER_MS
 _CONFLICT_QUIET_NS = 500 * _NS_PER_MS
 _VALID_FRAMES = 3
 _SUPPLY_MIN_V = 18.0
+_SLOWING_SHARE = 0.3
+_SLOWING_MARGIN_MPS = 0.5
 _OVERSPEED_FACTOR = 1.1
 _OVERSPEED_MARGIN_MPS = 0.5
 _SLOT_EARLY_NS = _NS_PER_MS
@@ -122,6 +124,7 @@ class EcuProfile:
         accel_max_mps2, traction_jerk_mps3: traction; it may always fall at once.
         service_brake_max_mps2, brake_jerk_mps3: service brake.
         stop_decel_mps2: brake demand of the ECU's own stop.
+        brake_delay_worst_s: until the service brake surely acts.
         standstill_mps: speed below which the machine stands.
         direction_change_mps: no traction against a faster motion.
         articulated: steering at standstill swings both bodies.
@@ -137,6 +140,7 @@ class EcuProfile:
     service_brake_max_mps2: float
     brake_jerk_mps3: float
     stop_decel_mps2: float
+    brake_delay_worst_s: float
     standstill_mps: float
     articulated: bool
     direction_change_mps: float = 0.5
@@ -156,6 +160,7 @@ class EcuProfile:
             service_brake_max_mps2=limits.service_brake_max_mps2,
             brake_jerk_mps3=limits.brake_jerk_mps3,
             stop_decel_mps2=limits.stop_decel_mps2,
+            brake_delay_worst_s=limits.brake_delay_worst_s,
             standstill_mps=limits.standstill_mps,
             articulated=profile.machine.kind == "articulated",
         )
@@ -287,6 +292,7 @@ class Ecu:
         # Causes
         self._power_up_ns: int | None = None
         self._stop_ns = 0
+        self._stop_from_mps = 0.0
         self._conflict_ns: int | None = None
         self._supply_low_since_ns: int | None = None
         self._differ_since_ns: int | None = None
@@ -495,6 +501,7 @@ class Ecu:
             self.reason = reason
             self.first_cause = cause
             self._stop_ns = now_ns
+            self._stop_from_mps = 0.0 if self._feedback is None else abs(self._feedback.speed_mps)
             self._stop_brake_mps2 = max(self._profile.stop_decel_mps2, self._brake_mps2)
             self._held_steer = self._steer if self.mode in _MOVING else None
         self.mode = mode
@@ -530,6 +537,18 @@ class Ecu:
             _OVERSPEED_FACTOR * self._profile.speed_max_mps + _OVERSPEED_MARGIN_MPS
         ):
             self._stop(now_ns, EcuMode.SAFE_STOP, ExitReason.SPEED_HIGH, FirstCause.OVERSPEED)
+        elif self.mode is EcuMode.SAFE_STOP and not self._slows(now_ns, abs(speed_mps)):
+            self._stop(now_ns, EcuMode.ESTOP, self.reason, self.first_cause)
+
+    def _slows(self, now_ns: int, speed_mps: float) -> bool:
+        """False when the stop leaves the machine faster than a third of its brake would.
+
+        The service brake has failed then; the spring brake, which does not need it, is left.
+        """
+        braked_s = (now_ns - self._stop_ns) / _NS_PER_S - self._profile.brake_delay_worst_s
+        lost_mps = _SLOWING_SHARE * self._profile.stop_decel_mps2 * max(braked_s, 0.0)
+        line_mps = self._stop_from_mps + _SLOWING_MARGIN_MPS - lost_mps
+        return speed_mps <= max(line_mps, self._profile.standstill_mps)
 
     def _watch_contacts(self, now_ns: int) -> None:
         inputs = self._inputs

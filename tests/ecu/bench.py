@@ -37,6 +37,7 @@ PROFILE = EcuProfile(
     service_brake_max_mps2=2.5,
     brake_jerk_mps3=12.0,
     stop_decel_mps2=2.0,
+    brake_delay_worst_s=0.5,
     standstill_mps=0.05,
     articulated=True,
 )

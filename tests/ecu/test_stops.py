@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -667,3 +668,40 @@ def test_safe_stop_under_harder_braking__the_harder_braking_stays() -> None:
     bench.run(300)
     assert bench.state().state is EcuMode.SAFE_STOP
     assert bench.demand().brake_mps2 == 2.5
+
+
+def stopping_at(bench: Bench, speeds_mps: Iterable[float]) -> list[EcuMode]:
+    """The ECU's modes of a stop in which the machine runs at these speeds, 100 ms each."""
+    modes = []
+    for speed_mps in speeds_mps:
+        bench.feedback = replace(ROLLING, speed_mps=speed_mps)
+        bench.run(100)
+        modes.append(bench.ecu.mode)
+    return modes
+
+
+def test_safe_stop_that_does_not_slow__hardest_stop_with_the_spring_brake() -> None:
+    bench = active()
+    bench.feedback = ROLLING
+    bench.silent = {matrix.SUP_CMD}
+    bench.run(55)
+    assert bench.ecu.mode is EcuMode.SAFE_STOP
+
+    modes = stopping_at(bench, [3.0] * 20)
+
+    at_ms = 100 * modes.index(EcuMode.ESTOP)
+    assert 1200 <= at_ms <= 1500  # 0.5 s for the brake, then 0.5 m/s of margin at 0.6 m/s2
+    assert bench.demand().park
+    assert bench.demand().brake_mps2 == 2.5
+    assert bench.state().first_cause == FirstCause.SUP
+
+
+def test_safe_stop_that_slows_a_little_more_than_its_least__stays_and_does_not_park() -> None:
+    bench = active()
+    bench.feedback = ROLLING
+    bench.silent = {matrix.SUP_CMD}
+    bench.run(55)
+
+    modes = stopping_at(bench, [3.0] * 6 + [3.0 - 0.065 * n for n in range(45)])
+
+    assert set(modes) == {EcuMode.SAFE_STOP}
