@@ -8,6 +8,8 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.headframe-ready
 TSC := node_modules/.bin/tsc
+# Tests that no other test beside them can disturb: they run two at a time.
+CLOCKLESS := $(addprefix tests/,core chain dbw ecu proof protocol sim)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -56,7 +58,12 @@ check: $(READY) $(TSC)
 
 test: $(READY)
 	@.ci/needs chromium=chromium mosquitto=mosquitto
+ifeq ($(ARGS),)
+	$(BIN)/python -m pytest --numprocesses 2 $(CLOCKLESS)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(CLOCKLESS))
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 bench: $(READY)
 	@.ci/needs mosquitto=mosquitto
