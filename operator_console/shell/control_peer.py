@@ -7,7 +7,6 @@ may come back before. Nothing waits here: what a channel does not take now is dr
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections import Counter
@@ -300,9 +299,10 @@ class ControlPath:
         attempt.end()
         if attempt.answered:
             self._post(self._signal("bye", attempt.session, ""))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_WITHIN_S):
-                await attempt.connection.close()
+        trouble = await rtc_receive.close(attempt.connection, CLOSE_WITHIN_S)
+        if trouble is not None:
+            self.counts["not_closed"] += 1
+            logger.warning("control peer: %s", trouble)
 
 
 def _note_state(attempt: Attempt) -> None:

@@ -565,6 +565,32 @@ def new_peer_connection() -> RTCPeerConnection:
     )
 
 
+async def close(connection: RTCPeerConnection, within_s: float) -> str | None:
+    """Close a connection whatever aiortc comes upon; return what went wrong, or None.
+
+    A peer that breaks its DTLS session makes closing raise OpenSSL's errors, which aiortc does not
+    expect. The sockets are closed by themselves then.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            await connection.close()
+    except TimeoutError:
+        return f"not closed within {within_s:g} s"
+    except Exception as error:
+        await _close_sockets(connection, within_s)
+        return str(error) or type(error).__name__
+    return None
+
+
+async def _close_sockets(connection: RTCPeerConnection, within_s: float) -> None:
+    ends = [*(connection.getReceivers()), connection.sctp]
+    secured = {end.transport for end in ends if end is not None and end.transport is not None}
+    for transport in {each.transport for each in secured}:
+        with suppress(Exception):
+            async with asyncio.timeout(within_s):
+                await transport.stop()
+
+
 def h264_only() -> list[RTCRtpCodecCapability]:
     """Return the codec preferences that leave H.264 and its retransmission."""
     capabilities = RTCRtpReceiver.getCapabilities("video")

@@ -78,6 +78,21 @@ def test_posted_to_nobody__given_up_after_its_tries_and_counted(
     late.close()
 
 
+def test_behind_one_that_is_not_taken__its_own_tries_are_not_used_up(
+    sender: Mailbox, receiver: Mailbox
+) -> None:
+    number = filled(sender)
+    sender.post("b.sock", b"first")
+    sender.post("b.sock", b"stop")
+    for _ in range(KEPT_TRIES):
+        sender.flush()
+    assert drained(receiver) == [b"filler"] * number
+
+    sender.flush()
+
+    assert drained(receiver) == [b"stop"]
+
+
 def test_one_neighbour_is_gone__another_still_gets_its_own(
     sender: Mailbox, receiver: Mailbox
 ) -> None:

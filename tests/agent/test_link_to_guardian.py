@@ -67,3 +67,18 @@ async def test_flood_of_stops_by_one__anothers_stop_is_handed_on(
     handed_on = list(iter(guardian.receive, None))
     assert handed_on[-1] == ipc.with_name(ipc.TO_GUARDIAN_STOP, "console-2", b"stop")
     assert len(handed_on) <= STOP_BURST + 3
+
+
+async def test_flood_of_commands_by_one__anothers_stop_is_handed_on(
+    guardian: ipc.Mailbox, link: Link
+) -> None:
+    handed_on = []
+    for _ in range(10):
+        for _ in range(1000):
+            link._to_machine(TOPICS.cmd("console-1"), b"flood", retained=False)
+        handed_on += list(iter(guardian.receive, None))
+    link._to_machine(TOPICS.stop("console-2"), b"stop", retained=False)
+
+    assert guardian.receive() == ipc.with_name(ipc.TO_GUARDIAN_STOP, "console-2", b"stop")
+    assert len(handed_on) < 1000
+    assert link._commands.dropped["console-1"] > 9000

@@ -1090,6 +1090,21 @@ def test_ecu_that_does_not_obey_the_reset__stops_again_and_never_arms() -> None:
     assert rig.events.count("M102") == 2
 
 
+def test_stop_just_after_a_reset__takes_back_its_acknowledgement() -> None:
+    rig = Rig()
+    stopped(rig)
+    rig.ask(RequestKind.RESET)
+    rig.run(0.05)
+    assert rig.ecu.sup is not None
+    assert rig.ecu.sup.fault_ack
+
+    rig.press_stop(rig.console, "ef" * 16)
+    rig.run(0.05)
+
+    assert rig.is_in(M.STOPPED)
+    assert not rig.ecu.sup.fault_ack
+
+
 def test_reset_of_a_faulty_ecu__refused_until_its_power_was_off() -> None:
     rig = Rig()
     rig.lease()

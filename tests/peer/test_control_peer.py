@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription, rtcsctptransport
+from OpenSSL import SSL
 
 from operator_console.shell import clock as console_clock
 from operator_console.shell import control_peer, rtc_receive
@@ -14,7 +15,7 @@ from operator_console.shell.control_peer import SILENT_NS, UPLINK_GRACE_NS
 from protocol.control_peer import BEAT
 from protocol.errors import Refusal
 from protocol.frames import COMMAND_BYTES
-from tests.peer.rig import DRIVER, VEHICLE, Console, Rig, within
+from tests.peer.rig import DRIVER, OTHER, VEHICLE, WAIT_S, Console, Rig, within
 from vehicle_agent.shell import clock, rtc_compat
 from vehicle_agent.shell.control_peer import COMMAND_BURST, STOP_BURST
 
@@ -239,8 +240,9 @@ async def test_flood_of_offers_by_one__anothers_console_still_opens(rig: Rig) ->
 
 
 async def test_path_silent__new_peer_takes_over_and_the_old_one_ends(
-    rig: Rig, console: Console
+    rig: Rig, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(control_peer, "OPEN_WITHIN_S", WAIT_S)
     old = rig.peers.peers[0]
     console.clock.advance_ms(SILENT_NS / 1e6 + 1)
 
@@ -293,6 +295,30 @@ async def test_console_leaves__its_peer_ends(rig: Rig) -> None:
     async with console.running():
         peer = rig.peers.peers[0]
     await within(peer.ended.wait())
+
+
+async def test_peer_that_cannot_be_closed__ends_alone(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = set()
+    closing = RTCPeerConnection.close
+
+    async def broken(self: RTCPeerConnection) -> None:
+        ends.add(self)
+        await closing(self)
+        raise SSL.Error([])
+
+    console = Console(rig)
+    with monkeypatch.context() as patch:
+        async with console.running():
+            peer = rig.peers.peers[0]
+            patch.setattr(RTCPeerConnection, "close", broken)
+        await within(peer.ended.wait())
+        await left()
+        assert len(ends) == 2  # the console's and the vehicle's
+
+    async with Console(rig, OTHER).running():
+        assert [each.operator for each in rig.peers.peers] == [OTHER]
 
 
 async def test_answer_of_another_session__is_refused(rig: Rig, console: Console) -> None:

@@ -619,6 +619,7 @@ class Supervisor:
 
     def _stopping(self, now_ns: int, verdict: Verdict, feedback: Feedback, news: _News) -> None:
         self._warning = None
+        self._ack_until_ns = -1
         standing = self._gate.standstill(now_ns)
         if feedback.key_remote is False and standing:
             self._to_local(news)

@@ -115,7 +115,10 @@ class Mailbox:
         waiting, self._kept = self._kept, deque()
         full: set[str] = set()
         for kept in waiting:
-            if kept.neighbour not in full and self._offer(kept.neighbour, kept.data):
+            if kept.neighbour in full:
+                self._kept.append(kept)
+                continue
+            if self._offer(kept.neighbour, kept.data):
                 continue
             full.add(kept.neighbour)
             kept.tries += 1

@@ -22,7 +22,7 @@ from protocol.topics import Topics
 from vehicle_agent.core.rate import Buckets
 from vehicle_agent.shell import clock, ipc
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
-from vehicle_agent.shell.control_peer import ControlPeers
+from vehicle_agent.shell.control_peer import COMMAND_BURST, COMMAND_PERIOD_NS, ControlPeers
 from vehicle_agent.shell.line import Line
 from vehicle_agent.shell.outbox import Out
 from vehicle_agent.shell.presence import Presence
@@ -72,6 +72,7 @@ class Link:
         )
         self._slow = self._telemetry.outbox if self._telemetry else self._words.outbox
         self.peers = self._new_peers(settings)
+        self._commands = Buckets(COMMAND_PERIOD_NS, COMMAND_BURST)
         self._stops = Buckets(STOP_PERIOD_NS, STOP_BURST)
         self._requests = Buckets(REQUEST_PERIOD_NS, REQUEST_BURST)
         self._offering: asyncio.TimerHandle | None = None
@@ -130,6 +131,7 @@ class Link:
             content = {
                 "peers": 0 if self.peers is None else len(self.peers.peers),
                 "peer_counts": {} if self.peers is None else dict(self.peers.counts),
+                "commands_dropped": self._commands.dropped,
                 "stops_dropped": self._stops.dropped,
                 "requests_dropped": self._requests.dropped,
             }
@@ -149,7 +151,8 @@ class Link:
                 path = bytes([CommandPath.MQTT])
                 self._mailbox.send(ipc.GUARDIAN, ipc.TO_GUARDIAN_RETAINED + path)
             elif name == "cmd":
-                self._command(CommandPath.MQTT, payload)
+                if self._commands.take(author, clock.monotonic_ns()):
+                    self._command(CommandPath.MQTT, payload)
             elif name == "req":
                 if self._requests.take(author, clock.monotonic_ns()):
                     self._forward(ipc.GUARDIAN, ipc.TO_GUARDIAN_REQUEST, author, payload)

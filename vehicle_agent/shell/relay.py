@@ -169,13 +169,13 @@ class RelayPort:
             port = serial.Serial(
                 str(self._path), BAUD_RATE_BPS, timeout=0, write_timeout=0, exclusive=True
             )
-        except (OSError, ValueError, termios.error):
+            descriptor, pump = port.fileno(), Pump(port)
+        except (OSError, ValueError, RuntimeError, termios.error):
             self.events["open_failed"] += 1
             self._wait(now_ns)
             return
         self.events["opened"] += 1
-        self._descriptor = port.fileno()
-        self._pump = Pump(port)
+        self._descriptor, self._pump = descriptor, pump
         self._cut = False
 
     def _read(self, now_ns: int, pump: Pump) -> None:

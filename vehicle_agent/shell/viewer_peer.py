@@ -74,13 +74,11 @@ class ViewerPeer:
         self._settled.set()
 
     async def close(self) -> None:
-        """End the connection; gives up waiting after a short time."""
+        """End the connection, whatever it comes upon; gives up waiting after a short time."""
         self.end()
-        try:
-            async with asyncio.timeout(CLOSE_WITHIN_S):
-                await self._connection.close()
-        except TimeoutError:
-            logger.warning("peer %s of %s did not close in time", self.session[:8], self.operator)
+        trouble = await rtc_compat.close(self._connection, CLOSE_WITHIN_S)
+        if trouble is not None:
+            logger.warning("peer %s of %s: %s", self.session[:8], self.operator, trouble)
 
     def _on_state(self) -> None:
         state = self._connection.connectionState
