@@ -401,7 +401,7 @@ def test_relay_closed_though_it_means_to_be_open__welded_after_its_time(bench: B
         ({"pitch_rad": -0.3501}, {"tilt_exceeded"}),
         ({"roll_rad": 0.3501}, {"tilt_exceeded"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 def test_what_the_machine_reports__is_judged_at_once(
     bench: Bench, feedback: dict[str, Any], names: set[str]
