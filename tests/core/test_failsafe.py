@@ -119,6 +119,10 @@ def changed(**changes: Any) -> tuple[Row, ...]:
         ),
         (changed(clear=Clear.SELF), "estop_open: stops latch, and nothing else does"),
         (changed(event="V101"), "estop_open: a stop is told as an alarm, not as V101"),
+        (
+            (*TABLE[:-1], replace(TABLE[-1], action=Action.STOP, clear=Clear.RESET, event="V101")),
+            "park_not_set: a stop is told as an alarm, not as V101",
+        ),
     ],
 )
 def test_wrong_table__refused_with_the_row_and_the_reason(
@@ -209,6 +213,20 @@ def test_hard_stop_that_the_first_cause_explains__does_not_replace_it() -> None:
     verdict = engine.decide(M.STOPPING, ["stop_ineffective"])
 
     assert verdict == Verdict(Action.ESTOP, "M101", ("M118",))
+
+
+def test_hard_stop_after_each_stop__is_the_cause_unless_the_first_stands_above_it() -> None:
+    order = [row.event for row in TABLE]
+    soft = [row for row in STOPS if row.action is Action.STOP]
+    hard = [row for row in STOPS if row.action is Action.ESTOP]
+    for first, second in itertools.product(soft, hard):
+        engine = FailSafe()
+        engine.decide(min(first.scope), [first.condition])
+
+        cause = engine.decide(min(second.scope), [second.condition]).cause
+
+        above = order.index(first.event) < TABLE.index(second)
+        assert cause == (first.event if above else second.event), (first, second)
 
 
 def test_button_pressed_after_any_stop__is_the_cause() -> None:
