@@ -246,7 +246,7 @@ async def test_offer_signed_with_another_key__is_refused_and_counted(rig: Rig) -
 async def test_offer_that_came_under_another_name__is_refused_and_counted(rig: Rig) -> None:
     async with rig.running():
         rig.send(signal(await offer_sdp()), name=OBSERVER)
-        await rig.report_where(refused(Refusal.MALFORMED))
+        await rig.report_where(refused(Refusal.UNKNOWN_IDENTITY))
 
 
 @pytest.mark.parametrize("datagram", [b"", b"N", b"Nno-separator", b"Xop\0token", b"N\xff\0t"])

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCDataChannel, RTCPeerConnection
 from aiortc.exceptions import InvalidStateError
 from joserfc.jwk import OKPKey
 
@@ -26,17 +26,16 @@ from protocol.control_peer import (
 )
 from protocol.errors import ProtocolError, Refusal
 from protocol.frames import COMMAND_BYTES
-from protocol.messages import SignalClaims, Trust, sign_claims, verify_signed
+from protocol.messages import SignalClaims, Trust, sign_claims
 from vehicle_agent.core.rate import Bucket
 from vehicle_agent.shell import clock, rtc_compat
+from vehicle_agent.shell.peer import Doorkeeper, OwnWords, Peer, section_kinds
 
 CONNECT_WITHIN_S = 5.0
-CLOSE_WITHIN_S = 2.0
 MAX_PEERS = 12
 MAX_PEERS_OF_ONE = 3
 """The one that works, the one that comes after it, and one that is still being closed."""
 MAX_WAITING_OFFERS = 8
-MAX_SESSIONS_REMEMBERED = 1024
 STOP_MAX_BYTES = 2048
 COMMAND_PERIOD_NS, COMMAND_BURST = 5_000_000, 32
 """As often as a console may command at all (protocol/signals.py), and what a burst may hold."""
@@ -48,10 +47,6 @@ OFFER_PERIOD_NS, OFFER_BURST = 500_000_000, 4
 logger = logging.getLogger("headframe.control")
 
 
-class OwnWords(Exception):
-    """Raised when a signal is this vehicle's own: the topic carries both directions."""
-
-
 @dataclass(slots=True)
 class _Inbox:
     """What one peer may bring."""
@@ -60,12 +55,11 @@ class _Inbox:
     stops: Bucket = field(default_factory=lambda: Bucket(STOP_PERIOD_NS, STOP_BURST))
 
 
-class ControlPeer:
+class ControlPeer(Peer):
     """One console's control peer connection.
 
     Attributes:
-        operator, session: of its offer.
-        connected: set once it stands. ended: set when it is over.
+        inbox: what it may bring.
     """
 
     def __init__(
@@ -74,30 +68,12 @@ class ControlPeer:
         connection: RTCPeerConnection,
         on_message: Callable[[ControlPeer, str, str | bytes], None],
     ) -> None:
-        self.operator = offer.iss
-        self.session = offer.session
+        super().__init__(offer, connection, CONNECT_WITHIN_S)
         self.inbox = _Inbox()
-        self.connected = asyncio.Event()
-        self.ended = asyncio.Event()
-        self._settled = asyncio.Event()
         self._on_message = on_message
         self._control: RTCDataChannel | None = None
         self._said = False
-        self._connection = connection
-        connection.on("connectionstatechange", self._on_state)
         connection.on("datachannel", self._on_channel)
-
-    async def answer(self, offer_sdp: str, ice_addresses: list[str]) -> str:
-        """Return the answer's description.
-
-        Raises:
-            Exception: of many kinds, from aiortc, for a description that it cannot serve.
-        """
-        with rtc_compat.ice_addresses(ice_addresses):
-            offer = RTCSessionDescription(rtc_compat.without_mdns_candidates(offer_sdp), "offer")
-            await self._connection.setRemoteDescription(offer)
-            await self._connection.setLocalDescription(await self._connection.createAnswer())
-        return str(self._connection.localDescription.sdp)
 
     def send(self, data: bytes) -> bool:
         """Send now or not at all; return whether it left."""
@@ -118,36 +94,11 @@ class ControlPeer:
             self.send(BEAT)
         self._said = False
 
-    async def settle(self) -> None:
-        """Wait until the peer is connected or over; one that takes too long is over."""
-        try:
-            async with asyncio.timeout(CONNECT_WITHIN_S):
-                await self._settled.wait()
-        except TimeoutError:
-            self.end()
-
-    def end(self) -> None:
-        """Let the peer's task close it."""
-        self.ended.set()
-        self._settled.set()
-
-    async def close(self) -> None:
-        """End the connection, whatever it comes upon; gives up waiting after a short time."""
-        self.end()
-        trouble = await rtc_compat.close(self._connection, CLOSE_WITHIN_S)
-        if trouble is not None:
-            logger.warning("peer %s of %s: %s", self.session[:8], self.operator, trouble)
-
-    def _on_state(self) -> None:
-        if self._connection.connectionState in ("failed", "closed"):
-            self.end()
-
     def _on_channel(self, channel: RTCDataChannel) -> None:
         label = channel.label
         if label == CONTROL_CHANNEL:
             self._control = channel
-            self.connected.set()
-            self._settled.set()
+            self._stands()
         elif label != STOP_CHANNEL:
             return
         channel.on("message", lambda data: self._on_message(self, label, data))
@@ -180,13 +131,12 @@ class ControlPeers:
         rtc_compat.install()
         self._vehicle = vehicle
         self._key = key
-        self._trust = trust
+        self._doorkeeper = Doorkeeper(vehicle, "control", trust, MAY_OPEN)
         self._ice_addresses = ice_addresses
         self._on_command = on_command
         self._on_stop = on_stop
         self._say = say
         self._offers: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MAX_WAITING_OFFERS)
-        self._sessions: OrderedDict[str, None] = OrderedDict()
         self._asking = {name: Bucket(OFFER_PERIOD_NS, OFFER_BURST) for name in trust}
         self.peers: list[ControlPeer] = []
         self.counts: Counter[str] = Counter()
@@ -214,7 +164,9 @@ class ControlPeers:
             while True:
                 author, token = await self._offers.get()
                 try:
-                    claims = self._accepted(author, token)
+                    claims = self._doorkeeper.accepted(author, token)
+                    if claims.role == "offer":
+                        self._check_offer(claims)
                 except OwnWords:
                     continue
                 except ProtocolError as error:
@@ -234,41 +186,8 @@ class ControlPeers:
             for peer in self.peers:
                 peer.beat()
 
-    def _accepted(self, author: str, token: bytes) -> SignalClaims:
-        """Return the claims of a signal that counts.
-
-        Raises:
-            ProtocolError: with the reason why it does not count.
-            OwnWords: this vehicle's own answer, heard back on the shared topic.
-        """
-        claims = verify_signed(token, self._trust)
-        if not isinstance(claims, SignalClaims) or claims.peer != "control":
-            raise ProtocolError("not a signal for the control peer", Refusal.UNKNOWN_KIND)
-        if claims.iss == self._vehicle and claims.role != "offer":
-            raise OwnWords
-        if claims.iss != author:
-            raise ProtocolError(
-                f"signed by {claims.iss}, came as {author}", Refusal.UNKNOWN_IDENTITY
-            )
-        if claims.aud != self._vehicle:
-            raise ProtocolError(f"meant for {claims.aud}", Refusal.WRONG_AUDIENCE)
-        role = self._trust[claims.iss].role
-        if role not in MAY_OPEN or claims.role == "answer":
-            raise ProtocolError(f"a {role} may not send this {claims.role}", Refusal.WRONG_ROLE)
-        if claims.role == "offer":
-            self._check_offer(claims)
-        return claims
-
     def _check_offer(self, claims: SignalClaims) -> None:
-        if claims.session in self._sessions:
-            raise ProtocolError(f"session {claims.session} seen before", Refusal.REPLAYED)
-        self._sessions[claims.session] = None
-        if len(self._sessions) > MAX_SESSIONS_REMEMBERED:
-            self._sessions.popitem(last=False)
-        try:
-            kinds = rtc_compat.section_kinds(claims.sdp)
-        except ValueError as error:
-            raise ProtocolError(str(error), Refusal.MALFORMED) from error
+        kinds = section_kinds(claims.sdp)
         if kinds != ["application"]:
             raise ProtocolError(f"sections {kinds} for the control peer", Refusal.MALFORMED)
         of_operator = sum(peer.operator == claims.iss for peer in self.peers)

@@ -16,7 +16,7 @@ import json
 import logging
 import signal
 import sys
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +32,6 @@ from protocol.messages import (
     load_private_key,
     load_trust,
     sign_claims,
-    verify_signed,
 )
 from protocol.state import VehicleState
 from vehicle_agent.core.viewing import Faces, Motion, motion_of, weights
@@ -41,6 +40,7 @@ from vehicle_agent.shell.cameras import open_camera
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
 from vehicle_agent.shell.encoder_choice import choose
 from vehicle_agent.shell.feed import CameraFeed
+from vehicle_agent.shell.peer import Doorkeeper, OwnWords, section_kinds
 from vehicle_agent.shell.viewer_peer import ViewerPeer
 from vehicle_agent.shell.viewers import ViewerTrack
 
@@ -49,17 +49,12 @@ MAX_PEERS = 12
 MAX_PEERS_OF_ONE = 6
 """Of one operator: the driver's screen, a few that watch, and one that is being replaced."""
 MAX_WAITING_OFFERS = 16
-MAX_SESSIONS_REMEMBERED = 4096
 VIEWING_ROLES = frozenset({Role.DRIVER, Role.SUPERVISOR, Role.OBSERVER})
 BLANK_EVENT, SILENT_EVENT = "V104", "V105"
 LEADING_ROLES = frozenset({Role.DRIVER})
 """Whose links set the bit rate; nobody else's bad link may spoil the driver's picture."""
 
 logger = logging.getLogger("headframe.media")
-
-
-class OwnWords(Exception):
-    """Raised when a signal is this vehicle's own: the topic carries both directions."""
 
 
 class MediaServer:
@@ -79,7 +74,8 @@ class MediaServer:
         self._key = key
         self._mailbox = ipc.Mailbox(settings.runtime.dir, ipc.MEDIA)
         self._offers: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING_OFFERS)
-        self._sessions: OrderedDict[str, None] = OrderedDict()
+        vehicle = settings.vehicle.name
+        self._doorkeeper = Doorkeeper(vehicle, "media", trust, VIEWING_ROLES)
         self.feeds: dict[int, CameraFeed] = {}
         self.refused: Counter[str] = Counter()
         self._told: dict[tuple[str, int], str] = {}
@@ -166,7 +162,7 @@ class MediaServer:
         while True:
             datagram = await self._offers.get()
             try:
-                claims, role = self._accepted(datagram)
+                claims = self._accepted(datagram)
             except OwnWords:
                 continue
             except ProtocolError as error:
@@ -178,12 +174,12 @@ class MediaServer:
                 continue
             peer = self._admit(claims)
             group.create_task(
-                self._serve_viewer(peer, claims, role),
+                self._serve_viewer(peer, claims),
                 name=f"viewer {claims.iss} {claims.session[:8]}",
             )
 
-    def _accepted(self, datagram: bytes) -> tuple[SignalClaims, Role]:
-        """Return the claims of a signal that counts, and its author's role.
+    def _accepted(self, datagram: bytes) -> SignalClaims:
+        """Return the claims of a signal that counts.
 
         Raises:
             ProtocolError: with the reason why it does not count.
@@ -192,36 +188,16 @@ class MediaServer:
         addressed = ipc.split_name(datagram[1:])
         if datagram[:1] != ipc.TO_MEDIA_SIGNAL or addressed is None:
             raise ProtocolError("not a signal datagram", Refusal.MALFORMED)
-        claims = verify_signed(addressed.content, self._trust)
-        own = claims.iss == self._settings.vehicle.name
-        if own and isinstance(claims, SignalClaims) and claims.role != "offer":
-            raise OwnWords
-        if not isinstance(claims, SignalClaims) or claims.peer != "media":
-            raise ProtocolError("not a signal for the media peer", Refusal.UNKNOWN_KIND)
-        if claims.iss != addressed.name:
-            raise ProtocolError(f"signed by {claims.iss}, came as {addressed.name}")
-        if claims.aud != self._settings.vehicle.name:
-            raise ProtocolError(f"meant for {claims.aud}", Refusal.WRONG_AUDIENCE)
-        role = self._trust[claims.iss].role
-        if role not in VIEWING_ROLES or claims.role == "answer":
-            raise ProtocolError(f"a {role} may not send this {claims.role}", Refusal.WRONG_ROLE)
+        claims = self._doorkeeper.accepted(addressed.name, addressed.content)
         if claims.role == "offer":
             self._check_offer(claims)
-        return claims, role
+        return claims
 
     def _check_offer(self, claims: SignalClaims) -> None:
-        if claims.session in self._sessions:
-            raise ProtocolError(f"session {claims.session} seen before", Refusal.REPLAYED)
-        self._sessions[claims.session] = None
-        if len(self._sessions) > MAX_SESSIONS_REMEMBERED:
-            self._sessions.popitem(last=False)
         wanted = claims.cameras
         if not wanted or len(set(wanted)) != len(wanted) or not set(wanted) <= set(self.feeds):
             raise ProtocolError(f"cameras {wanted} are not offered", Refusal.OUT_OF_RANGE)
-        try:
-            kinds = rtc_compat.section_kinds(claims.sdp)
-        except ValueError as error:
-            raise ProtocolError(str(error), Refusal.MALFORMED) from error
+        kinds = section_kinds(claims.sdp)
         # The video first: aiortc closes the shared transport when the data channel leads.
         if kinds not in (["video"] * len(wanted), ["video"] * len(wanted) + ["application"]):
             raise ProtocolError(f"sections {kinds} for cameras {wanted}", Refusal.MALFORMED)
@@ -246,15 +222,15 @@ class MediaServer:
         self.peers.append(peer)
         return peer
 
-    async def _serve_viewer(self, peer: ViewerPeer, claims: SignalClaims, role: Role) -> None:
+    async def _serve_viewer(self, peer: ViewerPeer, claims: SignalClaims) -> None:
+        leading = self._trust[claims.iss].role in LEADING_ROLES
         tracks = [
-            ViewerTrack(
-                self.feeds[camera], peer.announcer, peer.link, leading=role in LEADING_ROLES
-            )
+            ViewerTrack(self.feeds[camera], peer.announcer, peer.link, leading=leading)
             for camera in claims.cameras
         ]
         try:
-            sdp = await peer.answer(claims.sdp, tracks, self._settings.media.ice_addresses)
+            peer.show(tracks)
+            sdp = await peer.answer(claims.sdp, self._settings.media.ice_addresses)
             self._send_signal(claims.iss, claims.session, "answer", sdp)
             await peer.settle()
             if peer.connected.is_set():
