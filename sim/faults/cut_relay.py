@@ -2,13 +2,21 @@
 
 A cut direction carries nothing, not even the end of a connection; what the ends had sent waits
 in their buffers and comes out when it is mended, as on a real line.
+
+It is a process of its own: what it carries must not wait for anything that the program which cuts
+it does. (A garbage collection of a large program holds all of its threads for 0.1 to 0.3 s, long
+enough to stop a truck whose commands go through one of them.)
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import subprocess
+import sys
 import threading
+from collections.abc import Iterable
 from enum import StrEnum
 
 from vehicle_agent.shell import clock
@@ -31,7 +39,64 @@ class CutRelay:
 
     Attributes:
         port: where it listens, on 127.0.0.1.
+
+    Raises:
+        OSError: its process could not be started or has ended.
     """
+
+    def __init__(self, niceness: int = 0) -> None:
+        """Start it.
+
+        Args:
+            niceness: of its process, where this user may set it.
+        """
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(niceness)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            self.port = self._answer()
+        except OSError:
+            self.__exit__()
+            raise
+
+    def __enter__(self) -> CutRelay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def aim(self, port: int) -> None:
+        """Carry connections on to this port of 127.0.0.1; before that none is taken."""
+        self._ask(f"aim {port}")
+
+    def cut(self, direction: Direction) -> int:
+        """Carry nothing more this way; return since when, monotonic ns."""
+        return self._ask(f"cut {direction}")
+
+    def mend(self, direction: Direction) -> None:
+        """Carry again, beginning with what waited."""
+        self._ask(f"mend {direction}")
+
+    def _ask(self, order: str) -> int:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{order}\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> int:
+        assert self._process.stdout is not None
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise OSError("the relay's process has ended")
+        return int(answer)
+
+
+class _Carrier:
+    """What the relay's process does."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server((HOST, 0))
@@ -41,35 +106,32 @@ class CutRelay:
         self._closing = threading.Event()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        for direction in Direction:
-            self.mend(direction)
+        for way in self._whole.values():
+            way.set()
 
-    def __enter__(self) -> CutRelay:
+    def __enter__(self) -> _Carrier:
         self._start(threading.Thread(target=self._accept, name="cut relay", daemon=True))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closing.set()
-        for direction in Direction:
-            self.mend(direction)
+        for way in self._whole.values():
+            way.set()
         _end(self._listener)
         for each in self._sockets:
             _end(each)
         for thread in self._threads:
             thread.join()
 
-    def aim(self, port: int) -> None:
-        """Carry connections on to this port of 127.0.0.1; before that none is taken."""
-        self._target = port
-
-    def cut(self, direction: Direction) -> int:
-        """Carry nothing more this way; return since when, monotonic ns."""
-        self._whole[direction].clear()
-        return clock.monotonic_ns()
-
-    def mend(self, direction: Direction) -> None:
-        """Carry again, beginning with what waited."""
-        self._whole[direction].set()
+    def obey(self, order: str, to: str) -> None:
+        """Do as :class:`CutRelay` asks."""
+        match order:
+            case "aim":
+                self._target = int(to)
+            case "cut":
+                self._whole[Direction(to)].clear()
+            case "mend":
+                self._whole[Direction(to)].set()
 
     def _start(self, thread: threading.Thread) -> None:
         self._threads.append(thread)
@@ -116,3 +178,23 @@ def _end(either: socket.socket) -> None:
     with contextlib.suppress(OSError):
         either.shutdown(socket.SHUT_RDWR)
     either.close()
+
+
+def _serve(orders: Iterable[str]) -> None:
+    """Relay until the orders end; answer with the port, then each with the time it was done."""
+    with _Carrier() as carrier:
+        _say(carrier.port)
+        for line in orders:
+            carrier.obey(*line.split())
+            _say(clock.monotonic_ns())
+
+
+def _say(number: int) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(PermissionError):
+        os.nice(int(sys.argv[1]))
+    _serve(sys.stdin)

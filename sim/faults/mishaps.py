@@ -19,6 +19,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 
 from protocol.frames import FULL_SCALE, CommandFlag, CommandKind, SessionKeys
 from protocol.messages import Outcome as AnswerOutcome
@@ -30,6 +31,7 @@ from sim.children import ChildError, ChildSpec, own_environment
 from sim.faults.cut_relay import CutRelay, Direction
 from sim.faults.intruder import Caught, Intruder, Lease, Told, sequence_of
 from sim.faults.rehearsal import (
+    NICENESS,
     Amend,
     Prepare,
     Rehearsal,
@@ -47,6 +49,7 @@ PARKED_WITHIN_S = 20.0
 TRUTH_WITHIN_S = 5.0
 SETTLED_S = 0.6
 """Three periods of the control telemetry."""
+LATELY_NS = 3_000_000_000
 PERIOD_S = 0.02
 FRAMES = 100
 REACTION_MS = DEFAULT_TIMING.reaction_ms
@@ -128,10 +131,28 @@ class Scene:
         def rolls() -> bool:
             state = running.seen.state
             if state is not None and state.mode is VehicleMode.STOPPED:
-                raise NotUnderWay(f"stopped by itself: {state.cause}{running.drivers_words()}")
+                raise NotUnderWay(
+                    f"stopped by itself: {state.cause}; {self._lately()}{running.drivers_words()}"
+                )
             return running.speed_mps > AT_SPEED_MPS and running.rolls_free
 
         running.until(rolls, UNDER_WAY_WITHIN_S, "at speed, no brake")
+
+    def _lately(self) -> str:
+        """Return what kept commands away in the last seconds: their console, or the way."""
+        commands = [
+            each
+            for each in self.intruder.caught_from(FIRST)
+            if each.at_ns > clock.monotonic_ns() - LATELY_NS
+        ]
+        if len(commands) < 2:
+            return "no commands of late"
+        apart = max(later.source_ns - each.source_ns for each, later in pairwise(commands))
+        way = max(each.at_ns - each.source_ns for each in commands)
+        return (
+            f"commands of late were made up to {apart / _MS:.0f} ms apart, and took up to "
+            f"{way / _MS:.0f} ms to be seen at the broker"
+        )
 
     def start_driver_unready(self, *flags: str) -> None:
         """Start a driver who may never get the truck to move."""
@@ -702,7 +723,7 @@ def uplink_cut(result: Result) -> None:
 
 def _cut(result: Result, direction: Direction) -> None:
     with ExitStack() as stack:
-        relay = stack.enter_context(CutRelay())
+        relay = stack.enter_context(CutRelay(NICENESS))
         now = stack.enter_context(scene(result, prepare=_through(relay)))
         now.drive("--starts-once")
         age = now.running.seen.control["uplink_ms"]
