@@ -324,6 +324,7 @@ def rehearsal(
     prepare: Prepare = keep_settings,
     amend: Amend = start_as_shipped,
     both_paths: bool = False,
+    link: str | None = None,
 ) -> Iterator[Rehearsal]:
     """Run the demo's processes for the time of the block; nothing is left over.
 
@@ -336,13 +337,13 @@ def rehearsal(
         amend: may change how a process is started.
         both_paths: commands go by the data channel too, as in the demo; else by MQTT alone, so
             that a fault of the broker is a fault of the only path.
+        link: between cockpit and machine, a name in configs/links.
     """
     machine = demo.find_config("machines", demo.DEFAULT_MACHINE)
     site = demo.find_config("sites", demo.DEFAULT_SITE)
     with interruptible(), run_folder() as folder:
-        plan = demo.Plan(
-            folder, machine, site, demo.free_port(0, "--port"), demo.free_port(0, "--port")
-        )
+        ports = [demo.free_port(0, "--port") for _ in range(3)]
+        plan = demo.Plan(folder, machine, site, ports[0], ports[1], link, ports[2])
         demo.write_keys(folder)
         demo.write_settings(plan)
         if not both_paths:

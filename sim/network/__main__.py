@@ -45,7 +45,9 @@ def open_station(
             yield Bridge(machine.descriptor, surface.descriptor, *wires), where
     elif chosen.kind == "crossing":
         detour = load_detour(chosen.keys)
-        crossing = Crossing(link, chosen.seed, chosen.to, detour, start_ns, journal, chosen.port)
+        crossing = Crossing(
+            *(link, chosen.seed, chosen.to, detour, start_ns, journal, chosen.port, chosen.orders)
+        )
         with contextlib.closing(crossing):
             yield crossing, f"{crossing.port}"
             sys.stdout.write(json.dumps(crossing.figures()) + "\n")
@@ -79,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
             kind.add_argument("--to", type=int, required=True, help="port to carry to")
         if name == "crossing":
             kind.add_argument("--keys", type=Path, required=True, help="of both ends: NAME.jwk")
+            kind.add_argument(
+                "--orders", type=Path, help="Unix datagram socket to make: cut|mend mqtt|control"
+            )
     return parser
 
 

@@ -4,6 +4,9 @@ The broker stands at the cockpit, so that the machine's MQTT connection crosses 
 to a TCP relay. The relay looks at session descriptions only, and gives each WebRTC peer that is
 offered there a UDP relay of its own (detour.py). All share the link's rate and its queue.
 
+Each of the two command paths can be cut and mended by orders, while the rest goes on: `cut mqtt`,
+`mend mqtt`, `cut control`, `mend control`, each a datagram to a Unix socket.
+
 A link that is dead from the start would show nothing but a machine that never starts: such a link
 works until the machine has been driven for a while, and is dead from then on.
 """
@@ -11,9 +14,12 @@ works until the machine has been driven for a while, and is dead from then on.
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from protocol.errors import ProtocolError
@@ -34,6 +40,8 @@ DEAD_AFTER_NS = 5_000_000_000
 """A dead link still works this long after the machine was first driven."""
 
 _MQTT, _WEBRTC = "mqtt", "webrtc"
+_CONTROL = "control"
+ORDER_MAX_BYTES = 64
 
 
 @dataclass(slots=True)
@@ -71,6 +79,20 @@ class Changeable:
         return self.model.decide(now_ns, size_bytes)
 
 
+class Gate:
+    """A model that loses everything while it is shut."""
+
+    def __init__(self, behind: Decider) -> None:
+        self._behind = behind
+        self.shut = False
+
+    def decide(self, now_ns: int, size_bytes: int) -> Decision:
+        """Ask the model behind it, unless shut."""
+        if self.shut:
+            return Decision(Verdict.IN_GAP)
+        return self._behind.decide(now_ns, size_bytes)
+
+
 class Way:
     """One direction: what streams and datagrams pass, and what became of them."""
 
@@ -80,6 +102,7 @@ class Way:
         self._journal = None if journal is None else journal.of(name)
         clear = LinkModel(DirectionParameters(), 0)
         self.stream, self.datagrams = Changeable(clear), Changeable(clear)
+        self.control = Gate(self.datagrams)
 
     def impair(self, link: LinkParameters, seed: int, now_ns: int) -> None:
         """Let the link's parameters count from now on."""
@@ -111,7 +134,7 @@ class Crossing:
     Args:
         link: what it does. seed: of every chance. broker: its port on this computer.
         detour: leads the peers. start_ns: now. journal: gets every decision.
-        port: to listen on for the machine; 0 takes a free one.
+        port: to listen on for the machine; 0 takes a free one. orders: where to hear orders.
 
     Attributes:
         port: the machine's broker port.
@@ -126,6 +149,7 @@ class Crossing:
         start_ns: int,
         journal: Journal | None = None,
         port: int = 0,
+        orders: Path | None = None,
     ) -> None:
         self._link, self._seed, self._detour = link, seed, detour
         self._up, self._down = Way("up", journal), Way("down", journal)
@@ -141,6 +165,7 @@ class Crossing:
         self._opened = 0
         self._dies = link.up.dead or link.down.dead
         self._dies_at_ns: int | None = None
+        self._orders = None if orders is None else _listen(orders)
         if not self._dies:
             self._impair(start_ns)
 
@@ -164,7 +189,9 @@ class Crossing:
             return packet
         names = publish.topic.split("/")
         if "signal" in names:
-            payload = self._detour.lead(publish.payload, lambda target: self._open(target, up))
+            payload = self._detour.lead(
+                publish.payload, lambda target, peer: self._open(target, peer, answers_up=up)
+            )
             return publish.packet(payload)
         if self._dies and up and names[-1] == "state":
             self._look_at(now_ns, publish.payload)
@@ -177,7 +204,22 @@ class Crossing:
             if parse_state(decode_state(state, {}).frame.json).mode is VehicleMode.ACTIVE:
                 self._dies_at_ns = now_ns + DEAD_AFTER_NS
 
-    def _open(self, target: int, answers_up: bool) -> int:
+    def obey(self, order: str) -> None:
+        """Cut or mend one command path.
+
+        Raises:
+            ValueError: it is no such order.
+        """
+        what, _, path = order.partition(" ")
+        if what not in ("cut", "mend") or path not in (_MQTT, _CONTROL):
+            raise ValueError(f"no order for a crossing: {order!r}")
+        cut = what == "cut"
+        if path == _MQTT:
+            self._tcp.dead = cut
+        else:
+            self._up.control.shut = self._down.control.shut = cut
+
+    def _open(self, target: int, peer: str, *, answers_up: bool) -> int:
         """Return the port of the relay to a peer; who answered upwards is at the machine."""
         relay = self._peers.get(target)
         if relay is None:
@@ -185,8 +227,8 @@ class Crossing:
             relay = udp_relay.UdpRelay(
                 0,
                 target,
-                Wire(there.datagrams, there.note(_WEBRTC)),
-                Wire(back.datagrams, back.note(_WEBRTC)),
+                Wire(_passed(there, peer), there.note(_WEBRTC)),
+                Wire(_passed(back, peer), back.note(_WEBRTC)),
             )
             self._peers[target] = relay
             self._opened += 1
@@ -199,15 +241,19 @@ class Crossing:
         yield from self._peers.values()
 
     def readers(self) -> Sequence[int]:
-        """Every relay's."""
-        return [descriptor for relay in self._relays() for descriptor in relay.readers()]
+        """Every relay's, and where orders are heard."""
+        orders = () if self._orders is None else (self._orders.fileno(),)
+        return [*orders, *(each for relay in self._relays() for each in relay.readers())]
 
     def writers(self) -> Sequence[int]:
         """Those of the MQTT connections."""
         return self._tcp.writers()
 
     def read(self, now_ns: int, descriptor: int) -> None:
-        """Let the relay read to which ``descriptor`` belongs."""
+        """Let the relay read to which ``descriptor`` belongs; or hear an order."""
+        if self._orders is not None and descriptor == self._orders.fileno():
+            self.obey(self._orders.recv(ORDER_MAX_BYTES).decode("ascii"))
+            return
         for relay in list(self._relays()):
             if descriptor in relay.readers():
                 relay.read(now_ns, descriptor)
@@ -240,3 +286,16 @@ class Crossing:
         """Close every socket."""
         for relay in self._relays():
             relay.close()
+        if self._orders is not None:
+            self._orders.close()
+
+
+def _passed(way: Way, peer: str) -> Decider:
+    """Return what a peer's datagrams pass."""
+    return way.control if peer == _CONTROL else way.datagrams
+
+
+def _listen(orders: Path) -> socket.socket:
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    heard.bind(os.fspath(orders))
+    return heard

@@ -3,8 +3,8 @@
 Descriptions are signed end to end, so nobody on the way can do this who has not both ends' private
 keys; the demo has them, because it made them for one run. The DTLS fingerprints stay, so that both
 peers still speak to each other and to nobody else. An offer loses its addresses: who answers then
-learns the address from which the offerer speaks, which is the relay's. It knows nothing of what a
-peer connection is for, so that every one is led over the link.
+learns the address from which the offerer speaks, which is the relay's. Every peer connection is
+led over the link, whatever it is for.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from protocol.messages import (
 
 HOST = "127.0.0.1"
 _CANDIDATE, _END = "a=candidate:", "a=end-of-candidates"
-OpenRelay = Callable[[int], int]
-"""Given the port of a peer on this computer, returns the port of a relay to it."""
+OpenRelay = Callable[[int, str], int]
+"""Given the port of a peer on this computer and what the peer is for, returns a relay's port."""
 
 
 class Detour:
@@ -51,7 +51,7 @@ class Detour:
             return token
         sdp = without_addresses(claims.sdp)
         if claims.role == "answer":
-            sdp = with_relays(claims.sdp, open_relay)
+            sdp = with_relays(claims.sdp, lambda port: open_relay(port, claims.peer))
         return sign_claims(claims.model_copy(update={"sdp": sdp}), key)
 
 
@@ -74,7 +74,7 @@ def without_addresses(sdp: str) -> str:
     return _lines(line for line in sdp.splitlines() if not line.startswith((_CANDIDATE, _END)))
 
 
-def with_relays(sdp: str, open_relay: OpenRelay) -> str:
+def with_relays(sdp: str, open_relay: Callable[[int], int]) -> str:
     """Return a description whose candidates on this computer are relays, and no others."""
     kept = []
     for line in sdp.splitlines():

@@ -74,12 +74,18 @@ def detour(keys: Path) -> Detour:
     return load_detour(keys)
 
 
-def signed(detour: Detour, who: str, role: Literal["offer", "answer"], port: int) -> bytes:
+def signed(
+    detour: Detour,
+    who: str,
+    role: Literal["offer", "answer"],
+    port: int,
+    peer: Literal["control", "media"] = "control",
+) -> bytes:
     claims = SignalClaims(
         iss=who,
         aud=VEHICLE_ID if who == OPERATORS[0] else OPERATORS[0],
         role=role,
-        peer="control",
+        peer=peer,
         session="0" * 32,
         sdp=SDP.format(port=port),
     )
@@ -93,7 +99,7 @@ def sdp_of(token: bytes, keys: Path) -> list[str]:
 
 
 def test_offer__loses_its_addresses_and_stays_signed(detour: Detour, keys: Path) -> None:
-    led = detour.lead(signed(detour, OPERATORS[0], "offer", 5000), lambda port: port)
+    led = detour.lead(signed(detour, OPERATORS[0], "offer", 5000), lambda port, _peer: port)
     assert sdp_of(led, keys) == [
         "v=0",
         "m=video 9 UDP/TLS/RTP/SAVPF 102",
@@ -102,7 +108,7 @@ def test_offer__loses_its_addresses_and_stays_signed(detour: Detour, keys: Path)
 
 
 def test_answer__has_the_relay_for_its_address_and_no_other(detour: Detour, keys: Path) -> None:
-    led = detour.lead(signed(detour, VEHICLE_ID, "answer", 5000), lambda port: port + 1)
+    led = detour.lead(signed(detour, VEHICLE_ID, "answer", 5000), lambda port, _peer: port + 1)
     assert [line for line in sdp_of(led, keys) if line.startswith("a=candidate")] == [
         "a=candidate:1 1 udp 2130706431 127.0.0.1 5001 typ host"
     ]
@@ -114,7 +120,7 @@ def test_description_of_a_stranger__is_passed_on_as_it_is(
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     write_keys(elsewhere)
     forged = signed(load_detour(elsewhere), OPERATORS[0], "offer", 5000)
-    assert detour.lead(forged, lambda port: port) == forged
+    assert detour.lead(forged, lambda port, _peer: port) == forged
 
 
 class Session:
@@ -251,3 +257,48 @@ def test_stream__shares_the_rate_with_datagrams() -> None:
     model = StreamModel(datagrams, parameters, 0, 1, "", 0)
     datagrams.decide(0, 12_500)
     assert model.decide(0, 125).deliveries == (101 * MS,)
+
+
+def test_mqtt_cut__is_carried_once_mended(late: Session) -> None:
+    late.crossing.obey("cut mqtt")
+    late.machine.sendall(publish(TOPICS.event, b"hello"))
+    unread = late.crossing.readers()
+    late.crossing.obey("mend mqtt")
+    until_read(late.crossing, 0)
+    late.crossing.release(20 * MS)
+    assert (len(unread), late.cockpit.recv(1000)) == (1, publish(TOPICS.event, b"hello"))
+
+
+@pytest.mark.parametrize(("peer", "verdict"), [("control", "in_gap"), ("media", "carried")])
+def test_control_cut__loses_what_the_control_peer_sends_and_nothing_else(
+    late: Session, detour: Detour, keys: Path, peer: Literal["control", "media"], verdict: str
+) -> None:
+    late.up(
+        publish(TOPICS.signal(OPERATORS[0]), signed(detour, VEHICLE_ID, "answer", 5000, peer)), 0
+    )
+    late.crossing.release(20 * MS)
+    told = parse_publish(late.cockpit.recv(10_000))
+    assert told is not None
+    (candidate,) = (line for line in sdp_of(told.payload, keys) if line.startswith("a=candidate"))
+    late.crossing.obey("cut control")
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as page:
+        page.sendto(b"check", (HOST, int(candidate.split()[5])))
+        until_read(late.crossing, 30 * MS)
+    assert late.crossing.figures()["down"]["webrtc"][verdict] == 1
+
+
+@pytest.mark.parametrize("order", ["cut video", "sever mqtt", "cut", ""])
+def test_order_that_is_none__is_refused(late: Session, order: str) -> None:
+    with pytest.raises(ValueError, match="no order for a crossing"):
+        late.crossing.obey(order)
+
+
+def test_orders__are_heard_at_their_socket(detour: Detour, tmp_path: Path) -> None:
+    link = LinkParameters("clear", "clear", DirectionParameters(), DirectionParameters())
+    with (
+        closing(Crossing(link, 1, 1, detour, 0, orders=tmp_path / "orders")) as crossing,
+        closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as sender,
+    ):
+        sender.sendto(b"cut video", str(tmp_path / "orders"))
+        with pytest.raises(ValueError, match="cut video"):
+            crossing.read(0, crossing.readers()[0])
