@@ -7,7 +7,7 @@ queued it on the way. Arrival time proves nothing.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
@@ -61,6 +61,8 @@ class PathCounters:
         accepted: commands that counted and came this way first.
         duplicates: copies of commands that another path had delivered first.
         late: of these, copies that would have been too old to count.
+        overtaken: commands that came in time, but only after a newer one on another path; they are
+            refused like all that are superseded, and counted there too.
         refused: by reason.
         last_valid_ns: when the path last gave a valid command, or a valid copy that was not late.
         lead_us: by how much this path was ahead of the copy on the other one.
@@ -70,6 +72,7 @@ class PathCounters:
     accepted: int = 0
     duplicates: int = 0
     late: int = 0
+    overtaken: int = 0
     refused: dict[Refusal, int] = field(default_factory=dict)
     last_sequence: int | None = None
     last_valid_ns: int | None = None
@@ -134,6 +137,7 @@ class _Open:
     next_sequence: int = 0
     last_echo_us: int = 0
     recent: OrderedDict[int, _Seen] = field(default_factory=OrderedDict)
+    newest_on: Counter[int] = field(default_factory=Counter)
 
 
 class Acceptance:
@@ -237,6 +241,7 @@ class Acceptance:
         frame.check_values()  # 9
         current.next_sequence = frame.sequence + 1
         current.last_echo_us = frame.echo_stamp_us
+        current.newest_on[path] = frame.sequence
         current.recent[frame.sequence] = _Seen(data[-TAG_BYTES:], now_ns, path, frozenset({path}))
         if len(current.recent) > RECENT_SEQUENCES:
             current.recent.popitem(last=False)
@@ -259,20 +264,25 @@ class Acceptance:
         if frame.sequence >= current.next_sequence:
             return
         seen = current.recent.get(frame.sequence)
+        loop_age_us = now_ns // 1000 - frame.echo_stamp_us
+        uplink_us = loop_age_us - frame.echo_hold_us
+        late = uplink_us > self._timing.uplink_max_ms * 1000
+        counters = self.paths[path]
         if seen is None:
+            if not late and frame.sequence > current.newest_on[path]:
+                current.newest_on[path] = frame.sequence
+                counters.overtaken += 1
             raise ProtocolError("sequence behind the last", Refusal.SUPERSEDED)
         if seen.tag != data[-TAG_BYTES:]:
             raise ProtocolError("same sequence, other bytes", Refusal.CONFLICTING_COPY)
         if path in seen.heard_on:
             raise ProtocolError("the same command again", Refusal.REPLAYED)
         self.paths[seen.path].lead_us.add((now_ns - seen.at_ns) // 1000)
-        loop_age_us = now_ns // 1000 - frame.echo_stamp_us
-        uplink_us = loop_age_us - frame.echo_hold_us
-        counters = self.paths[path]
         counters.add_ages(loop_age_us, uplink_us)
-        if uplink_us > self._timing.uplink_max_ms * 1000:
+        if late:
             counters.late += 1
         else:
             counters.last_valid_ns = now_ns
+        current.newest_on[path] = max(current.newest_on[path], frame.sequence)
         current.recent[frame.sequence] = replace(seen, heard_on=seen.heard_on | {path})
         raise ProtocolError("copy on the other path", Refusal.DUPLICATE)

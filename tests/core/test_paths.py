@@ -98,8 +98,92 @@ def test_copies_that_came_late__are_not_delivered() -> None:
     assert traffic.watch.figures(1).delivered_pct == 0
 
 
+def test_commands_overtaken_by_the_quicker_path__came_all_the_same() -> None:
+    traffic = Traffic()
+    traffic.run(1.0, second_delivers=0)
+    traffic.counters[1].overtaken = 49
+    traffic.watch.look(traffic.now_ns, traffic.sequence, traffic.counters)
+
+    assert traffic.watch.figures(1).delivered_pct == 100
+
+
+def test_share__is_of_the_commands_of_the_last_5_s_to_one_half() -> None:
+    traffic = Traffic()
+    traffic.run(0.02)
+    traffic.run(4.98, second_delivers=0)
+    traffic.run(0.5)
+    whole = traffic.watch.figures(1).delivered_pct
+    traffic.run(4.5)
+
+    assert (whole, traffic.watch.figures(1).delivered_pct) == (10, 100)
+
+
+@pytest.mark.parametrize(("commands", "share"), [(1, None), (2, 100), (3, 100)])
+def test_share__is_known_from_the_second_command_on(commands: int, share: int | None) -> None:
+    traffic = Traffic()
+    traffic.run(commands * 0.02)
+
+    assert traffic.watch.figures(0).delivered_pct == share
+
+
+def test_slow_path_catches_up__its_share_is_never_above_100() -> None:
+    traffic = Traffic()
+    traffic.run(1.0)
+    traffic.counters[1].duplicates += 10
+    traffic.watch.look(traffic.now_ns, traffic.sequence, traffic.counters)
+
+    assert traffic.watch.figures(1).delivered_pct == 100
+
+
+def test_one_of_101_commands__is_a_share_of_0() -> None:
+    traffic = Traffic()
+    traffic.run(102 * 0.02, second_delivers=0)
+    traffic.counters[1].duplicates = 1
+    traffic.watch.look(traffic.now_ns, traffic.sequence, traffic.counters)
+
+    assert traffic.watch.figures(1).delivered_pct == 0
+
+
+@pytest.mark.parametrize(("period_ns", "share"), [(500 * MS, 100), (500 * MS - 1, 90)])
+def test_part_of_the_window__is_left_behind_after_half_a_second_and_no_sooner(
+    period_ns: int, share: int
+) -> None:
+    traffic = Traffic(frozenset({0}))
+    for look in range(11):
+        traffic.counters[0].accepted += look != 1
+        traffic.watch.look(START_NS + look * period_ns, look, traffic.counters)
+
+    assert traffic.watch.figures(0).delivered_pct == share
+
+
+def test_silence__is_told_as_long_as_its_own_part_of_the_window_counts() -> None:
+    traffic = Traffic()
+    traffic.run(1.0)
+    traffic.run(0.3, second_delivers=0)
+    traffic.run(4.0)
+
+    assert traffic.watch.figures(1).silent_ms == 300
+
+
+def test_new_lease__figures_of_the_one_before_are_gone() -> None:
+    traffic = Traffic()
+    traffic.run(3.0)
+    traffic.watch.begin(traffic.now_ns)
+
+    assert traffic.watch.figures(0) == PathFigures(None, None)
+
+
+def test_silence__is_told_in_whole_milliseconds_that_have_passed() -> None:
+    traffic = Traffic()
+    traffic.run(0.02)
+    traffic.watch.look(traffic.now_ns + 999_999, traffic.sequence, traffic.counters)
+
+    assert traffic.watch.figures(0).silent_ms == 0
+
+
 def test_no_command_was_given__no_share_is_known() -> None:
     watch = PathWatch(frozenset({0, 1}), LIMIT_NS)
+    watch.begin(START_NS)
     watch.look(START_NS, None, (PathCounters(), PathCounters()))
 
     assert watch.figures(0) == PathFigures(None, None)

@@ -76,6 +76,8 @@ TARGETS = (
     Target("vehicle_agent.core.governor", ("tests/core/test_governor.py",)),
     Target("vehicle_agent.core.driver", ("tests/core/test_driver.py",)),
     Target("vehicle_agent.core.record", ("tests/core/test_record.py",)),
+    Target("vehicle_agent.core.fair", ("tests/core/test_fair.py",)),
+    Target("vehicle_agent.core.paths", ("tests/core/test_paths.py",)),
     Target(
         "protocol.freshness",
         ("tests/protocol/test_freshness_limits.py", "tests/protocol/test_freshness.py"),

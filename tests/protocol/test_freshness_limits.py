@@ -117,6 +117,7 @@ def test_new_path__has_counted_nothing() -> None:
         "accepted": 0,
         "duplicates": 0,
         "late": 0,
+        "overtaken": 0,
         "refused": {},
         "last_sequence": None,
         "last_valid_ns": None,
@@ -308,6 +309,46 @@ def test_copies_on_several_paths__each_counts_once_with_its_lead() -> None:
         NOW_NS + 7_001_999,
     ]
     assert acceptance.refusals() == {Refusal.REPLAYED: 3}
+
+
+@pytest.mark.parametrize(("late_us", "overtaken"), [(220_000, 1), (220_001, 0)])
+def test_command_behind_a_newer_one_of_another_path__counts_for_its_path_while_in_time(
+    acceptance: Acceptance, late_us: int, overtaken: int
+) -> None:
+    for sequence in (2, 4):
+        judged(acceptance, frame(sequence=sequence), path=0)
+
+    for sequence in (1, 3, 3, 1):
+        outcome = judged(acceptance, frame(sequence=sequence), path=1, after_ns=late_us * 1000)
+        assert told(outcome)[0] is Refusal.SUPERSEDED
+
+    assert (acceptance.paths[0].overtaken, acceptance.paths[1].overtaken) == (0, 2 * overtaken)
+    assert acceptance.paths[1].refused == {Refusal.SUPERSEDED: 4}
+
+
+def test_command_behind_a_newer_one_of_its_own_path__was_not_overtaken_by_another(
+    acceptance: Acceptance,
+) -> None:
+    for sequence in (0, 2, 4, 6):
+        judged(acceptance, frame(sequence=sequence), path=0)
+    judged(acceptance, frame(sequence=4), path=1)
+    judged(acceptance, frame(sequence=2), path=1)
+
+    judged(acceptance, frame(sequence=5), path=0)
+    judged(acceptance, frame(sequence=3), path=1)
+    before = acceptance.paths[1].overtaken
+    judged(acceptance, frame(sequence=5), path=1)
+
+    assert (acceptance.paths[0].overtaken, before, acceptance.paths[1].overtaken) == (0, 0, 1)
+
+
+def test_first_command_of_a_path_that_fell_behind__was_overtaken_by_the_other(
+    acceptance: Acceptance,
+) -> None:
+    for sequence, path in ((4, 1), (6, 0), (5, 1), (4, 1)):
+        judged(acceptance, frame(sequence=sequence), path=path)
+
+    assert (acceptance.paths[0].overtaken, acceptance.paths[1].overtaken) == (0, 1)
 
 
 def test_256_sequences__remembered_and_older_ones_superseded(acceptance: Acceptance) -> None:

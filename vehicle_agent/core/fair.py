@@ -8,13 +8,10 @@ is not trusted at all costs no signature.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Sequence
 
 from protocol.errors import Refusal
-
-Message = tuple[str, bytes]
-"""Author and signed text."""
 
 
 class FairShare:
@@ -33,30 +30,32 @@ class FairShare:
     def __init__(self, trusted: Collection[str], of_one: int, of_all: int) -> None:
         self._of_one = of_one
         self._of_all = of_all
-        self._turn_of: dict[str, int] = dict.fromkeys(trusted, 0)
-        self._turn = 0
+        self._longest_ago = OrderedDict.fromkeys(trusted)
         self.heard: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.unknown = 0
 
-    def pick(self, messages: Sequence[Message]) -> list[Message]:
-        """Return what is looked at in this tick, in the order of arrival."""
+    def pick(self, messages: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+        """Return what is looked at in this tick, in the order of arrival.
+
+        Args:
+            messages: author and signed text of each.
+        """
         by_author: dict[str, list[int]] = {}
         for number, (author, _) in enumerate(messages):
-            if author in self._turn_of:
+            if author in self._longest_ago:
                 self.heard[author] += 1
                 by_author.setdefault(author, []).append(number)
             else:
                 self.unknown += 1
         chosen: list[int] = []
-        for author in sorted(by_author, key=lambda name: self._turn_of[name]):
+        for author in [name for name in self._longest_ago if name in by_author]:
             room = min(self._of_one, self._of_all - len(chosen))
             numbers = by_author[author]
             taken = numbers[max(0, len(numbers) - room) :]
             self.dropped[author] += len(numbers) - len(taken)
             if taken:
-                self._turn += 1
-                self._turn_of[author] = self._turn
+                self._longest_ago.move_to_end(author)
             chosen += taken
         return [messages[number] for number in sorted(chosen)]
 

@@ -43,13 +43,16 @@ class PathWatch:
         paths: those that are fitted. limit_ns: silence beyond this is a path out.
     """
 
+    _since_ns: int
+    """Set by :meth:`begin`, which comes before anything else."""
+    _newest: int
+    _heard: list[int]
+    """Set by :meth:`look`, like all that is told of a path."""
+
     def __init__(self, paths: frozenset[int], limit_ns: int) -> None:
         self._paths = paths
         self._limit_ns = limit_ns
-        self._since_ns = 0
         self._slices: deque[_Slice] = deque(maxlen=SLICES)
-        self._newest = 0
-        self._heard: list[int] = []
 
     def begin(self, now_ns: int) -> None:
         """A lease begins: what was heard before it says nothing."""
@@ -78,13 +81,15 @@ class PathWatch:
         if newest_sequence is None:
             return
         self._newest = newest_sequence
-        self._heard = [each.accepted + each.duplicates - each.late for each in counters]
+        self._heard = [
+            each.accepted + each.duplicates - each.late + each.overtaken for each in counters
+        ]
         silence_ns = [self._silence_ns(now_ns, each) for each in counters]
         if not self._slices or now_ns - self._slices[-1].begun_ns >= SLICE_NS:
             self._slices.append(_Slice(now_ns, self._newest, list(self._heard), silence_ns))
             return
         newest = self._slices[-1].silent_ns
-        newest[:] = [max(pair) for pair in zip(newest, silence_ns, strict=True)]
+        newest[:] = map(max, newest, silence_ns)
 
     def figures(self, path: int) -> PathFigures:
         """Return how a path has done lately."""
@@ -98,4 +103,5 @@ class PathWatch:
         return PathFigures(share, longest_ns // 1_000_000)
 
     def _silence_ns(self, now_ns: int, counters: PathCounters) -> int:
-        return now_ns - max(counters.last_valid_ns or 0, self._since_ns)
+        last_ns = counters.last_valid_ns
+        return now_ns - (self._since_ns if last_ns is None else max(last_ns, self._since_ns))

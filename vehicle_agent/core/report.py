@@ -160,6 +160,7 @@ def control_telemetry(
         {
             "accepted": path.accepted,
             "duplicates": path.duplicates,
+            "overtaken": path.overtaken,
             "late": path.late,
             "delivered_pct": figure.delivered_pct,
             "silent_ms": figure.silent_ms,
