@@ -34,6 +34,9 @@ class StuckClient:
     def _sock_close(self) -> None:
         self.closed = True
 
+    def socket(self) -> None:
+        """Have none."""
+
     async def __aenter__(self) -> StuckClient:
         self.entered.set()
         return self
