@@ -28,7 +28,7 @@ class Client:
         self.entered = asyncio.Event()
         self.in_use = asyncio.Event()
         self.gone = asyncio.Event()
-        self.stalls = False
+        self.stalls = self.fails = False
         self.incoming: asyncio.Queue[bytes | Exception] = asyncio.Queue()
         self.published: asyncio.Queue[bytes] = asyncio.Queue()
         self.messages = self
@@ -43,6 +43,8 @@ class Client:
     async def __aenter__(self) -> Client:
         self.entered.set()
         await self.may_stand.wait()
+        if self.fails:
+            raise aiomqtt.MqttError("no")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -167,17 +169,13 @@ async def test_successor_fails__the_next_one_is_tried_beside_the_same(running: S
     old = await running.next_client(stands=True)
     old.stalls = True
     failing = await running.next_client(stands=False)
-    failing.subscribe = _refused  # type: ignore[method-assign]
+    failing.fails = True
     failing.may_stand.set()
     third = await running.next_client(stands=False)
 
     assert failing.gone.is_set()
     assert not old.gone.is_set()
     assert not third.gone.is_set()
-
-
-async def _refused(*_: object, **__: object) -> None:
-    raise aiomqtt.MqttError("no")
 
 
 class Told:
