@@ -39,7 +39,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs" / "brokers" / "mosquitto"
 CONTROL_PORT, TELEMETRY_PORT, STOCK_PORT = 8883, 8884, 1883
 FLOOR_US = {"both": 20_000, "channel": 20_000, "mqtt": 20_000, "stock": 200_000}
-FULL_S, QUICK_S = 90.0, 12.0
+FULL_S, QUICK_S = 98.0, 12.0
+"""90 s of commands, and some 6 s until all connections stand."""
 OUTAGE_EVERY_S = 8.0
 TEMPLATE = '[link]\nname = "bench"\ntitle = "bench"\n[up]\n{0}\n[down]\n{0}\n'
 
