@@ -102,12 +102,12 @@ def _over_time(
         for s in samples[::step]
     ]
     parts.append(
-        f'<rect class="u" x="{LEFT + 210}" y="{TOP - 29}" width="12" height="12"/>'
-        + _text(LEFT + 228, TOP - 18, f"no answer for {SILENT_MS} ms or more")
+        f'<rect class="u" x="{LEFT + 230}" y="{TOP - 29}" width="12" height="12"/>'
+        + _text(LEFT + 248, TOP - 18, f"no answer for {SILENT_MS} ms or more")
     )
     for number, kind in enumerate(_COLOURS):
         seen = sum(mark.kind == kind for mark in marks)
-        at = LEFT + 470 + 200 * number
+        at = LEFT + 490 + 195 * number
         parts.append(
             f'<rect fill="{_COLOURS[kind]}" x="{at}" y="{TOP - 29}" width="12" height="12"/>'
             + _text(at + 18, TOP - 18, f"{_WORDS[kind]}: {seen}")
