@@ -60,14 +60,23 @@ TRANSPORTS = ("both", "channel", "mqtt", "stock")
 
 @dataclass
 class Judged:
-    """What the machine made of the commands; ages in ms, by the clock that both ends share."""
+    """What the machine made of the commands.
+
+    Attributes:
+        ages_ms: of what was accepted, by the clock that both ends share.
+        oldest_bound_ms: age of the oldest of them, as the machine itself bounds it.
+        refused: what was not, by reason; copies of the other path are none.
+        silences_ms: between two accepted commands, of those in which the traction goes.
+    """
 
     acceptance: Acceptance = field(
         default_factory=lambda: Acceptance(DEFAULT_TIMING, vehicle_id(VEHICLE), BOOT)
     )
     ages_ms: list[float] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
+    oldest_bound_ms: float = 0.0
     silence_ms: float = 0.0
+    silences_ms: list[float] = field(default_factory=list)
     last_ns: int = 0
 
     def __post_init__(self) -> None:
@@ -81,17 +90,26 @@ class Judged:
             self.refused[verdict.reason.name] += verdict.reason is not Refusal.DUPLICATE
             return
         self.ages_ms.append((now_ns - verdict.frame.source_stamp_us * 1000) / 1e6)
+        self.oldest_bound_ms = max(self.oldest_bound_ms, verdict.uplink_us / 1e3)
         if self.last_ns:
-            self.silence_ms = max(self.silence_ms, (now_ns - self.last_ns) / 1e6)
+            self._note_silence((now_ns - self.last_ns) / 1e6)
         self.last_ns = now_ns
+
+    def _note_silence(self, silence_ms: float) -> None:
+        self.silence_ms = max(self.silence_ms, silence_ms)
+        if silence_ms > DEFAULT_TIMING.command_degraded_ms:
+            self.silences_ms.append(silence_ms)
 
     def result(self) -> dict[str, Any]:
         """Return the figures."""
-        since_ms = (monotonic_ns() - self.last_ns) / 1e6 if self.last_ns else 0.0
+        if self.last_ns:
+            self._note_silence((monotonic_ns() - self.last_ns) / 1e6)
         return {
             "ages_ms": self.ages_ms,
             "refused": {name: number for name, number in self.refused.items() if number},
-            "silence_ms": max(self.silence_ms, since_ms),
+            "oldest_bound_ms": self.oldest_bound_ms,
+            "silence_ms": self.silence_ms,
+            "silences_ms": self.silences_ms,
             "first": [path.accepted for path in self.acceptance.paths],
             "copies": [path.duplicates for path in self.acceptance.paths],
         }

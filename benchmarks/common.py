@@ -6,6 +6,7 @@
      "peer": {"name", "p50", "p95", "p99", "max"} | null,
      "ratio": {"p50", "p95"} | null, "machine": {...}, "notes"}
 
+and ``"rows"``, a list of objects, where it measures one thing under several conditions.
 ``ratio`` is ours divided by the peer's. A benchmark that counts gives its count as the one sample
 and what it tried as ``n``. ``--quick`` takes fewer samples (at most 40 s) and prints
 the same keys.
@@ -19,7 +20,7 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,7 @@ class Measurement:
         peer: what it is compared with, None when there is nothing to compare.
         notes: what was measured, between which two points, under which load.
         n: how many things were tried, where ``samples`` is a count of some of them; else None.
+        rows: figures under each condition, where there are several.
         held: False when a limit was broken that must hold: the exit code is 1 then.
     """
 
@@ -90,6 +92,7 @@ class Measurement:
     peer: Peer | None = None
     notes: str = ""
     n: int | None = None
+    rows: Sequence[Mapping[str, object]] = ()
     held: bool = True
 
     @property
@@ -136,7 +139,7 @@ def report(measurement: Measurement) -> dict[str, object]:
         else {"p50": _ratio(ours.p50, peer.figures.p50), "p95": _ratio(ours.p95, peer.figures.p95)},
         "machine": machine_facts(),
         "notes": measurement.notes,
-    }
+    } | ({"rows": list(measurement.rows)} if measurement.rows else {})
 
 
 def as_text(measurement: Measurement) -> str:

@@ -6,6 +6,7 @@ Plain SVG, made here, so that the page needs nothing from anywhere; light and da
 from __future__ import annotations
 
 import html
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +18,17 @@ WIDTH, HEIGHT = 960, 620
 LEFT, RIGHT, TOP = 70, 925, 50
 MIDDLE, BOTTOM = 330, 570
 POINTS_MAX = 6000
+SILENT_MS = DEFAULT_TIMING.command_degraded_ms
 _NICE = (1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _COLOURS = {"degraded": "#c98a00", "stops": "#d0342c"}
-_WORDS = {"degraded": "traction off (100 ms)", "stops": "stop (250 ms)"}
+_WORDS = {
+    "degraded": f"traction off ({SILENT_MS} ms)",
+    "stops": f"stop ({DEFAULT_TIMING.command_stop_ms} ms)",
+}
 _STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#222}.t{font-weight:600;font-size:15px}"
     ".g{stroke:#ddd}.a{stroke:#888}.d{fill:#1a6fb5}.c{fill:none;stroke:#1a6fb5;stroke-width:2}"
-    ".l{stroke-dasharray:6 4;stroke:#777}"
+    ".u{fill:#f4d9d6}.l{stroke-dasharray:6 4;stroke:#777}"
 )
 
 
@@ -81,6 +86,11 @@ def _over_time(
         f'<line class="l" x1="{LEFT}" x2="{RIGHT}" y1="{y(limit_ms):.1f}" y2="{y(limit_ms):.1f}"/>'
         + _text(RIGHT, y(limit_ms) - 5, f"{limit_ms} ms: slower above", anchor="end")
     )
+    for begun_s, ended_s in _unanswered(seconds, samples):
+        parts.append(
+            f'<rect class="u" x="{x(begun_s):.1f}" y="{TOP}"'
+            f' width="{x(ended_s) - x(begun_s):.1f}" height="{MIDDLE - TOP}"/>'
+        )
     for mark in marks:
         parts.append(
             f'<line stroke="{_COLOURS[mark.kind]}" x1="{x(mark.at_s):.1f}" x2="{x(mark.at_s):.1f}" '
@@ -91,14 +101,28 @@ def _over_time(
         f'<circle class="d" r="1.6" cx="{x(s.at_s):.1f}" cy="{y(s.round_trip_ms):.1f}"/>'
         for s in samples[::step]
     ]
+    parts.append(
+        f'<rect class="u" x="{LEFT + 230}" y="{TOP - 29}" width="12" height="12"/>'
+        + _text(LEFT + 248, TOP - 18, f"no answer for {SILENT_MS} ms or more")
+    )
     for number, kind in enumerate(_COLOURS):
         seen = sum(mark.kind == kind for mark in marks)
-        at = LEFT + 280 + 210 * number
+        at = LEFT + 490 + 195 * number
         parts.append(
             f'<rect fill="{_COLOURS[kind]}" x="{at}" y="{TOP - 29}" width="12" height="12"/>'
             + _text(at + 18, TOP - 18, f"{_WORDS[kind]}: {seen}")
         )
     return parts
+
+
+def _unanswered(seconds: float, samples: Sequence[Sample]) -> list[tuple[float, float]]:
+    """Return when no answer came for so long that a drive would have felt it."""
+    moments = [0.0, *(sample.at_s for sample in samples), seconds]
+    return [
+        (before, after)
+        for before, after in itertools.pairwise(moments)
+        if 1000.0 * (after - before) >= SILENT_MS
+    ]
 
 
 def _distribution(times_ms: Sequence[float]) -> list[str]:

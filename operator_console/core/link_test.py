@@ -126,11 +126,13 @@ class LinkTest:
         if told.test != self._test:
             return
         self._answered.add(path)
-        if self._begun_ns is not None:
-            self._count(now_ns, self._paths[path], told)
-            self._count(now_ns, self._all, told)
+        if self._begun_ns is None:
+            return
+        self._count(now_ns, self._paths[path], told)
+        if told.sequence > self._all.last:  # the slower path's copy tells of counts gone by
             self._mark(now_ns, counted)
             self._counted = counted
+        self._count(now_ns, self._all, told)
 
     def _count(self, now_ns: int, path: _Path, told: Reflection) -> None:
         """Count a reflection; a copy of one that the other path brought counts once together."""
@@ -252,18 +254,12 @@ def _verdict(result: dict[str, Any]) -> list[str]:
     drive, speed = result["drive"], result["speed"]
     if not drive["accepted"]:
         return ["This link carries no drive: no command would have counted."]
-    lines = []
+    lines = [_fitness(drive, result["seconds"])]
     share, cap = speed["share"].get("p99"), speed["cap_mps"].get("p99")
     if share is not None:
         of_zone = "the zone's whole speed" if share >= 1.0 else f"{100 * share:.0f} % of zone speed"
         metres = f", {cap:.1f} of {speed['zone_mps']:.1f} m/s" if cap is not None else ""
-        lines.append(f"Speed that this link allows (99 % of the time): {of_zone}{metres}")
-    stops, degraded = drive["stops"], drive["degraded"]
-    hourly = f" ({drive['stops_per_hour']:.0f} an hour)" if stops else ""
-    lines.append(
-        f"A drive would have been stopped {_times(stops)}{hourly}"
-        f" and lost its traction for a moment {_times(degraded)} in {result['seconds']:.0f} s"
-    )
+        lines.append(f"Speed that its loop time allows, 99 % of the time: {of_zone}{metres}")
     stale = {rule: number for rule, number in drive["refused_as_stale"].items() if number}
     words = {
         "loop_too_old": "loop above 450 ms",
@@ -275,8 +271,23 @@ def _verdict(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _fitness(drive: dict[str, Any], seconds: float) -> str:
+    """Return whether a machine could be driven over this link as it was."""
+    stops, shorter = drive["stops"], drive["degraded"] - drive["stops"]
+    also = f", and without traction for a moment {_times(shorter)} more" if shorter else ""
+    if stops:
+        hourly = f"{drive['stops_per_hour']:.0f} an hour"
+        return f"Not fit to drive: stopped {_times(stops)} in {seconds:.0f} s ({hourly}){also}"
+    if shorter:
+        return (
+            f"Fit to drive: no stop in {seconds:.0f} s; without traction for a moment"
+            f" {_times(shorter)}"
+        )
+    return f"Fit to drive: no stop in {seconds:.0f} s, and never without traction"
+
+
 def _times(number: int) -> str:
-    return {0: "never", 1: "once"}.get(number, f"{number} times")
+    return "once" if number == 1 else f"{number} times"
 
 
 def _table(result: dict[str, Any]) -> list[str]:
@@ -285,7 +296,7 @@ def _table(result: dict[str, Any]) -> list[str]:
         rows["together"] = result["together"]
     lines = [
         "              round trip, ms            lost        longest silence, ms",
-        "path      p50   p95   p99   max    there   back    there   back",
+        "path      p50   p95   p99   max  to mach.  back  to mach.  back",
     ]
     for name, given in rows.items():
         trip = given["round_trip_ms"]
@@ -295,6 +306,9 @@ def _table(result: dict[str, Any]) -> list[str]:
             f"{_number(given[key], 6)}" for key in ("silent_there_ms", "silent_here_ms")
         )
         lines.append(f"{name:<8} {times} {lost}  {silent}")
+    lines.append("to mach.: commands on their way to the machine; back: its states")
+    if len(rows) > len(result["paths"]):
+        lines.append("together, silence: without a command fresh enough to count, by either path")
     return lines
 
 

@@ -126,7 +126,7 @@ def _path_part(session: ConsoleSession, path: CommandPath, now_ns: int) -> dict[
     shares = () if state is None else state.delivered_pct
     return {
         "name": path.name,
-        "out": silent or (path in session.paths and not session.paths_up[path]),
+        "out": silent or session.path_out(path, now_ns),
         "delivered_pct": shares[path] if path < len(shares) else None,
         "state_rate_hz": session.state_rates[path].rate_hz(now_ns),
     }

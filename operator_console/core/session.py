@@ -142,6 +142,7 @@ class ConsoleSession:
         self.command_rate = RateMeter()
         self.state_rate = RateMeter()
         self.state_rates = {path: RateMeter() for path in CommandPath}
+        self._state_by_ns: dict[CommandPath, int] = {}
         self.view_rate = RateMeter()
 
     # ---- from the driver ---------------------------------------------------------------
@@ -204,6 +205,19 @@ class ConsoleSession:
         """At least one command path stands."""
         return any(self.paths_up.values())
 
+    def path_out(self, path: CommandPath, now_ns: int) -> bool:
+        """This console has the path, and it does not stand or brings none of the states that come.
+
+        A connection that stands is no proof: what counts is what was heard by it last.
+        """
+        if path not in self.paths:
+            return False
+        if not self.paths_up[path]:
+            return True
+        heard_ns = self._state_by_ns.get(path)
+        silent = heard_ns is None or now_ns - heard_ns > self.timing.path_silent_ms * 1_000_000
+        return silent and self.state_known(now_ns)
+
     def uplink_out(self, path: CommandPath, now_ns: int) -> bool:
         """The vehicle says that none of this console's commands come by this path."""
         heard = self.heard
@@ -217,7 +231,7 @@ class ConsoleSession:
         try:
             envelope = decode_state(data, keys)
             if self._is_copy(envelope.frame, path):
-                self.state_rates[path].note(now_ns)
+                self._note_state(path, now_ns)
                 return
             state = parse_state(envelope.frame.json)
         except ProtocolError as error:
@@ -232,8 +246,12 @@ class ConsoleSession:
             self.refused[refusal] += 1
             return
         self._remember(frame, path)
-        self.state_rates[path].note(now_ns)
+        self._note_state(path, now_ns)
         self._take(Heard(state, frame, envelope.authentic, now_ns))
+
+    def _note_state(self, path: CommandPath, now_ns: int) -> None:
+        self.state_rates[path].note(now_ns)
+        self._state_by_ns[path] = now_ns
 
     def _is_copy(self, frame: StateFrame, path: CommandPath) -> bool:
         """Return whether this state had come before by the other path, and by that one only."""

@@ -132,6 +132,7 @@ class ControlPath:
         """Keep a peer up until cancelled."""
         try:
             async with asyncio.TaskGroup() as self._group:
+                self._spawn(self._watch())
                 await self._keep_up()
         finally:
             for attempt in (self._used, self._tried):
@@ -146,7 +147,6 @@ class ControlPath:
                 wait_s = AGAIN_MIN_S
                 await self._until_lost()
             else:
-                self._look()
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, AGAIN_MAX_S)
 
@@ -196,10 +196,8 @@ class ControlPath:
         return True
 
     async def _until_lost(self) -> None:
-        while self._works():
-            self._look()
+        while self._works():  # noqa: ASYNC110 - time alone may end it
             await asyncio.sleep(LOOK_S)
-        self._look()
         self.counts["lost"] += 1
 
     def _works(self) -> bool:
@@ -212,8 +210,14 @@ class ControlPath:
     def _lost(self, attempt: Attempt) -> bool:
         return attempt.over or self._clock_ns() - attempt.heard_ns > SILENT_NS
 
+    async def _watch(self) -> None:
+        """Tell that the path went while a successor is being made, which takes its time."""
+        while True:
+            self._look()
+            await asyncio.sleep(LOOK_S)
+
     def _look(self) -> None:
-        """Tell when the path came or went."""
+        """Tell when the path came or went, by what was heard on it last."""
         if self._up != self.up:
             self._up = not self._up
             self._on_change(self._up)
@@ -254,6 +258,7 @@ class ControlPath:
             self.counts[Refusal.MALFORMED] += 1
             return
         attempt.heard_ns = self._clock_ns()
+        self._look()
         if data != BEAT:
             self._on_state(data)
 

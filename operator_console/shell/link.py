@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import secrets
 import socket
+import struct
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import aiomqtt
 
 from operator_console.core.session import Outgoing
+from operator_console.shell.clock import monotonic_ns
 from protocol.broker_settings import BrokerSettings
 from protocol.reconnect import PATIENT_CONNECT_S, STOOD_S, next_try
+from protocol.tcp_progress import LOOK_S, TCP_INFO_BYTES, Progress, TcpInfo, decode_tcp_info
 
 LOGGER = logging.getLogger(__name__)
 
@@ -129,15 +132,65 @@ async def _serve(work: Coroutine[Any, Any, None]) -> None:
         raise
 
 
+def _tcp_info(client: aiomqtt.Client) -> TcpInfo | None:
+    """Return what the kernel tells of a client's connection; None when it has none."""
+    stream = client._client.socket()
+    if not isinstance(stream, socket.socket):
+        return None
+    with contextlib.suppress(OSError):  # closed at this very moment
+        return decode_tcp_info(
+            stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+        )
+    return None
+
+
 class _LinkBroken(Exception):
     """Raised inside the link to leave a connection that no longer carries anything."""
+
+
+@dataclass(slots=True)
+class _Standing:
+    """A connection that stands, how it gets on, and what is just leaving by it."""
+
+    client: aiomqtt.Client
+    stack: contextlib.AsyncExitStack
+    progress: Progress = field(default_factory=Progress)
+    leaving: set[asyncio.Timeout] = field(default_factory=set)
+
+    async def publish(self, message: Outgoing) -> None:
+        """Send a message.
+
+        Raises:
+            TimeoutError: the connection was given up meanwhile.
+        """
+        async with asyncio.timeout(None) as limit:
+            self.leaving.add(limit)
+            try:
+                await self.client.publish(message.topic, message.payload, message.qos, retain=False)
+            finally:
+                self.leaving.discard(limit)
+
+    def give_up(self) -> None:
+        """Let nobody wait for it any more, and the kernel forget what it still holds."""
+        for limit in self.leaving:
+            limit.reschedule(asyncio.get_running_loop().time())
+        stream = self.client._client.socket()
+        if isinstance(stream, socket.socket):
+            with contextlib.suppress(OSError):
+                stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async def leave(self) -> None:
+        """Leave it; that it cannot be left cleanly is of no account."""
+        with contextlib.suppress(aiomqtt.MqttError, OSError):
+            await self.stack.aclose()
 
 
 class MqttLink:
     """One console's connection to the control broker, kept up until cancelled.
 
     Each connection is a new client object with a clean session: what a dead one still held
-    must never come out of a new one.
+    must never come out of a new one. One on which nothing is acknowledged any more gets a
+    successor while it may still come back by itself; it ends when that stands.
 
     Args:
         broker: whom to reach, and as whom. operator: names the client.
@@ -146,10 +199,13 @@ class MqttLink:
     def __init__(self, broker: BrokerSettings, operator: str) -> None:
         self._broker = broker
         self._operator = operator
-        self._client: aiomqtt.Client | None = None
+        self._used: _Standing | None = None
+        self._coming: _Standing | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._broken = asyncio.Event()
+        self._up = False
         self._failed = 0
-        self._up_since_s = math.inf
+        self._round_trip_s = 0.0
         self._connect_within_s = PATIENT_CONNECT_S
         self.counts: Counter[str] = Counter()
 
@@ -164,34 +220,33 @@ class MqttLink:
         Args:
             subscriptions: topic filters with their QoS.
             on_message: called in the loop with topic and content; must not block.
-            on_change: called with True once the subscriptions stand, False when the link went.
+            on_change: called with True once the subscriptions stand, False when the link went;
+                not when one connection takes another's place.
         """
-        dice = secrets.SystemRandom()
-        while True:
-            attempt = next_try(self._failed, dice.random())
-            self._connect_within_s = attempt.connect_within_s
-            await asyncio.sleep(attempt.wait_s)
-            self._failed += 1
-            self._up_since_s = math.inf
-            try:
-                await _serve(self._serve_once(subscriptions, on_message, on_change))
-            except (aiomqtt.MqttError, _LinkBroken, OSError) as error:
-                LOGGER.warning("broker %s:%d: %s", self._broker.host, self._broker.port, error)
-            self.counts["connections_lost"] += 1
-            if asyncio.get_running_loop().time() - self._up_since_s > STOOD_S:
-                self._failed = 0
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    await self._connecting_in(group, subscriptions)
+                    self._used, self._coming, self._connecting = self._coming, None, None
+                    await self._serve(group, subscriptions, on_message, on_change)
+        finally:
+            for standing in (self._used, self._coming):
+                if standing is not None:
+                    await standing.leave()
+            self._used = None
 
     async def publish(self, message: Outgoing) -> bool:
         """Send now or not at all; return whether it went out."""
-        client = self._client
-        if client is None:
+        used = self._used
+        if used is None or not self._up:
             self.counts["not_connected"] += 1
             return False
         try:
-            await client.publish(message.topic, message.payload, message.qos, retain=False)
-        except aiomqtt.MqttError:
+            await used.publish(message)
+        except (aiomqtt.MqttError, TimeoutError):
             self.counts["not_sent"] += 1
-            self._broken.set()
+            if used is self._used:
+                self._broken.set()
             return False
         _raise_if_cancelled()
         return True
@@ -215,29 +270,100 @@ class MqttLink:
         client._client.connect_timeout = self._connect_within_s
         return client
 
-    async def _serve_once(
+    # ---- one connection after the other ------------------------------------------------
+
+    def _connecting_in(
+        self, group: asyncio.TaskGroup, subscriptions: Sequence[tuple[str, int]]
+    ) -> asyncio.Task[None]:
+        if self._connecting is None:
+            work = self._connect(subscriptions)
+            self._connecting = group.create_task(work, name="mqtt connect")
+        return self._connecting
+
+    async def _connect(self, subscriptions: Sequence[tuple[str, int]]) -> None:
+        """Try until a connection stands with its subscriptions."""
+        dice = secrets.SystemRandom()
+        while self._coming is None:
+            attempt = next_try(self._failed, dice.random(), self._round_trip_s)
+            self._connect_within_s = attempt.connect_within_s
+            await asyncio.sleep(attempt.wait_s)
+            self._failed += 1
+            with self._warned():
+                await _serve(self._open(subscriptions))
+
+    async def _open(self, subscriptions: Sequence[tuple[str, int]]) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            client = await stack.enter_async_context(_connected(self._new_client()))
+            for topic, qos in subscriptions:
+                await client.subscribe(topic, qos)
+            _raise_if_cancelled()
+            self._coming = _Standing(client, stack.pop_all())
+
+    async def _serve(
         self,
+        group: asyncio.TaskGroup,
         subscriptions: Sequence[tuple[str, int]],
         on_message: MessageHandler,
         on_change: Callable[[bool], None],
     ) -> None:
+        """Serve the connection in use until it breaks or its successor stands."""
+        used = self._used
+        assert used is not None
         self._broken.clear()
-        async with _connected(self._new_client()) as client:
-            for topic, qos in subscriptions:
-                await client.subscribe(topic, qos)
-            _raise_if_cancelled()
-            self._client = client
-            self._up_since_s = asyncio.get_running_loop().time()
-            on_change(True)
-            try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._read(client, on_message), name="mqtt reader")
-                    group.create_task(self._until_broken(), name="mqtt watch")
-            except* (aiomqtt.MqttError, _LinkBroken) as errors:
-                raise _LinkBroken(str(errors.exceptions[0])) from None
-            finally:
-                self._client = None
-                on_change(False)
+        begun_s = asyncio.get_running_loop().time()
+        self._tell(on_change, up=True)
+        superseded = False
+        try:
+            with self._warned():
+                await _serve(self._use(used, group, subscriptions, on_message))
+                superseded = True
+        finally:
+            if not superseded:
+                self._tell(on_change, up=False)
+        self.counts["superseded" if superseded else "connections_lost"] += 1
+        self._round_trip_s = used.progress.round_trip_us / 1e6
+        stood_s = asyncio.get_running_loop().time() - begun_s
+        if self._connecting is None and stood_s > STOOD_S:
+            self._failed = 0
+        used.give_up()
+        group.create_task(used.leave(), name="mqtt leave")
+        self._used = None
+
+    def _tell(self, on_change: Callable[[bool], None], *, up: bool) -> None:
+        if self._up != up:
+            self._up = up
+            on_change(up)
+
+    async def _use(
+        self,
+        used: _Standing,
+        group: asyncio.TaskGroup,
+        subscriptions: Sequence[tuple[str, int]],
+        on_message: MessageHandler,
+    ) -> None:
+        async with asyncio.TaskGroup() as own:
+            tasks = [
+                own.create_task(self._read(used.client, on_message), name="mqtt reader"),
+                own.create_task(self._until_broken(), name="mqtt watch"),
+            ]
+            while not used.progress.stalled(  # noqa: ASYNC110 - it is asked
+                monotonic_ns(), _tcp_info(used.client)
+            ):
+                await asyncio.sleep(LOOK_S)
+            self._failed, self._round_trip_s = 0, used.progress.round_trip_us / 1e6
+            # It goes on if this one breaks meanwhile.
+            await asyncio.wait({self._connecting_in(group, subscriptions)})
+            for task in tasks:
+                task.cancel()
+
+    @contextlib.contextmanager
+    def _warned(self) -> Iterator[None]:
+        """Say what goes wrong with a connection, and go on."""
+        try:
+            yield
+        except* (aiomqtt.MqttError, OSError, _LinkBroken) as errors:
+            host, port = self._broker.host, self._broker.port
+            LOGGER.warning("broker %s:%d: %s", host, port, errors.exceptions[0])
 
     async def _until_broken(self) -> None:
         await self._broken.wait()

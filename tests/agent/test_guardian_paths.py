@@ -15,7 +15,7 @@ from protocol.profiles import parse_profile
 from protocol.signals import DEFAULT_TIMING
 from sim import demo
 from vehicle_agent.shell import ipc
-from vehicle_agent.shell.config import AgentSettings, load_agent_config
+from vehicle_agent.shell.config import AgentSettings, ControlPeerSettings, load_agent_config
 from vehicle_agent.shell.guardian import Guardian
 from vehicle_agent.shell.store import RecordStore
 
@@ -87,6 +87,24 @@ def test_settings__name_the_paths(settings: AgentSettings) -> None:
 
     assert settings.command_paths == frozenset({0, 1})
     assert alone.command_paths == frozenset({0})
+
+
+def _digest(settings: AgentSettings, peer: ControlPeerSettings | None) -> str:
+    made = Machine(settings.model_copy(update={"control_peer": peer}))
+    made.close()
+    return made.guardian._settings_sha256
+
+
+def test_second_path_taken_away__settings_are_others_than_the_approved(
+    settings: AgentSettings,
+) -> None:
+    assert _digest(settings, settings.control_peer) != _digest(settings, None)
+
+
+def test_other_addresses_of_a_path__are_no_other_settings(settings: AgentSettings) -> None:
+    elsewhere = ControlPeerSettings(ice_addresses=["10.0.0.21"])
+
+    assert _digest(settings, settings.control_peer) == _digest(settings, elsewhere)
 
 
 def test_guardian__loads_neither_media_nor_mqtt() -> None:

@@ -11,7 +11,7 @@ import aiomqtt
 import pytest
 
 from operator_console.core.session import Outgoing
-from operator_console.shell.link import MqttLink
+from operator_console.shell.link import MqttLink, _Standing
 from protocol.broker_settings import BrokerSettings
 from tests.brokers import rig
 from vehicle_agent.shell import ipc, line, telemetry_link
@@ -33,6 +33,9 @@ class StuckClient:
 
     def _sock_close(self) -> None:
         self.closed = True
+
+    def socket(self) -> None:
+        """Have none."""
 
     async def __aenter__(self) -> StuckClient:
         self.entered.set()
@@ -126,7 +129,8 @@ async def test_cancelled_while_presence_is_told__the_machines_link_ends(
 async def test_cancelled_while_a_message_leaves__the_consoles_sender_ends() -> None:
     client = HidingClient()
     console = MqttLink(NOWHERE, rig.OPERATOR)
-    console._client = cast("aiomqtt.Client", client)
+    console._used = _Standing(cast("aiomqtt.Client", client), contextlib.AsyncExitStack())
+    console._up = True
     sending = asyncio.create_task(console.publish(Outgoing("a", b"b", 0)))
     await client.entered.wait()
     sending.cancel()

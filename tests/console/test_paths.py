@@ -199,6 +199,53 @@ def test_mqtt_lost_and_data_channel_stands__link_is_not_said_to_be_lost() -> Non
     assert [path["out"] for path in console["paths"]] == [True, False]
 
 
+def _out(rig: Rig) -> list[bool]:
+    return [part["out"] for part in snapshot(rig.session, rig.now_ns)["console"]["paths"]]
+
+
+def _both_paths() -> Rig:
+    rig = Rig()
+    rig.session.paths = frozenset(CommandPath)
+    rig.session.path(CHANNEL, True)
+    rig.lease()
+    return rig
+
+
+@pytest.mark.parametrize(("silent", "expected"), [(MQTT, [True, False]), (CHANNEL, [False, True])])
+def test_path_stands_and_brings_no_state_that_the_other_brings__it_is_out(
+    silent: CommandPath, expected: list[bool]
+) -> None:
+    rig = _both_paths()
+    frame = rig.vehicle.state_frame(rig.vehicle_us + 1)
+    for path in CommandPath:
+        rig.session.hear_state(frame, rig.now_ns, path)
+    rig.clock.advance_ms(2000)
+    other = CommandPath(1 - silent)
+    rig.session.hear_state(rig.vehicle.state_frame(rig.vehicle_us), rig.now_ns, other)
+    at_the_limit = _out(rig)
+    rig.clock.advance_ms(1)
+
+    assert at_the_limit == [False, False]
+    assert _out(rig) == expected
+
+
+def test_path_that_has_brought_nothing_yet__is_out_until_a_copy_comes() -> None:
+    rig = _both_paths()
+    before = _out(rig)
+    frame = rig.vehicle.state_frame(rig.vehicle_us + 1)
+    for path in CommandPath:
+        rig.session.hear_state(frame, rig.now_ns, path)
+
+    assert (before, _out(rig)) == ([False, True], [False, False])
+
+
+def test_vehicle_silent_on_both__no_path_is_blamed() -> None:
+    rig = _both_paths()
+    rig.clock.advance_ms(10_000)
+
+    assert _out(rig) == [False, False]
+
+
 # ---- the pump -----------------------------------------------------------------------------
 
 

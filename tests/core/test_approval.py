@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from protocol.control_peer import CommandPath
 from protocol.messages import Role, Trust
 from protocol.profiles import MachineLimits
 from protocol.signals import DEFAULT_TIMING, Timing
@@ -13,13 +14,14 @@ from tests.core.parts import LIMITS, limits
 from tests.rig import TRUST, new_identity
 from vehicle_agent.core.approval import settings_sha256
 
-APPROVED = settings_sha256("truck", LIMITS, DEFAULT_TIMING, TRUST)
+BOTH = frozenset(CommandPath)
+APPROVED = settings_sha256("truck", LIMITS, DEFAULT_TIMING, TRUST, BOTH)
 
 
 def test_same_settings_in_another_order__same_digest() -> None:
     turned = dict(reversed(list(TRUST.items())))
 
-    assert settings_sha256("truck", LIMITS, DEFAULT_TIMING, turned) == APPROVED
+    assert settings_sha256("truck", LIMITS, DEFAULT_TIMING, turned, [1, 0]) == APPROVED
 
 
 @pytest.mark.parametrize(
@@ -48,4 +50,11 @@ def test_same_settings_in_another_order__same_digest() -> None:
 def test_one_thing_changed__another_digest(
     vehicle: str, machine: MachineLimits, timing: Timing, trust: Trust
 ) -> None:
-    assert settings_sha256(vehicle, machine, timing, trust) != APPROVED
+    assert settings_sha256(vehicle, machine, timing, trust, BOTH) != APPROVED
+
+
+@pytest.mark.requirement("HF-GUARD-09")
+def test_second_command_path_taken_away__another_digest() -> None:
+    alone = settings_sha256("truck", LIMITS, DEFAULT_TIMING, TRUST, {CommandPath.MQTT})
+
+    assert alone != APPROVED

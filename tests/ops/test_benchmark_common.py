@@ -38,6 +38,12 @@ def test_with_peer__ratio_is_ours_over_theirs() -> None:
     assert found["ratio"] == {"p50": 0.25, "p95": 0.25}
 
 
+def test_several_conditions__their_rows_stand_beside_the_rest() -> None:
+    found = report(Measurement("x", "ms", [1.0], rows=({"link": "a"}, {"link": "b"})))
+    assert set(found) == KEYS | {"rows"}
+    assert found["rows"] == [{"link": "a"}, {"link": "b"}]
+
+
 def test_json__is_one_object_with_the_same_keys_when_quick(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

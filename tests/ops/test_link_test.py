@@ -32,7 +32,7 @@ class Line:
     """Both sides, and paths with a delay each way; a path may be cut for some time.
 
     Attributes:
-        cut: while one of these pairs of times in ns holds, nothing is carried on a path.
+        cuts: from the first to the second of such a pair of times in ns nothing is carried.
     """
 
     def __init__(self, *delays_ms: int) -> None:
@@ -40,7 +40,7 @@ class Line:
         names = ("mqtt", "channel")[: len(delays_ms)]
         self.test = LinkTest(names, VEHICLE, 1, DEFAULT_TIMING)
         self.mirror = Mirror(VEHICLE, DEFAULT_TIMING, ZONE_MPS)
-        self.cut: dict[int, tuple[int, int]] = {}
+        self.cuts: dict[int, list[tuple[int, int]]] = {}
         self._way: list[tuple[int, int, int, bytes]] = []
 
     def carry(self, from_ms: int, to_ms: int) -> None:
@@ -58,10 +58,10 @@ class Line:
 
     def _say(self, now_ns: int, side: int, data: bytes) -> None:
         for path, delay_ns in enumerate(self.delays_ns):
-            begin_ns, end_ns = self.cut.get(path, (0, 0))
+            cut = any(begin <= now_ns < end for begin, end in self.cuts.get(path, ()))
             if side == 0:
                 self.test.sent(path, left=True)
-            if not begin_ns <= now_ns < end_ns:
+            if not cut:
                 self._way.append((now_ns + delay_ns, side, path, data))
 
     def measured(self, seconds: int) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def test_link_beyond_450_ms__carries_no_drive() -> None:
 @pytest.mark.parametrize(("silent_ms", "degraded", "stops"), [(80, 0, 0), (140, 1, 0), (400, 1, 1)])
 def test_outage__is_what_a_drive_would_have_felt(silent_ms: int, degraded: int, stops: int) -> None:
     line = Line(20)
-    line.cut[0] = (2000 * MS, (2000 + silent_ms) * MS)
+    line.cuts[0] = [(2000 * MS, (2000 + silent_ms) * MS)]
     result = line.measured(4)
     assert (result["drive"]["degraded"], result["drive"]["stops"]) == (degraded, stops)
     assert result["paths"]["mqtt"]["silent_there_ms"] == pytest.approx(silent_ms + 20)
@@ -139,7 +139,7 @@ def test_outage__is_what_a_drive_would_have_felt(silent_ms: int, degraded: int, 
 
 def test_one_of_two_paths_out__together_nothing_is_felt() -> None:
     line = Line(20, 30)
-    line.cut[0] = (2000 * MS, 2600 * MS)
+    line.cuts[0] = [(2000 * MS, 2600 * MS)]
     result = line.measured(4)
     assert result["drive"]["stops"] == result["drive"]["degraded"] == 0
     assert result["paths"]["mqtt"]["silent_there_ms"] == 620.0
@@ -159,7 +159,7 @@ def test_old_commands_after_a_stall__came_but_did_not_count() -> None:
 
 def test_link_dead_to_the_end__the_open_silence_counts() -> None:
     line = Line(20)
-    line.cut[0] = (2000 * MS, 9000 * MS)
+    line.cuts[0] = [(2000 * MS, 9000 * MS)]
     result = line.measured(4)
     assert result["paths"]["mqtt"]["silent_here_ms"] == pytest.approx(3000, abs=45)
 
@@ -184,13 +184,46 @@ def test_command_of_a_drive__is_left_alone_by_the_mirror() -> None:
 
 def test_report__says_what_a_person_asks_first() -> None:
     line = Line(110)
-    line.cut[0] = (3000 * MS, 3400 * MS)
+    line.cuts[0] = [(3000 * MS, 3400 * MS)]
     text = report(line.measured(10))
-    assert re.match(
-        r"Speed that this link allows .*: \d\d % of zone speed, 4\.\d of 5\.0 m/s", text
-    )
-    assert "stopped once (360 an hour)" in text
+    fit, speed = text.splitlines()[:2]
+    assert fit == "Not fit to drive: stopped once in 10 s (360 an hour)"
+    assert re.match(r"Speed that its loop .*: \d\d % of zone speed, 4\.\d of 5\.0 m/s", speed)
     assert "mqtt" in text
+
+
+@pytest.mark.parametrize(
+    ("cuts_ms", "expected"),
+    [
+        ((0, 0), "Fit to drive: no stop in 4 s, and never without traction"),
+        ((0, 140), "Fit to drive: no stop in 4 s; without traction for a moment once"),
+        (
+            (400, 140),
+            "Not fit to drive: stopped once in 4 s (900 an hour), "
+            "and without traction for a moment once more",
+        ),
+    ],
+)
+def test_report__begins_with_whether_a_machine_can_be_driven(
+    cuts_ms: tuple[int, int], expected: str
+) -> None:
+    line = Line(20, 20)
+    for path in (0, 1):
+        line.cuts[path] = [
+            (begin_ms * MS, (begin_ms + cut_ms) * MS)
+            for begin_ms, cut_ms in zip((2000, 3500), cuts_ms, strict=True)
+        ]
+    assert report(line.measured(4)).splitlines()[0] == expected
+
+
+def test_slower_copy_tells_of_earlier_counts__nothing_is_marked_twice_or_taken_back() -> None:
+    test = LinkTest(("mqtt", "channel"), VEHICLE, TEST, DEFAULT_TIMING)
+    test.begin(0, TEST)
+    for path, sequence, stops in ((0, 1, 0), (0, 2, 1), (1, 1, 0), (0, 3, 1), (1, 2, 0)):
+        told = json.dumps({"stops": stops}).encode()
+        test.hear(MS, path, Reflection(TEST, sequence, sequence, 0, 0, 0, told).encode())
+    assert [mark.kind for mark in test.marks] == ["stops"]
+    assert test.result(2 * MS)["drive"]["stops"] == 1
 
 
 def test_picture__is_one_whole_piece_that_needs_nothing_else() -> None:
@@ -204,6 +237,13 @@ def test_picture__is_one_whole_piece_that_needs_nothing_else() -> None:
     shown = page("A <b>", Line(20).measured(2), samples, marks)
     assert "A &lt;b&gt;" in shown
     assert re.findall(r'(?:src|href)="', shown) == []
+
+
+def test_answers_missing_for_long__are_shaded() -> None:
+    samples = [Sample(at_s, 40.0) for at_s in (0.05, 0.1, 0.5, 0.55)]
+    tree = ET.fromstring(picture(0.6, samples, []))
+    shaded = [each for each in tree.findall(".//{*}rect") if each.get("class") == "u"]
+    assert [each.get("width") for each in shaded] == ["570.0", "12"]
 
 
 def test_picture_without_a_sample__can_be_drawn() -> None:

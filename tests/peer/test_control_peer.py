@@ -11,7 +11,7 @@ from OpenSSL import SSL
 
 from operator_console.shell import clock as console_clock
 from operator_console.shell import control_peer, rtc_receive
-from operator_console.shell.control_peer import SILENT_NS, UPLINK_GRACE_NS
+from operator_console.shell.control_peer import SILENT_NS, UPLINK_GRACE_NS, Attempt
 from protocol.control_peer import BEAT
 from protocol.errors import Refusal
 from protocol.frames import COMMAND_BYTES
@@ -239,11 +239,20 @@ async def test_flood_of_offers_by_one__anothers_console_still_opens(rig: Rig) ->
 # ---- replacing ----------------------------------------------------------------------------
 
 
+def _deafened(console: Console) -> Attempt:
+    """Let the console hear nothing more by the peer in use, and return that."""
+    used = console.path._used
+    assert used is not None
+    used.control.remove_all_listeners("message")
+    return used
+
+
 async def test_path_silent__new_peer_takes_over_and_the_old_one_ends(
     rig: Rig, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control_peer, "OPEN_WITHIN_S", WAIT_S)
     old = rig.peers.peers[0]
+    _deafened(console)
     console.clock.advance_ms(SILENT_NS / 1e6 + 1)
 
     assert not await console.changed()
@@ -259,12 +268,32 @@ async def test_path_silent_and_no_answer_comes__the_old_peer_goes_on(
     old = rig.peers.peers[0]
     console.lets_through = False
     console.clock.advance_ms(SILENT_NS / 1e6 + 1)
+    console.path._look()  # before the next beat comes
     assert not await console.changed()
     await sent(console)
 
     assert await within(rig.commands.get()) == COMMAND
     assert await console.changed()  # its beat is heard again
     assert rig.peers.peers == [old]
+
+
+async def test_path_comes_and_goes_while_a_successor_is_made__both_are_told(
+    rig: Rig, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_peer, "OPEN_WITHIN_S", 10 * WAIT_S)
+    rig.consoles[DRIVER].clear()  # no answer ever comes
+    rig.answered.clear()
+    path, used = console.path, _deafened(console)
+    console.clock.advance_ms(SILENT_NS / 1e6 + 1)
+    told = [await console.changed()]
+    await within(rig.answered.wait())
+    path._heard(used, BEAT)
+    told.append(await console.changed())
+    console.clock.advance_ms(SILENT_NS / 1e6 + 1)
+    told.append(await console.changed())
+
+    assert told == [False, True, False]
+    assert path._tried is not None
 
 
 async def test_vehicle_hears_nothing_by_this_path__new_peer_takes_over(

@@ -31,8 +31,9 @@ class VehicleSettings(BaseModel):
         machine: machine file, see protocol/profiles.py.
         simulated: the machine is a simulated one; a page's keyboard may drive it.
         timing: tightened rows of the timing table, by name.
-        approved_sha256: digest of limits, times and trusted keys that an engineer approved, as
-            the factsheet gives it; any other one refuses motion. None approves whatever is here.
+        approved_sha256: digest of limits, times, trusted keys and command paths that an engineer
+            approved, as the factsheet gives it; any other one refuses motion. None approves
+            whatever is here.
     """
 
     model_config = _STRICT

@@ -131,6 +131,7 @@ class Link:
             content = {
                 "peers": 0 if self.peers is None else len(self.peers.peers),
                 "peer_counts": {} if self.peers is None else dict(self.peers.counts),
+                "superseded": self._stream.superseded + self._words.superseded,
                 "commands_dropped": self._commands.dropped,
                 "stops_dropped": self._stops.dropped,
                 "requests_dropped": self._requests.dropped,

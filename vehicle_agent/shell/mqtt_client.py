@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import socket
+import struct
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
@@ -13,6 +14,7 @@ import aiomqtt
 
 from protocol.broker_settings import BrokerSettings
 from protocol.reconnect import PATIENT_CONNECT_S
+from protocol.tcp_progress import TCP_INFO_BYTES, TcpInfo, decode_tcp_info
 from vehicle_agent.shell.incoming import IncomingQueue
 
 KEEPALIVE_S = 5
@@ -77,6 +79,26 @@ async def connected(client: aiomqtt.Client) -> AsyncIterator[None]:
             yield
     finally:
         client._client._sock_close()
+
+
+def tcp_info(client: aiomqtt.Client) -> TcpInfo | None:
+    """Return what the kernel tells of a client's connection; None when it has none."""
+    stream = client._client.socket()
+    if not isinstance(stream, socket.socket):
+        return None
+    with contextlib.suppress(OSError):  # closed at this very moment
+        return decode_tcp_info(
+            stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+        )
+    return None
+
+
+def forget_unsent(client: aiomqtt.Client) -> None:
+    """Let the kernel forget what still waits in a connection, once that is closed."""
+    stream = client._client.socket()
+    if isinstance(stream, socket.socket):
+        with contextlib.suppress(OSError):
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def raise_if_cancelled() -> None:

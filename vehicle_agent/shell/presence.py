@@ -88,7 +88,9 @@ def _facts(settings: AgentSettings) -> dict[str, object]:
         "machine": profile.machine.model_dump(),
         "limits": profile.limits.model_dump(),
         "timing": asdict(timing),
-        "settings_sha256": settings_sha256(settings.vehicle.name, profile.limits, timing, trust),
+        "settings_sha256": settings_sha256(
+            settings.vehicle.name, profile.limits, timing, trust, settings.command_paths
+        ),
         "cameras": [
             camera.model_dump(include={"id", "name", "width", "height", "fps"})
             for camera in settings.cameras
