@@ -1,5 +1,6 @@
 /** The driver's page: puts line, picture, hands and screen together. */
 
+import { PageClock } from "/ui/clock.js";
 import { giveUp, guarded, hasFaulted, onFault, watchForFaults } from "/ui/fault.js";
 import { Hud, element, look, say } from "/ui/hud.js";
 import {
@@ -7,7 +8,6 @@ import {
 } from "/ui/keyboard.js";
 import { ConsoleSocket } from "/ui/socket.js";
 import { ANSWERS, NOT_LIVE, REQUESTS } from "/ui/text.js";
-import { PageClock } from "/ui/split.js";
 import { LiveVideo, liveness } from "/ui/video.js";
 
 const INPUT_PERIOD_MS = 15;
@@ -68,7 +68,7 @@ class Cockpit {
       () => {
         this.shown = null;
       },
-      () => this.clock.offsetUs(),
+      this.clock,
     );
     this.wire();
     /** @type {import("/ui/video.js").Presented | null} */
@@ -101,7 +101,8 @@ class Cockpit {
       case "state":
         this.state = message;
         this.stateMs = performance.now();
-        this.clock.hear(message.console?.vehicle_now_us, this.stateMs);
+        this.clock.hear(
+          message.console?.vehicle_now_us, message.console?.vehicle_now_within_us, this.stateMs);
         this.follow(message.vehicle);
         break;
       case "config":
@@ -376,7 +377,7 @@ class Cockpit {
     const since = nowMs - this.stateMs;
     const line = this.line(nowMs);
     const shown = grown(this.state ?? {}, since, line);
-    if (!this.drives) this.ownPictureAge(shown.console, since);
+    if (line === "up") this.pictureAge(shown.console, nowMs);
     this.picture(shown.console, nowMs);
     if (typeof shown.console.picture_age_ms === "number") {
       shown.console.picture_age_ms += this.screenDelayMs;
@@ -404,18 +405,18 @@ class Cockpit {
     return never ? "connecting" : "down";
   }
 
-  /** The console knows the age of the driver's picture; a page that watches has its own.
+  /** The age of what this page shows now; the console's word of it is older by its way here.
    * @param {Json} inner
-   * @param {number} sinceMs
+   * @param {number} nowMs
    */
-  ownPictureAge(inner, sinceMs) {
-    const nowUs = inner.vehicle_now_us;
+  pictureAge(inner, nowMs) {
+    const clock = this.clock.known(nowMs);
     const stampUs = this.shown?.captureUs;
-    const known = typeof nowUs === "number" && Boolean(stampUs)
-      && Number(stampUs) - nowUs < STAMP_AHEAD_MAX_US;
-    inner.picture_age_ms = known
-      ? Math.max(0, (nowUs - Number(stampUs)) / 1000 + sinceMs)
-      : null;
+    const ageUs = clock && stampUs ? nowMs * 1000 + clock.offsetUs - stampUs : null;
+    const known = ageUs !== null && ageUs > -STAMP_AHEAD_MAX_US;
+    inner.picture_age_ms = known ? Math.max(0, ageUs / 1000) : null;
+    inner.picture_age_is_least = known && clock?.withinUs === null;
+    inner.picture_age_within_ms = known && clock?.withinUs ? clock.withinUs / 1000 : null;
   }
 
   /**

@@ -9,6 +9,8 @@ import { StripReader, cellPx } from "/ui/strip.js";
 const WATCH_MS = 100;
 const ANSWER_PATIENCE_MS = 1000;
 const CONNECT_PATIENCE_MS = 3000;
+/** ICE, DTLS and the first key frame take about so many round trips (RFC 8445, RFC 6347). */
+const CONNECT_TRIPS = 8;
 const SILENCE_MS = 1000;
 const RESTART_GAP_MS = 700;
 /** How often the vehicle is told what was seen of its picture. */
@@ -49,15 +51,15 @@ export class LiveVideo {
    * @param {(message: {t: string, [key: string]: any}) => void} send
    * @param {(presented: Presented) => void} onPresented
    * @param {() => void} onEnded what was presented last belongs to no session any more
-   * @param {() => number | null} offsetUs vehicle's clock less the page's; null while not known
+   * @param {import("/ui/clock.js").PageClock} clock of the vehicle, seen from the page
    */
-  constructor(video, camera, send, onPresented, onEnded, offsetUs) {
+  constructor(video, camera, send, onPresented, onEnded, clock) {
     this.video = video;
     this.camera = camera;
     this.send = send;
     this.onPresented = onPresented;
     this.onEnded = onEnded;
-    this.offsetUs = offsetUs;
+    this.clock = clock;
     this.split = new SplitTimes();
     this.toldSeenMs = -Infinity;
     /** @type {RTCDataChannel | null} */
@@ -86,6 +88,7 @@ export class LiveVideo {
     this.presentedMs = -Infinity;
     this.startedMs = -Infinity;
     this.answeredMs = -Infinity;
+    this.answerTookMs = 0;
     /** @type {number[]} */
     this.times = [];
     this.unreadable = 0;
@@ -181,7 +184,7 @@ export class LiveVideo {
     const sinceStart = nowMs - this.startedMs;
     if (this.answeredMs < this.startedMs) return sinceStart > ANSWER_PATIENCE_MS;
     if (this.presentedMs > this.startedMs) return nowMs - this.presentedMs > SILENCE_MS;
-    return sinceStart > CONNECT_PATIENCE_MS;
+    return sinceStart > CONNECT_PATIENCE_MS + CONNECT_TRIPS * this.answerTookMs;
   }
 
   /** Begin a new peer connection; the last picture stays, hatched, until the new one comes.
@@ -202,6 +205,7 @@ export class LiveVideo {
     this.changes = 0;
     this.still.forget();
     this.split = new SplitTimes();
+    this.clock.forget();
     // The vehicle may have booted in between: its clock and its counters begin anew.
     this.onEnded();
     const transceiver = peer.addTransceiver("video", { direction: "recvonly" });
@@ -238,6 +242,7 @@ export class LiveVideo {
     const peer = this.peer;
     if (!peer || id !== this.id || peer.signalingState !== "have-local-offer") return;
     this.answeredMs = performance.now();
+    this.answerTookMs = this.answeredMs - this.startedMs;
     try {
       await peer.setRemoteDescription({ type: "answer", sdp });
     } catch {
@@ -266,7 +271,10 @@ export class LiveVideo {
     const note = typeof text === "string" ? parsed(text) : null;
     if (!note || note.c !== this.camera) return;
     if (![note.f, note.t, note.r].every(Number.isSafeInteger)) return;
-    echo(channel, note);
+    const nowMs = performance.now();
+    echo(channel, note, nowMs);
+    if (Number.isSafeInteger(note.s)) this.clock.arrived(note.t + note.s, nowMs);
+    if (Number.isSafeInteger(note.u)) this.clock.received(note.u, nowMs);
     this.stamps.announce(note.f, note.t, note.r);
     if (Number.isSafeInteger(note.k)) this.changes = note.k;
     if ([note.b, note.d].every(Number.isSafeInteger)) {
@@ -328,7 +336,7 @@ export class LiveVideo {
    * @param {VideoFrameCallbackMetadata} about
    */
   measure(frame, about) {
-    const offsetUs = this.offsetUs();
+    const offsetUs = this.clock.offsetUs(about.presentationTime);
     if (offsetUs === null) return;
     const { receiveTime, processingDuration, presentationTime, expectedDisplayTime } = about;
     const decodingMs = processingDuration === undefined ? undefined : processingDuration * 1000;
@@ -344,7 +352,7 @@ export class LiveVideo {
    * @param {number} nowMs
    */
   sample(nowMs) {
-    const offsetUs = this.offsetUs();
+    const offsetUs = this.clock.offsetUs(nowMs);
     if (offsetUs !== null) this.split.sample(nowMs, this.captureUs, offsetUs);
   }
 
@@ -354,7 +362,8 @@ export class LiveVideo {
    */
   details(nowMs, screenMs) {
     this.sample(nowMs);
-    return this.split.line(screenMs) || "—";
+    const withinUs = this.clock.known(nowMs)?.withinUs ?? null;
+    return this.split.line(screenMs, withinUs === null ? null : withinUs / 1000) || "—";
   }
 
   /** @param {number} nowMs */
@@ -387,10 +396,11 @@ export class LiveVideo {
 /** Answer at once, whatever becomes of the picture: the vehicle tells a queue from a late echo.
  * @param {RTCDataChannel} channel
  * @param {{c: number, f: number}} note
+ * @param {number} nowMs by which the vehicle tells how its clock stands to the page's
  */
-function echo(channel, note) {
+function echo(channel, note, nowMs) {
   if (channel.readyState !== "open" || channel.bufferedAmount > 0) return;
-  channel.send(JSON.stringify({ c: note.c, f: note.f }));
+  channel.send(JSON.stringify({ c: note.c, f: note.f, p: Math.round(nowMs * 1000) }));
 }
 
 /** @param {string} text */

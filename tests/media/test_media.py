@@ -389,7 +389,10 @@ class FakeChannel:
         self.sent.append(text)
 
 
-def test_channel_that_is_full__the_newest_announcement_wins() -> None:
+def test_channel_that_is_full__the_newest_announcement_wins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock, "monotonic_us", lambda: 153_332)
     channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
     announcer.attach(channel)  # type: ignore[arg-type]
     channel.bufferedAmount = 1
@@ -397,7 +400,7 @@ def test_channel_that_is_full__the_newest_announcement_wins() -> None:
         announcer.announce(2, replace(unit(number), begun_us=140_000, done_us=150_000), 7 + number)
     channel.bufferedAmount = 0
     channel.listeners["bufferedamountlow"]()
-    assert channel.sent == ['{"c":2,"f":4,"t":133332,"r":11,"k":0,"b":6668,"d":16668}']
+    assert channel.sent == ['{"c":2,"f":4,"t":133332,"r":11,"k":0,"b":6668,"d":16668,"s":20000}']
     assert announcer.dropped == 4
 
 
@@ -409,6 +412,30 @@ def test_announcement_goes_out_and_is_echoed__the_queue_hears_of_both() -> None:
     channel.listeners["message"]('{"c":2,"f":4}')
     announcer.announce(2, unit(5), 8)
     assert queue.flow(clock.monotonic_us() + 150_000) is Flow.HOLD
+
+
+def test_echo_tells_the_pages_clock__next_announcement_says_once_how_far_ahead_ours_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
+    announcer.attach(channel)  # type: ignore[arg-type]
+    monkeypatch.setattr(clock, "monotonic_us", lambda: 7_000_000)
+    channel.listeners["message"]('{"c":2,"f":4,"p":6000000}')
+    monkeypatch.setattr(clock, "monotonic_us", lambda: 7_100_000)
+    announcer.announce(2, unit(5), 8)
+    announcer.announce(2, unit(6), 9)
+
+    assert [json.loads(text).get("u") for text in channel.sent] == [1_000_000, None]
+
+
+@pytest.mark.parametrize("told", ['"6"', "-1", "1e3", "true", "null", str(1 << 53)])
+def test_echo_tells_a_clock_that_is_none__nothing_is_said_of_it(told: str) -> None:
+    channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
+    announcer.attach(channel)  # type: ignore[arg-type]
+    channel.listeners["message"](f'{{"c":2,"f":4,"p":{told}}}')
+    announcer.announce(2, unit(5), 8)
+
+    assert "u" not in json.loads(channel.sent[0])
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"c":2}', '{"c":null,"f":4}', b"\xff"])
