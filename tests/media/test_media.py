@@ -40,8 +40,8 @@ from vehicle_agent.shell import clock, ipc
 from vehicle_agent.shell.config import CameraSettings
 from vehicle_agent.shell.feed import CameraFeed
 from vehicle_agent.shell.framebuffer import FrameWriter
-from vehicle_agent.shell.h264 import MIN_KEY_INTERVAL_US
 from vehicle_agent.shell.media import MAX_PEERS_OF_ONE, MediaServer
+from vehicle_agent.shell.picture_encoder import MIN_KEY_INTERVAL_US
 from vehicle_agent.shell.rtc_compat import AccessUnit
 from vehicle_agent.shell.viewers import (
     MAX_SEEN,

@@ -30,12 +30,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import aioice.ice
 import aioice.stun
 import aiortc.codecs
 import aiortc.codecs.h264
+import aiortc.codecs.vpx
 import aiortc.rtcrtpsender
 import aiortc.rtcsctptransport
 import aiortc.rtp
@@ -68,6 +69,7 @@ from aiortc.rtp import (
 
 from protocol.ice_settings import IceServer
 from vehicle_agent.shell import clock
+from vehicle_agent.shell.picture_encoder import Codec
 
 AIORTC_SERIES = "1.16."
 AIOICE_SERIES = "0.13."
@@ -145,6 +147,12 @@ SEAMS: tuple[Seam, ...] = (
     Seam(aiortc.rtp, "unpack_header_extensions"),
     Seam(aiortc.codecs.h264.H264Encoder, "_split_bitstream"),
     Seam(aiortc.codecs.h264.H264Encoder, "_packetize"),
+    Seam(
+        aiortc.codecs.vpx.Vp8Encoder,
+        "_packetize",
+        ("partition_start=1, partition_id=0, picture_id=picture_id",),
+    ),
+    Seam(aiortc.codecs.vpx.VpxPayloadDescriptor, "__bytes__", ("if self.picture_id is not None",)),
     Seam(aioice.ice, "get_host_addresses"),
     Seam(aioice.ice.Connection, "gather_candidates", ("addresses = get_host_addresses(",)),
     Seam(
@@ -210,12 +218,12 @@ class AccessUnit:
     """One encoded picture, ready to send.
 
     Attributes:
-        payloads: RTP payloads of RFC 6184, in order.
+        payloads: RTP payloads, in order.
         pts_90khz: RTP time without the stream's random offset.
         key: it can be decoded without an earlier one.
         frame_counter: as drawn in the identity strip.
         capture_stamp_us: monotonic.
-        data: the same as Annex-B bytes.
+        data: the same as Annex-B bytes, or as a VP8 frame.
         changes: how often the scene has become another one, modulo 2^16.
         begun_us, done_us: monotonic, when its encoding began and ended.
     """
@@ -231,10 +239,16 @@ class AccessUnit:
     done_us: int = 0
 
 
-def packetise(annex_b: bytes) -> tuple[bytes, ...]:
-    """Return the RTP payloads (RFC 6184, packetisation mode 1) of an Annex-B access unit."""
+def packetise(data: bytes, codec: Codec = Codec.H264) -> tuple[bytes, ...]:
+    """Return the RTP payloads of an access unit.
+
+    H.264 in packetisation mode 1 (RFC 6184); VP8 without picture ids (RFC 7741, 4.2): a viewer
+    that was behind goes on with a key frame, and a gap in the ids would only hold that one up.
+    """
+    if codec is Codec.VP8:
+        return tuple(aiortc.codecs.vpx.Vp8Encoder._packetize(data, cast("int", None)))
     encoder = aiortc.codecs.h264.H264Encoder
-    return tuple(encoder._packetize(encoder._split_bitstream(annex_b)))
+    return tuple(encoder._packetize(encoder._split_bitstream(data)))
 
 
 class SharedStreamTrack(MediaStreamTrack):
@@ -486,10 +500,21 @@ async def _close_sockets(connection: RTCPeerConnection, within_s: float) -> None
                 await transport.stop()
 
 
-def h264_only() -> list[RTCRtpCodecCapability]:
-    """Return the codec preferences that leave H.264 and its retransmission."""
+def only(codec: Codec) -> list[RTCRtpCodecCapability]:
+    """Return the codec preferences that leave one codec and its retransmission."""
     codecs = RTCRtpSender.getCapabilities("video").codecs
-    return [codec for codec in codecs if codec.name.lower() in ("h264", "rtx")]
+    return [each for each in codecs if each.name.upper() in (codec, "RTX")]
+
+
+def offered_codec(sdp: str) -> Codec | None:
+    """Return the codec to use of those that every video section of an offer has; None for none.
+
+    Raises:
+        ValueError: it is not a description.
+    """
+    sections = [media for media in _parsed(sdp).media if media.kind == "video"]
+    names = [{codec.name.upper() for codec in media.rtp.codecs} for media in sections]
+    return next((codec for codec in Codec if all(codec in each for each in names)), None)
 
 
 def without_mdns_candidates(sdp: str) -> str:
@@ -513,7 +538,11 @@ def section_kinds(sdp: str) -> list[str]:
     Raises:
         ValueError: it is not a description.
     """
+    return [media.kind for media in _parsed(sdp).media]
+
+
+def _parsed(sdp: str) -> aiortc.sdp.SessionDescription:
     try:
-        return [media.kind for media in aiortc.sdp.SessionDescription.parse(sdp).media]
+        return aiortc.sdp.SessionDescription.parse(sdp)
     except (AssertionError, AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"not a session description: {error}") from error

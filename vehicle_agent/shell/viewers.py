@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from vehicle_agent.core.ladder import LinkRate, MissingPackets, Retransmissions, Want, allocate
 from vehicle_agent.core.queueing import Flow, QueueWatch
 from vehicle_agent.shell import clock
-from vehicle_agent.shell.h264 import MIN_BIT_RATE_BPS
+from vehicle_agent.shell.picture_encoder import MIN_BIT_RATE_BPS, Codec
 from vehicle_agent.shell.rtc_compat import AccessUnit, SharedStreamTrack
 
 if TYPE_CHECKING:
@@ -210,6 +210,7 @@ class ViewerTrack(SharedStreamTrack):
 
     Attributes:
         feed: the camera's.
+        codec: that the viewer decodes.
         limit_bps: what it has of the viewer's link.
         leading: this viewer's link sets the bit rate.
         link: what its cameras share.
@@ -217,10 +218,17 @@ class ViewerTrack(SharedStreamTrack):
     """
 
     def __init__(
-        self, feed: CameraFeed, announcer: FrameAnnouncer, link: ViewerLink, *, leading: bool
+        self,
+        feed: CameraFeed,
+        announcer: FrameAnnouncer,
+        link: ViewerLink,
+        *,
+        leading: bool,
+        codec: Codec = Codec.H264,
     ) -> None:
         super().__init__()
         self.feed = feed
+        self.codec = codec
         self.link = link
         self._announcer = announcer
         self._units: deque[AccessUnit] = deque()
