@@ -162,12 +162,14 @@ class VideoRig(PageRig):
         sent: list[dict[str, Any]] = self.page.evaluate("() => media.peers.at(-1).channel.sent")
         return sent
 
-    def present(self, frame: int, rtp: int | None = 0) -> None:
+    def present(self, frame: int, rtp: int | None = 0, video: str = "video") -> None:
         """Let the browser put a picture on the screen."""
         row = np.full((cell_px(WIDTH_PX), WIDTH_PX), 90, np.uint8)
         draw_strip(row, frame)
         cells = row[8, 8 :: cell_px(WIDTH_PX)][:CELLS].tolist()
-        self.page.evaluate("([cells, rtp]) => window.media.show(cells, rtp)", [cells, rtp])
+        self.page.evaluate(
+            "([cells, rtp, video]) => window.media.show(cells, rtp, video)", [cells, rtp, video]
+        )
 
     def picture(self, frame: int, capture_us: int) -> None:
         """Let a picture come as it should: announced, then presented."""

@@ -318,3 +318,51 @@ def test_picture_from_ahead_of_the_vehicles_clock__its_age_is_unknown(
     rig.pass_ms(50)
 
     assert (young, rig.drawn_as) == ("live", "unknown")
+
+
+# ---- the direction of travel -------------------------------------------------------------------
+
+
+def reverse(rig: VideoRig) -> None:
+    """Show a rear camera as well, a picture of each, and let the driver ask for reverse."""
+    rig.tell(CONFIG | {"cameras": [0, 2], "rear_camera": 2})
+    rig.taken()
+    rig.pass_ms(150)
+    rig.answer()
+    rig.picture(7, T0_US)
+    rig.tell_note({"c": 2, "f": 3, "t": T0_US + 5_000, "r": 0})
+    rig.present(3, video="video-rear")
+    rig.seen(age_ms=40, input={"gear": -1})
+
+
+def test_rear_camera_is_set__both_are_asked_for_in_one_session(rig: VideoRig) -> None:
+    reverse(rig)
+    assert rig.last("offer")["cameras"] == [0, 2]
+
+
+def test_reverse_is_asked_for__the_rear_picture_is_the_main_view_and_is_told(rig: VideoRig) -> None:
+    reverse(rig)
+
+    told = rig.last("view")
+    assert (told["camera"], told["frame"], told["capture_us"]) == (2, 3, T0_US + 5_000)
+    assert rig.text("#camera-tag-en") == "REAR"
+    front = rig.count("view")
+    rig.picture(8, T0_US + 33_000)
+    assert rig.count("view") == front
+
+
+def test_forwards_again__the_front_picture_is_the_main_view(rig: VideoRig) -> None:
+    reverse(rig)
+    rig.seen(age_ms=40, input={"gear": 1})
+
+    told = rig.last("view")
+    assert (told["camera"], told["frame"], told["capture_us"]) == (0, 7, T0_US)
+    assert rig.text("#camera-tag-en") == "FRONT"
+
+
+def test_no_rear_camera__the_front_picture_stays_in_reverse(rig: VideoRig) -> None:
+    rig.picture(7, T0_US)
+    rig.seen(age_ms=40, input={"gear": -1})
+
+    assert rig.last("view")["camera"] == 0
+    assert rig.text("#camera-tag-en") == "FRONT"
