@@ -174,6 +174,22 @@ async def test_viewer_says_bye__its_peer_ends_and_the_camera_rests(rig: Rig) -> 
             assert report["cameras"][0]["viewers"] == 0
 
 
+async def test_viewer_is_gone__nothing_of_what_it_was_sent_is_kept(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            (peer,) = rig.server.peers
+            histories = [
+                vars(sender)["_RTCRtpSender__rtp_history"]
+                for sender in peer._connection.getSenders()
+            ]
+            kept = [len(history) for history in histories]
+        await rig.report_where(lambda report: report["peers"] == 0)
+    assert min(kept) > 0
+    assert [len(history) for history in histories] == [0]
+
+
 async def test_bye_of_somebody_else__changes_nothing(rig: Rig) -> None:
     async with rig.running():
         await rig.publish()

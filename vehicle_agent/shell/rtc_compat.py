@@ -478,8 +478,10 @@ async def close(connection: RTCPeerConnection, within_s: float) -> str | None:
     """Close a connection whatever aiortc comes upon; return what went wrong, or None.
 
     A peer that breaks its DTLS session makes closing raise OpenSSL's errors, which aiortc does not
-    expect. The sockets are closed by themselves then.
+    expect. The sockets are closed by themselves then. What was sent is let go of at once: up to
+    1.2 MB a stream would stay until the next full garbage collection.
     """
+    senders = connection.getSenders()
     try:
         async with asyncio.timeout(within_s):
             await connection.close()
@@ -488,6 +490,9 @@ async def close(connection: RTCPeerConnection, within_s: float) -> str | None:
     except Exception as error:
         await _close_sockets(connection, within_s)
         return str(error) or type(error).__name__
+    finally:
+        for sender in senders:
+            vars(sender)["_RTCRtpSender__rtp_history"].clear()
     return None
 
 
