@@ -287,6 +287,7 @@ class MediaServer:
                 "cameras": cameras,
                 "encoder": self._codec,
                 "peers": len(self.peers),
+                "tasks": len(asyncio.all_tasks()),
                 "announcements_dropped": sum(peer.announcer.dropped for peer in self.peers),
                 "refused": dict(self.refused),
             }
