@@ -139,12 +139,13 @@ class Sender:
     """The sending side: takes an offer, gives the answer, and tells at the end what it sent.
 
     Attributes:
-        reports: telemetry, where it has any.
+        reports: telemetry of the front camera, where it has any. telemetry: the newest, whole.
     """
 
     def __init__(self, process: Part) -> None:
         self.process = process
         self.reports: list[dict[str, Any]] = []
+        self.telemetry: dict[str, Any] = {}
 
     async def answer(self, sdp: str) -> str:
         """Return the answer to an offer."""
@@ -169,7 +170,7 @@ class OurSender(Sender):
         self._mailbox = ipc.Mailbox(folder, ipc.LINK)
         self._key = load_private_key(json.dumps(keys[OPERATOR]))
         self._trust = load_trust((folder / "trust.json").read_text())
-        self._answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._answer: asyncio.Future[str] | None = None
         asyncio.get_running_loop().add_reader(self._mailbox.fileno(), self._on_link)
 
     async def answer(self, sdp: str) -> str:
@@ -185,6 +186,7 @@ class OurSender(Sender):
             viewer="benchmark",
         )
         token = sign_claims(claims, self._key)
+        self._answer = asyncio.get_running_loop().create_future()
         self._mailbox.send(ipc.MEDIA, ipc.with_name(ipc.TO_MEDIA_SIGNAL, OPERATOR, token))
         return await asyncio.wait_for(self._answer, ANSWER_WITHIN_S)
 
@@ -199,10 +201,13 @@ class OurSender(Sender):
             addressed = ipc.split_name(datagram[1:])
             assert addressed is not None
             if datagram[:1] == ipc.TO_LINK_TELEMETRY:
-                self.reports.append(json.loads(addressed.content)["cameras"][0])
+                self.telemetry = json.loads(addressed.content)
+                self.reports.append(self.telemetry["cameras"][0])
                 continue
             claims = verify_signed(addressed.content, self._trust)
-            if isinstance(claims, SignalClaims) and claims.role == "answer":
+            waits = self._answer is not None and not self._answer.done()
+            if isinstance(claims, SignalClaims) and claims.role == "answer" and waits:
+                assert self._answer is not None
                 self._answer.set_result(claims.sdp)
 
 

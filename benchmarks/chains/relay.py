@@ -17,17 +17,23 @@ class Impairment:
     """What the line does in each direction.
 
     Attributes:
-        one_way_s: fixed delay. loss: share of datagrams lost, each by itself. seed: of the dice.
+        one_way_s: fixed delay. back_s: that from side 1's peer, where it is another.
+        loss: share of datagrams lost, each by itself. seed: of the dice.
         rates: seconds from when it counts, and the bit/s that the line carries from then on;
             what comes faster waits, and is dropped when it would wait longer than `queue_s`;
             0 carries nothing, infinity everything at once.
     """
 
     one_way_s: float = 0.0
+    back_s: float | None = None
     loss: float = 0.0
     seed: int = 1
     rates: tuple[tuple[float, float], ...] = ()
     queue_s: float = 0.3
+
+    def delay_s(self, side: int) -> float:
+        """Return the fixed delay of what the peer of that side has sent."""
+        return self.one_way_s if side == 0 or self.back_s is None else self.back_s
 
     def rate_bps(self, at_s: float) -> float | None:
         """Return what the line carries at a time; None is without limit."""
@@ -110,7 +116,8 @@ class Line:
         if leaves_s is None:
             self.lost += 1
             return
-        loop.call_at(leaves_s + self._impairment.one_way_s, self._say, side, data)
+        delay_s = self._impairment.delay_s(side)
+        loop.call_at(leaves_s + delay_s, self._say, side, data)
 
     def _through_s(self, side: int, size: int, now_s: float, begun_s: float) -> float | None:
         """Return when a datagram has left the narrow part; None when it is lost."""

@@ -116,6 +116,11 @@ class VehicleClock:
         self._drop_old(now_ns)
         return self._exchanges[0].offset_us if self._exchanges else None
 
+    def within_us(self, now_ns: int) -> int | None:
+        """How far wrong the offset may be: half the round trip of its exchange, RFC 5905, 8."""
+        self._drop_old(now_ns)
+        return self._exchanges[0].rtt_us // 2 if self._exchanges else None
+
     def floor_us(self, now_ns: int) -> int | None:
         """Lower bound of the offset from one-way arrivals; None without one in the window."""
         self._drop_old(now_ns)

@@ -138,6 +138,7 @@ def _link_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
     rtt_us = clock.rtt_us(now_ns)
     return {
         "vehicle_now_us": clock.now_us(now_ns),
+        "vehicle_now_within_us": clock.within_us(now_ns),
         "input_gaps": session.inputs.gaps,
         "input_gap_longest_ms": session.inputs.longest_gap_ms,
         "command_rate_hz": session.command_rate.rate_hz(now_ns),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from joserfc.jwk import OKPKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from operator_console.shell.clock import wall_now
 from protocol.broker_settings import BrokerSettings
@@ -30,6 +30,7 @@ class SeatSettings(BaseModel):
         token_file: the page's address with its token is written there, for a launcher.
         simulated: the machine is a simulated one; a page's keyboard may drive it.
         cameras: camera ids shown, the main one first.
+        rear_camera: of these, the main view in reverse gear; none keeps the first.
         ice_servers: TURN and STUN servers for the page's video; none is used by default.
         screen_delay_ms: the monitor's own, measured on the bench; added to every age shown.
     """
@@ -44,8 +45,15 @@ class SeatSettings(BaseModel):
     cameras: Annotated[
         tuple[Annotated[int, Field(ge=0, le=255)], ...], Field(strict=False, min_length=1)
     ] = (0,)
+    rear_camera: Annotated[int, Field(ge=0, le=255)] | None = None
     ice_servers: list[IceServer] = Field(default_factory=list)
     screen_delay_ms: Annotated[int, Field(ge=0, le=500)] = 0
+
+    @model_validator(mode="after")
+    def _rear_is_shown(self) -> Self:
+        if self.rear_camera is not None and self.rear_camera not in self.cameras[1:]:
+            raise ValueError("rear_camera must be one of cameras, and not the first")
+        return self
 
 
 class ControlPeerSettings(BaseModel):

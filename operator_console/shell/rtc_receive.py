@@ -29,6 +29,7 @@ from types import ModuleType
 from typing import Any
 
 import aioice.ice
+import aioice.stun
 import aiortc.rtcrtpreceiver
 import aiortc.rtcsctptransport
 import av
@@ -57,7 +58,9 @@ UPKEEP_PERIOD_S = 0.02
 MAX_UNITS_WAITING = 15
 """Half a second at 30 Hz: a decoder that is further behind starts again at a key frame."""
 CONSENT_INTERVAL_S = 0.5
-CONSENT_FAILURES = 12
+CONSENT_FAILURES = 6
+CONSENT_REPEATS = 1
+"""Each check has 0.5 s and 1 s: stock's 0.5 s ends every peer whose round trip is longer."""
 SCTP_RTO_MIN_S = 0.2
 SCTP_RTO_INITIAL_S = 0.5
 
@@ -120,8 +123,14 @@ SEAMS: tuple[Seam, ...] = (
     Seam(
         aioice.ice.Connection,
         "query_consent",
-        ("asyncio.sleep(CONSENT_INTERVAL", "failures >= CONSENT_FAILURES"),
+        (
+            "asyncio.sleep(CONSENT_INTERVAL",
+            "retransmissions=0",
+            "failures >= CONSENT_FAILURES",
+        ),
     ),
+    Seam(aioice.ice.StunProtocol, "request", ("retransmissions=retransmissions",)),
+    Seam(aioice.stun, "RETRY_RTO"),
     Seam(
         aiortc.rtcsctptransport.RTCSctpTransport,
         "__init__",
@@ -523,12 +532,23 @@ def install() -> None:
     if _installed.done:
         return
     _installed.done = True
+    stock_request = aioice.ice.StunProtocol.request
     stock_get_host_addresses = aioice.ice.get_host_addresses
 
     def jitter_buffer(capacity: int, prefetch: int = 0, is_video: bool = False) -> JitterBuffer:
         if is_video:
             return MarkerJitterBuffer(capacity)
         return JitterBuffer(capacity, prefetch)
+
+    async def request(
+        protocol: Any,
+        message: Any,
+        addr: tuple[str, int],
+        integrity_key: bytes | None = None,
+        retransmissions: int | None = None,
+    ) -> Any:
+        tries = CONSENT_REPEATS if retransmissions == 0 else retransmissions
+        return await stock_request(protocol, message, addr, integrity_key, tries)
 
     def get_host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
         chosen = _ice_addresses.get()
@@ -538,6 +558,7 @@ def install() -> None:
         (aiortc.rtcrtpreceiver, "JitterBuffer", jitter_buffer),
         (aiortc.rtcrtpreceiver, "decoder_worker", decoder_worker),
         (aioice.ice, "get_host_addresses", get_host_addresses),
+        (aioice.ice.StunProtocol, "request", request),
         (aioice.ice, "CONSENT_INTERVAL", CONSENT_INTERVAL_S),
         (aioice.ice, "CONSENT_FAILURES", CONSENT_FAILURES),
         (aiortc.rtcsctptransport, "SCTP_RTO_MIN", SCTP_RTO_MIN_S),

@@ -13,6 +13,9 @@ const SPARK_FULL_MS = 600;
 /** Picture age bands, ms: above each the next look (cockpit section 5). */
 const BANDS = /** @type {const} */ ([[600, "alarm"], [400, "warning"], [250, "caution"]]);
 
+/** An age that may be further wrong than this is shown with how far, ms. */
+const AGE_WITHIN_MS = 30;
+
 /** Modes in which the speed cap says something, and those in which the machine is driven. */
 const CAPPED = new Set(["ARMED", "ACTIVE", "DEGRADED"]);
 const DRIVEN = new Set(["ACTIVE", "DEGRADED"]);
@@ -149,6 +152,8 @@ export class Hud {
     const age = inner.picture_age_ms;
     const least = inner.picture_age_is_least && typeof age === "number";
     say("picture-age", (least ? "≥" : "") + figure(age, 0));
+    const within = inner.picture_age_within_ms;
+    say("picture-age-within", within > AGE_WITHIN_MS ? `±${figure(within, 0)}` : "");
     look("chip-picture", band(age));
     say("control-rtt", known ? figure(inner.rtt_ms, 0) : UNKNOWN);
     look("chip-control", known ? band(inner.rtt_ms) : "unknown");

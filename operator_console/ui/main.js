@@ -1,5 +1,6 @@
 /** The driver's page: puts line, picture, hands and screen together. */
 
+import { PageClock } from "/ui/clock.js";
 import { giveUp, guarded, hasFaulted, onFault, watchForFaults } from "/ui/fault.js";
 import { Hud, element, look, say } from "/ui/hud.js";
 import {
@@ -7,8 +8,8 @@ import {
 } from "/ui/keyboard.js";
 import { ConsoleSocket } from "/ui/socket.js";
 import { ANSWERS, NOT_LIVE, REQUESTS } from "/ui/text.js";
-import { PageClock } from "/ui/split.js";
-import { LiveVideo, liveness } from "/ui/video.js";
+import { Picture, liveness } from "/ui/picture.js";
+import { LiveVideo } from "/ui/video.js";
 
 const INPUT_PERIOD_MS = 15;
 const WATCH_PERIOD_MS = 50;
@@ -60,18 +61,24 @@ class Cockpit {
     );
     this.clock = new PageClock();
     this.screenDelayMs = 0;
+    this.front = new Picture(
+      /** @type {HTMLVideoElement} */ (element("video")), 0, this.clock);
+    this.rear = new Picture(
+      /** @type {HTMLVideoElement} */ (element("video-rear")), 0, this.clock);
+    /** The main view: of the direction of travel. */
+    this.main = this.front;
+    this.hasRear = false;
     this.video = new LiveVideo(
-      /** @type {HTMLVideoElement} */ (element("video")),
-      0,
+      [this.front],
       (message) => this.socket.send(message),
-      (presented) => this.presented(presented),
+      (picture) => this.presented(picture),
       () => {
         this.shown = null;
       },
-      () => this.clock.offsetUs(),
+      this.clock,
     );
     this.wire();
-    /** @type {import("/ui/video.js").Presented | null} */
+    /** Of the main view. @type {{frame: number, captureUs: number} | null} */
     this.shown = null;
     this.toldMs = -Infinity;
     this.paint();
@@ -101,8 +108,10 @@ class Cockpit {
       case "state":
         this.state = message;
         this.stateMs = performance.now();
-        this.clock.hear(message.console?.vehicle_now_us, this.stateMs);
+        this.clock.hear(
+          message.console?.vehicle_now_us, message.console?.vehicle_now_within_us, this.stateMs);
         this.follow(message.vehicle);
+        this.turn(message.console?.input?.gear ?? message.vehicle?.gear);
         break;
       case "config":
         this.configure(message);
@@ -137,8 +146,28 @@ class Cockpit {
     say("operator-name", `${config.operator} · ${config.site}${config.simulated ? " · simulated" : ""}`);
     this.video.iceServers = config.ice_servers ?? [];
     this.screenDelayMs = config.screen_delay_ms ?? 0;
-    this.video.camera = config.cameras[0];
+    this.front.camera = config.cameras[0];
+    this.hasRear = typeof config.rear_camera === "number";
+    if (this.hasRear) this.rear.camera = config.rear_camera;
+    this.video.ask(this.hasRear ? [this.front, this.rear] : [this.front]);
+    this.turn(null);
     this.video.allow(true);
+  }
+
+  /** Let the main view be that of the direction of travel.
+   * @param {unknown} gear as asked for; of the machine where nobody here asks
+   */
+  turn(gear) {
+    const main = this.hasRear && gear === -1 ? this.rear : this.front;
+    if (main === this.main) return;
+    this.main = main;
+    const isRear = main === this.rear;
+    element("picture").classList.toggle("reverse", isRear);
+    say("camera-tag-en", isRear ? "REAR" : "FRONT");
+    say("camera-tag-zh", isRear ? "后" : "前");
+    this.frameIt();
+    this.shown = main.frame === null ? null : { frame: main.frame, captureUs: main.captureUs };
+    this.tellView();
   }
 
   /** @param {Json | null} vehicle */
@@ -193,9 +222,12 @@ class Cockpit {
   }
 
   /** A new picture is on the screen: told at once, from inside the frame's own callback.
-   * @param {import("/ui/video.js").Presented} presented
+   * @param {Picture} picture
    */
-  presented(presented) {
+  presented(picture) {
+    if (picture !== this.main || picture.frame === null) return;
+    this.frameIt();
+    const presented = { frame: picture.frame, captureUs: picture.captureUs };
     const ticks = element("tick").children;
     for (let index = 0; index < ticks.length; index += 1) {
       ticks[index].classList.toggle("on", index === (presented.frame >> 1) % ticks.length);
@@ -211,12 +243,18 @@ class Cockpit {
     if (performance.now() - this.toldMs >= SCREEN_BEAT_MS) this.tellView();
   }
 
+  /** Give the stage the main view's shape. */
+  frameIt() {
+    if (this.main.ratio === null) return;
+    element("picture").style.setProperty("--ratio", String(this.main.ratio));
+  }
+
   tellView() {
     if (hasFaulted() || !this.drives || !this.shown) return;
     this.toldMs = performance.now();
     this.socket.send({
       t: "view",
-      camera: this.video.camera,
+      camera: this.main.camera,
       frame: this.shown.frame,
       capture_us: this.shown.captureUs,
       visible: document.visibilityState === "visible",
@@ -376,12 +414,12 @@ class Cockpit {
     const since = nowMs - this.stateMs;
     const line = this.line(nowMs);
     const shown = grown(this.state ?? {}, since, line);
-    if (!this.drives) this.ownPictureAge(shown.console, since);
+    if (line === "up") this.pictureAge(shown.console, nowMs);
     this.picture(shown.console, nowMs);
     if (typeof shown.console.picture_age_ms === "number") {
       shown.console.picture_age_ms += this.screenDelayMs;
     }
-    if (!element("split").hidden) say("split", this.video.details(nowMs, this.screenDelayMs));
+    if (!element("split").hidden) say("split", this.main.details(nowMs, this.screenDelayMs));
     const unheard = line !== "up" && this.stopMs > this.stateMs;
     const notSent = unheard || nowMs - this.notSentMs < NOT_SENT_MS;
     this.hud.draw(shown, nowMs, { line, drives: this.drives, notSent });
@@ -404,18 +442,18 @@ class Cockpit {
     return never ? "connecting" : "down";
   }
 
-  /** The console knows the age of the driver's picture; a page that watches has its own.
+  /** The age of what this page shows now; the console's word of it is older by its way here.
    * @param {Json} inner
-   * @param {number} sinceMs
+   * @param {number} nowMs
    */
-  ownPictureAge(inner, sinceMs) {
-    const nowUs = inner.vehicle_now_us;
+  pictureAge(inner, nowMs) {
+    const clock = this.clock.known(nowMs);
     const stampUs = this.shown?.captureUs;
-    const known = typeof nowUs === "number" && Boolean(stampUs)
-      && Number(stampUs) - nowUs < STAMP_AHEAD_MAX_US;
-    inner.picture_age_ms = known
-      ? Math.max(0, (nowUs - Number(stampUs)) / 1000 + sinceMs)
-      : null;
+    const ageUs = clock && stampUs ? nowMs * 1000 + clock.offsetUs - stampUs : null;
+    const known = ageUs !== null && ageUs > -STAMP_AHEAD_MAX_US;
+    inner.picture_age_ms = known ? Math.max(0, ageUs / 1000) : null;
+    inner.picture_age_is_least = known && clock?.withinUs === null;
+    inner.picture_age_within_ms = known && clock?.withinUs ? clock.withinUs / 1000 : null;
   }
 
   /**
@@ -423,12 +461,12 @@ class Cockpit {
    * @param {number} nowMs
    */
   picture(inner, nowMs) {
-    const silence = this.video.silenceMs(nowMs);
+    const silence = this.main.silenceMs(nowMs);
     const ageMs = this.shown?.captureUs ? inner.picture_age_ms : null;
     const live = liveness(silence, ageMs, inner.picture_max_age_ms);
     const stage = element("stage");
     if (stage.dataset.live !== live) stage.dataset.live = live;
-    const rate = this.video.fps(nowMs);
+    const rate = this.main.fps(nowMs);
     say("camera-rate", Number.isFinite(silence) ? String(rate) : "—");
     look("chip-camera", live !== "live" ? "alarm" : rate < SLOW_FPS ? "caution" : "good");
     if (live === "live") return;

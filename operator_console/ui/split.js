@@ -102,8 +102,9 @@ export class SplitTimes {
 
   /** All of it in one line.
    * @param {number} screenMs the monitor's own delay
+   * @param {number | null} withinMs how far wrong the ages may be; null when nobody knows
    */
-  line(screenMs) {
+  line(screenMs, withinMs) {
     const medians = this.medians();
     const ages = this.percentiles();
     if (!medians || !ages) return "";
@@ -113,7 +114,8 @@ export class SplitTimes {
     });
     const [p50, p95, p99, most] = ages.map((age) => (age + screenMs).toFixed(0));
     return `capture to present, ms: ${parts.join(" + ")}`
-      + ` · age p50 ${p50} p95 ${p95} p99 ${p99} max ${most}`;
+      + ` · age ±${withinMs === null ? "?" : withinMs.toFixed(0)}`
+      + ` p50 ${p50} p95 ${p95} p99 ${p99} max ${most}`;
   }
 }
 
@@ -124,28 +126,4 @@ export class SplitTimes {
 function part(values, share) {
   const ordered = [...values].sort((one, other) => one - other);
   return ordered[Math.min(ordered.length - 1, Math.floor(ordered.length * share))];
-}
-
-/** The vehicle's clock seen from the page: the quickest message of the last seconds tells it. */
-export class PageClock {
-  constructor() {
-    /** @type {Array<[number, number]>} */
-    this.heard = [];
-  }
-
-  /**
-   * @param {unknown} vehicleNowUs as the console told it; null while it does not know
-   * @param {number} nowMs when that came
-   */
-  hear(vehicleNowUs, nowMs) {
-    if (typeof vehicleNowUs !== "number") return;
-    this.heard.push([nowMs, vehicleNowUs - nowMs * 1000]);
-    while (this.heard[0][0] < nowMs - 2000) this.heard.shift();
-  }
-
-  /** Vehicle's clock less the page's, µs; null while it is not known. */
-  offsetUs() {
-    if (!this.heard.length) return null;
-    return Math.max(...this.heard.map(([, offset]) => offset));
-  }
 }

@@ -1,101 +1,67 @@
-/** The live picture: WebRTC in, identity strip read, and a report only of what was presented. */
+/** The vehicle's pictures by WebRTC: one session for all cameras that the page shows. */
 
 import { guarded, onFault } from "/ui/fault.js";
-import { StampBook } from "/ui/stamps.js";
-import { SplitTimes } from "/ui/split.js";
-import { StillWatch } from "/ui/still.js";
-import { StripReader, cellPx } from "/ui/strip.js";
 
 const WATCH_MS = 100;
 const ANSWER_PATIENCE_MS = 1000;
 const CONNECT_PATIENCE_MS = 3000;
+/** ICE, DTLS and the first key frame take about so many round trips (RFC 8445, RFC 6347). */
+const CONNECT_TRIPS = 8;
 const SILENCE_MS = 1000;
 const RESTART_GAP_MS = 700;
-/** How often the vehicle is told what was seen of its picture. */
-const SEEN_MS = 1000;
 const GATHER_MS = 300;
 /** With a TURN server: its candidate takes round trips. */
 const GATHER_RELAYED_MS = 2000;
-/** Silence after which a picture is drawn as frozen; the watch adds at most 50 ms. */
-const FROZEN_MS = 250;
-
-/** How a picture is drawn: one that moves may still be old, and one of unknown age is not live.
- * @param {number} silenceMs since it last showed something new
- * @param {number | null | undefined} ageMs since it was taken
- * @param {number | undefined} maxAgeMs age at which the machine stops
- * @returns {"none" | "frozen" | "unknown" | "old" | "live"}
- */
-export function liveness(silenceMs, ageMs, maxAgeMs) {
-  if (!Number.isFinite(silenceMs)) return "none";
-  if (silenceMs > FROZEN_MS) return "frozen";
-  if (typeof ageMs !== "number" || typeof maxAgeMs !== "number") return "unknown";
-  return ageMs <= maxAgeMs ? "live" : "old";
-}
-
 /** A peer connection with what belongs to it.
  * @typedef {{peer: RTCPeerConnection, id: string, channel: RTCDataChannel | null}} Session
  */
 
-/**
- * @typedef {object} Presented
- * @property {number} frame
- * @property {number} captureUs 0 when unknown
- */
-
 export class LiveVideo {
   /**
-   * @param {HTMLVideoElement} video
-   * @param {number} camera
+   * @param {import("/ui/picture.js").Picture[]} pictures of the cameras, the front one first
    * @param {(message: {t: string, [key: string]: any}) => void} send
-   * @param {(presented: Presented) => void} onPresented
+   * @param {(picture: import("/ui/picture.js").Picture) => void} onPresented
    * @param {() => void} onEnded what was presented last belongs to no session any more
-   * @param {() => number | null} offsetUs vehicle's clock less the page's; null while not known
+   * @param {import("/ui/clock.js").PageClock} clock of the vehicle, seen from the page
    */
-  constructor(video, camera, send, onPresented, onEnded, offsetUs) {
-    this.video = video;
-    this.camera = camera;
+  constructor(pictures, send, onPresented, onEnded, clock) {
+    /** @type {import("/ui/picture.js").Picture[]} */
+    this.pictures = [];
     this.send = send;
     this.onPresented = onPresented;
     this.onEnded = onEnded;
-    this.offsetUs = offsetUs;
-    this.split = new SplitTimes();
-    this.toldSeenMs = -Infinity;
+    this.clock = clock;
     /** @type {RTCDataChannel | null} */
     this.channel = null;
     /** The session before this one, while the new one is not there yet: its link may come back.
      * @type {Session | null} */
     this.spare = null;
-    /** Of the new session, while the spare one is still shown. @type {MediaStream | null} */
-    this.coming = null;
+    /** Of the new session, while the spare one is still shown.
+     * @type {Map<import("/ui/picture.js").Picture, MediaStream>} */
+    this.coming = new Map();
     /** @type {RTCIceServer[]} */
     this.iceServers = [];
-    this.strip = new StripReader();
-    this.still = new StillWatch();
-    /** How often the scene has changed, as the vehicle counts. */
-    this.changes = 0;
     /** @type {RTCPeerConnection | null} */
     this.peer = null;
     this.id = "";
-    this.stamps = new StampBook();
-    /** Of the picture on the screen, µs of the vehicle; of an older one while it is not known. */
-    this.captureUs = 0;
-    this.stamped = false;
-    /** @type {number | null} */
-    this.frame = null;
-    this.advancedMs = -Infinity;
-    this.presentedMs = -Infinity;
     this.startedMs = -Infinity;
     this.answeredMs = -Infinity;
-    /** @type {number[]} */
-    this.times = [];
-    this.unreadable = 0;
+    this.answerTookMs = 0;
     this.allowed = false;
-    this.codec = "";
-    /** @type {number | null} */
-    this.croppedFor = null;
     this.watch = setInterval(guarded(() => this.supervise(performance.now())), WATCH_MS);
     onFault(() => this.end());
-    this.arm();
+    this.ask(pictures);
+  }
+
+  /** Ask for these cameras, from the next session on.
+   * @param {import("/ui/picture.js").Picture[]} pictures of the cameras, the front one first
+   */
+  ask(pictures) {
+    this.pictures = pictures;
+    for (const picture of pictures) {
+      picture.onPainted = () => this.revive();
+      picture.onPresented = (each) => this.presented(each);
+    }
   }
 
   /** Whether the console can carry an offer now.
@@ -140,7 +106,7 @@ export class LiveVideo {
     if (this.peer) this.endSession({ peer: this.peer, id: this.id, channel: this.channel });
     ({ peer: this.peer, id: this.id, channel: this.channel } = this.spare);
     this.spare = null;
-    this.coming = null;
+    this.coming.clear();
     this.answeredMs = performance.now();
   }
 
@@ -148,23 +114,8 @@ export class LiveVideo {
   stateChanged(peer) {
     if (this.peer !== peer || peer.connectionState !== "connected") return;
     this.endSpare();
-    if (this.coming) this.video.srcObject = this.coming;
-    this.coming = null;
-  }
-
-  /** Time since the picture last showed something new, ms.
-   * @param {number} nowMs
-   */
-  silenceMs(nowMs) {
-    return nowMs - this.advancedMs;
-  }
-
-  /** Pictures presented in the last second.
-   * @param {number} nowMs
-   */
-  fps(nowMs) {
-    while (this.times.length && this.times[0] < nowMs - 1000) this.times.shift();
-    return this.times.length;
+    for (const [picture, stream] of this.coming) picture.video.srcObject = stream;
+    this.coming.clear();
   }
 
   /** @param {number} nowMs */
@@ -180,8 +131,9 @@ export class LiveVideo {
     if (!peer || ["failed", "closed"].includes(peer.connectionState)) return true;
     const sinceStart = nowMs - this.startedMs;
     if (this.answeredMs < this.startedMs) return sinceStart > ANSWER_PATIENCE_MS;
-    if (this.presentedMs > this.startedMs) return nowMs - this.presentedMs > SILENCE_MS;
-    return sinceStart > CONNECT_PATIENCE_MS;
+    const presentedMs = Math.max(...this.pictures.map((each) => each.presentedMs));
+    if (presentedMs > this.startedMs) return nowMs - presentedMs > SILENCE_MS;
+    return sinceStart > CONNECT_PATIENCE_MS + CONNECT_TRIPS * this.answerTookMs;
   }
 
   /** Begin a new peer connection; the last picture stays, hatched, until the new one comes.
@@ -190,23 +142,22 @@ export class LiveVideo {
   async start(nowMs) {
     this.startedMs = nowMs;
     this.setAside();
-    this.coming = null;
+    this.coming.clear();
     const peer = new RTCPeerConnection(
       { iceServers: this.iceServers, bundlePolicy: "max-bundle" });
     const id = crypto.randomUUID();
     this.peer = peer;
     this.id = id;
-    this.stamps = new StampBook();
-    this.captureUs = 0;
-    this.frame = null;
-    this.changes = 0;
-    this.still.forget();
-    this.split = new SplitTimes();
+    for (const picture of this.pictures) picture.restart();
+    this.clock.forget();
     // The vehicle may have booted in between: its clock and its counters begin anew.
     this.onEnded();
-    const transceiver = peer.addTransceiver("video", { direction: "recvonly" });
-    preferH264(transceiver);
-    leastDelay(transceiver.receiver);
+    const shown = new Map(this.pictures.map((picture) => {
+      const transceiver = peer.addTransceiver("video", { direction: "recvonly" });
+      preferH264(transceiver);
+      leastDelay(transceiver.receiver);
+      return [transceiver, picture];
+    }));
     const channel = peer.createDataChannel("frames", { ordered: false, maxRetransmits: 0 });
     this.channel = channel;
     channel.addEventListener(
@@ -216,7 +167,10 @@ export class LiveVideo {
     peer.addEventListener("connectionstatechange", guarded(() => this.stateChanged(peer)));
     peer.addEventListener(
       "track",
-      guarded((/** @type {RTCTrackEvent} */ event) => this.show(peer, event)),
+      guarded((/** @type {RTCTrackEvent} */ event) => {
+        const picture = shown.get(event.transceiver);
+        if (picture) this.show(peer, picture, event.track);
+      }),
     );
     try {
       await peer.setLocalDescription(await peer.createOffer());
@@ -227,7 +181,7 @@ export class LiveVideo {
     }
     if (this.peer !== peer || peer.signalingState === "closed") return;
     const sdp = peer.localDescription?.sdp;
-    if (sdp) this.send({ t: "offer", id, sdp, cameras: [this.camera] });
+    if (sdp) this.send({ t: "offer", id, sdp, cameras: this.pictures.map((each) => each.camera) });
   }
 
   /** Take in the vehicle's answer, already proven by the console.
@@ -238,6 +192,7 @@ export class LiveVideo {
     const peer = this.peer;
     if (!peer || id !== this.id || peer.signalingState !== "have-local-offer") return;
     this.answeredMs = performance.now();
+    this.answerTookMs = this.answeredMs - this.startedMs;
     try {
       await peer.setRemoteDescription({ type: "answer", sdp });
     } catch {
@@ -248,14 +203,25 @@ export class LiveVideo {
 
   /**
    * @param {RTCPeerConnection} peer
-   * @param {RTCTrackEvent} event
+   * @param {import("/ui/picture.js").Picture} picture
+   * @param {MediaStreamTrack} track
    */
-  show(peer, event) {
+  show(peer, picture, track) {
     if (this.peer !== peer) return;
-    const stream = event.streams[0] ?? new MediaStream([event.track]);
-    if (this.spare) this.coming = stream;
-    else this.video.srcObject = stream;
-    void this.video.play().catch(() => undefined);
+    const stream = new MediaStream([track]);
+    if (this.spare) this.coming.set(picture, stream);
+    else picture.video.srcObject = stream;
+    void picture.video.play().catch(() => undefined);
+  }
+
+  /** A camera's picture has come onto the screen.
+   * @param {import("/ui/picture.js").Picture} picture
+   */
+  presented(picture) {
+    this.onPresented(picture);
+    if (this.channel?.readyState !== "open" || this.channel.bufferedAmount > 0) return;
+    const seen = picture.seen(performance.now());
+    if (seen) this.channel.send(JSON.stringify(seen));
   }
 
   /**
@@ -264,133 +230,25 @@ export class LiveVideo {
    */
   noteStamp(channel, text) {
     const note = typeof text === "string" ? parsed(text) : null;
-    if (!note || note.c !== this.camera) return;
+    const picture = this.pictures.find((each) => each.camera === note?.c);
+    if (!note || !picture) return;
     if (![note.f, note.t, note.r].every(Number.isSafeInteger)) return;
-    echo(channel, note);
-    this.stamps.announce(note.f, note.t, note.r);
-    if (Number.isSafeInteger(note.k)) this.changes = note.k;
-    if ([note.b, note.d].every(Number.isSafeInteger)) {
-      this.split.announce(
-        note.f, { captureUs: note.t, begunUs: note.t + note.b, doneUs: note.t + note.d });
-    }
-    if (note.f !== this.frame || this.stamped) return;
-    this.captureUs = note.t;
-    this.stamped = true;
-    this.report();
-  }
-
-  report() {
-    if (this.frame === null) return;
-    this.onPresented({ frame: this.frame, captureUs: this.captureUs });
-  }
-
-  arm() {
-    this.video.requestVideoFrameCallback(
-      guarded((nowMs, frame) => this.presented(nowMs, frame)),
-    );
-  }
-
-  /** The browser has put a picture on the screen.
-   * @param {number} nowMs
-   * @param {VideoFrameCallbackMetadata} about
-   */
-  presented(nowMs, about) {
-    this.arm();
-    this.revive();
-    this.crop();
-    this.presentedMs = nowMs;
-    const frame = this.strip.read(this.video);
-    if (frame === null) {
-      this.unreadable += 1;
-      return;
-    }
-    const strip = cellPx(this.video.videoWidth);
-    if (this.still.stuck(this.video, strip, this.changes, nowMs)) {
-      // New numbers but the same picture: it keeps the stamp that it had, and grows old.
-      this.frame = frame;
-      this.stamped = true;
-    } else if (frame !== this.frame) {
-      this.frame = frame;
-      this.advancedMs = nowMs;
-      this.times.push(nowMs);
-      const captureUs = this.stamps.find(frame, about.rtpTimestamp);
-      this.stamped = captureUs !== null;
-      // A stamp that has not come yet leaves the older one: the picture is said older, not newer.
-      this.captureUs = captureUs ?? this.captureUs;
-      this.measure(frame, about);
-    }
-    this.report();
-    this.tellSeen(nowMs);
-  }
-
-  /** Note where the time of this picture went.
-   * @param {number} frame
-   * @param {VideoFrameCallbackMetadata} about
-   */
-  measure(frame, about) {
-    const offsetUs = this.offsetUs();
-    if (offsetUs === null) return;
-    const { receiveTime, processingDuration, presentationTime, expectedDisplayTime } = about;
-    const decodingMs = processingDuration === undefined ? undefined : processingDuration * 1000;
-    const shown = {
-      receivedMs: receiveTime, decodingMs,
-      presentedMs: presentationTime, displayMs: expectedDisplayTime,
-    };
-    this.split.present(frame, shown, offsetUs);
-    this.split.sample(expectedDisplayTime, this.captureUs, offsetUs);
-  }
-
-  /** Let the age of what is shown count up to now: a freeze is part of it.
-   * @param {number} nowMs
-   */
-  sample(nowMs) {
-    const offsetUs = this.offsetUs();
-    if (offsetUs !== null) this.split.sample(nowMs, this.captureUs, offsetUs);
-  }
-
-  /** Where the time goes, in one line.
-   * @param {number} nowMs
-   * @param {number} screenMs the monitor's own delay
-   */
-  details(nowMs, screenMs) {
-    this.sample(nowMs);
-    return this.split.line(screenMs) || "—";
-  }
-
-  /** @param {number} nowMs */
-  tellSeen(nowMs) {
-    this.sample(nowMs);
-    const age = this.split.percentiles();
-    const split = this.split.medians();
-    if (!age || !split || nowMs - this.toldSeenMs < SEEN_MS) return;
-    if (this.channel?.readyState !== "open" || this.channel.bufferedAmount > 0) return;
-    this.toldSeenMs = nowMs;
-    const tenths = (/** @type {number[]} */ times) => times.map((ms) => Math.round(ms * 10) / 10);
-    this.channel.send(JSON.stringify(
-      { c: this.camera, seen: { age: tenths(age), split: tenths(split) } }));
-  }
-
-  /** Keep the strip out of sight: the picture is grown and shifted by the strip's height. */
-  crop() {
-    const height = this.video.videoHeight;
-    if (!height || this.croppedFor === height) return;
-    this.croppedFor = height;
-    const share = cellPx(this.video.videoWidth) / height;
-    this.video.style.height = `${100 / (1 - share)}%`;
-    this.video.style.top = `${(-100 * share) / (1 - share)}%`;
-    const box = this.video.parentElement;
-    const shown = height - cellPx(this.video.videoWidth);
-    box?.style.setProperty("--ratio", String(this.video.videoWidth / shown));
+    const nowMs = performance.now();
+    echo(channel, note, nowMs);
+    if (Number.isSafeInteger(note.s)) this.clock.arrived(note.t + note.s, nowMs);
+    if (Number.isSafeInteger(note.u)) this.clock.received(note.u, nowMs);
+    picture.announced(note);
   }
 }
 
 /** Answer at once, whatever becomes of the picture: the vehicle tells a queue from a late echo.
  * @param {RTCDataChannel} channel
  * @param {{c: number, f: number}} note
+ * @param {number} nowMs by which the vehicle tells how its clock stands to the page's
  */
-function echo(channel, note) {
+function echo(channel, note, nowMs) {
   if (channel.readyState !== "open" || channel.bufferedAmount > 0) return;
-  channel.send(JSON.stringify({ c: note.c, f: note.f }));
+  channel.send(JSON.stringify({ c: note.c, f: note.f, p: Math.round(nowMs * 1000) }));
 }
 
 /** @param {string} text */

@@ -1,14 +1,14 @@
 // A vehicle's video played by the test: runs in the page before its own scripts.
-const media = { peers: [], present: null, picture: new OffscreenCanvas(1280, 720) };
+const media = { peers: [], presents: {}, picture: new OffscreenCanvas(1280, 720) };
 window.media = media;
-media.show = (cells, rtp) => {
+media.show = (cells, rtp, video) => {
   const pen = media.picture.getContext('2d');
   cells.forEach((level, index) => {
     pen.fillStyle = `rgb(${level}, ${level}, ${level})`;
     pen.fillRect(index * 16, 0, 16, 16);
   });
-  const present = media.present;
-  media.present = null;
+  const present = media.presents[video];
+  media.presents[video] = null;
   const now = performance.now();
   present(now, {
     rtpTimestamp: rtp ?? undefined, receiveTime: now - 7, processingDuration: 0.003,
@@ -22,7 +22,9 @@ media.paint = (level) => {
 };
 media.tell = (note) => media.peers.at(-1).channel.dispatchEvent(
   new MessageEvent('message', { data: JSON.stringify(note) }));
-HTMLVideoElement.prototype.requestVideoFrameCallback = (call) => { media.present = call; };
+HTMLVideoElement.prototype.requestVideoFrameCallback = function (call) {
+  media.presents[this.id] = call;
+};
 Object.defineProperty(HTMLVideoElement.prototype, 'videoWidth', { get: () => 1280 });
 Object.defineProperty(HTMLVideoElement.prototype, 'videoHeight', { get: () => 720 });
 const draw = CanvasRenderingContext2D.prototype.drawImage;

@@ -73,7 +73,7 @@ class PageRig:
         self.page.route_web_socket("**/ws?*", self._connected)
         self.page.goto(f"{BASE}/?token=t")
         self.page.wait_for_function("document.getElementById('vehicle-name').textContent !== '—'")
-        self.page.clock.pause_at(self.page.evaluate("Date.now()") + 1000)
+        self.page.clock.pause_at(self.page.evaluate("Date.now()") / 1000 + 1)
         self.marks = 0
 
     def _connected(self, socket: WebSocketRoute) -> None:
@@ -138,6 +138,7 @@ class VideoRig(PageRig):
     """The page with a vehicle's video played by the test: pictures come when it says so."""
 
     scripts = (FAKE_MEDIA,)
+    newest_us: int | None = None
 
     def connect(self) -> None:
         """Let the page offer, and answer its newest offer."""
@@ -153,6 +154,7 @@ class VideoRig(PageRig):
         self.tell_note({"c": 0, "f": frame, "t": capture_us, "r": rtp})
 
     def tell_note(self, note: dict[str, Any]) -> None:
+        self.newest_us = note["t"]
         self.page.evaluate("(note) => window.media.tell(note)", note)
 
     def echoes(self) -> list[dict[str, Any]]:
@@ -160,24 +162,30 @@ class VideoRig(PageRig):
         sent: list[dict[str, Any]] = self.page.evaluate("() => media.peers.at(-1).channel.sent")
         return sent
 
-    def present(self, frame: int, rtp: int | None = 0) -> None:
+    def present(self, frame: int, rtp: int | None = 0, video: str = "video") -> None:
         """Let the browser put a picture on the screen."""
         row = np.full((cell_px(WIDTH_PX), WIDTH_PX), 90, np.uint8)
         draw_strip(row, frame)
         cells = row[8, 8 :: cell_px(WIDTH_PX)][:CELLS].tolist()
-        self.page.evaluate("([cells, rtp]) => window.media.show(cells, rtp)", [cells, rtp])
+        self.page.evaluate(
+            "([cells, rtp, video]) => window.media.show(cells, rtp, video)", [cells, rtp, video]
+        )
 
     def picture(self, frame: int, capture_us: int) -> None:
         """Let a picture come as it should: announced, then presented."""
         self.announce(frame, capture_us, 0)
         self.present(frame)
 
-    def seen(self, age_ms: float) -> None:
-        """Let the console tell a state in which the driver's picture is that old."""
+    def seen(self, age_ms: float, **console: Any) -> None:
+        """Let the console tell a state by whose clock the newest picture is that old."""
         rig = Rig()
         rig.lease()
         rig.show_picture(age_ms)
-        self.tell(snapshot(rig.session, rig.now_ns))
+        told = snapshot(rig.session, rig.now_ns)
+        if self.newest_us is not None:
+            told["console"]["vehicle_now_us"] = self.newest_us + round(age_ms * 1000)
+        told["console"] |= console
+        self.tell(told)
         self.taken()
 
     @property

@@ -81,6 +81,15 @@ def test_file_that_does_not_fit__error_names_file_and_key(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("cameras", "rear"), [("[0]", 1), ("[0, 1]", 0), ("[0, 1]", 2)])
+def test_rear_camera_that_is_not_shown_or_the_main_one__is_refused(
+    tmp_path: Path, cameras: str, rear: int
+) -> None:
+    told = f"simulated = true\ncameras = {cameras}\nrear_camera = {rear}"
+    with pytest.raises(ValueError, match="rear_camera must be one of cameras"):
+        load_settings(written(tmp_path, GOOD.replace("simulated = true", told)))
+
+
 def test_file_missing__error_says_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="No such file"):
         load_settings(tmp_path / "none.toml")

@@ -60,7 +60,10 @@ def test_any_ways__offset_is_wrong_by_at_most_half_the_round_trip(
     offset_us = clock.offset_us(exchange(clock, 1, 10 * MS, up_us, held, down_us))
 
     assert offset_us is not None
-    assert abs(offset_us - CLOCK_AHEAD_US) <= (up_us + down_us) / 2 + 1
+    within_us = clock.within_us(10 * MS)
+    assert within_us is not None
+    assert abs(offset_us - CLOCK_AHEAD_US) <= within_us + 1
+    assert within_us == (up_us + down_us) // 2
 
 
 def test_nothing_heard_yet__age_is_unknown() -> None:
@@ -89,6 +92,7 @@ def test_no_exchange_in_the_window__offset_falls_back_to_its_lower_bound() -> No
     clock.state_seen(later_ns // 1000 + CLOCK_AHEAD_US - 8_000, None, None, later_ns)
 
     assert clock.offset_us(later_ns) is None
+    assert clock.within_us(later_ns) is None
     assert clock.now_us(later_ns) == later_ns // 1000 + CLOCK_AHEAD_US - 8_000
 
 

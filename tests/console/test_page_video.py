@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.console.fakes import Rig
 from tests.console.page_rig import CONFIG, VideoRig
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
@@ -95,7 +94,8 @@ def test_announcement__is_echoed_at_once_though_its_picture_never_comes(rig: Vid
     rig.announce(7, T0_US, 0)
     rig.announce(8, T0_US, 0)
 
-    assert rig.echoes() == [{"c": 0, "f": 7}, {"c": 0, "f": 8}]
+    now_us = rig.page.evaluate("() => Math.round(performance.now() * 1000)")
+    assert rig.echoes() == [{"c": 0, "f": 7, "p": now_us}, {"c": 0, "f": 8, "p": now_us}]
 
 
 def test_channel_is_full__no_echo_waits_in_it(rig: VideoRig) -> None:
@@ -205,7 +205,7 @@ def test_picture_that_moves_but_is_older_than_the_stop_limit__is_hatched_with_it
     rig: VideoRig,
 ) -> None:
     rig.picture(7, T0_US)
-    rig.seen(age_ms=900)
+    rig.seen(age_ms=880)
     rig.pass_ms(50)
 
     assert rig.drawn_as == "old"
@@ -253,9 +253,11 @@ def test_same_picture_presented_again__is_drawn_as_frozen(rig: VideoRig) -> None
     assert rig.drawn_as == "frozen"
 
 
-def ride(rig: VideoRig, *, pictures: int, scene_changes: bool, screen_changes: bool) -> None:
+def ride(
+    rig: VideoRig, *, pictures: int, scene_changes: bool, screen_changes: bool, first: int = 0
+) -> None:
     """Let pictures come with new numbers, 50 ms apart."""
-    for step in range(pictures):
+    for step in range(first, first + pictures):
         rig.page.evaluate("(level) => media.paint(level)", 20 + 5 * step * screen_changes)
         note = {"c": 0, "f": 100 + step, "t": T0_US + step * 50_000, "r": 0}
         rig.tell_note(note | {"k": step * scene_changes})
@@ -286,7 +288,7 @@ def test_picture_changes_with_its_scene_or_stands_with_it__is_drawn_as_live(
 
 def test_stuck_screen_moves_again__is_drawn_as_live(rig: VideoRig) -> None:
     ride(rig, pictures=12, scene_changes=True, screen_changes=False)
-    ride(rig, pictures=6, scene_changes=True, screen_changes=True)
+    ride(rig, pictures=6, scene_changes=True, screen_changes=True, first=12)
 
     assert rig.drawn_as == "live"
 
@@ -303,13 +305,64 @@ def test_video_died_and_came_back__is_drawn_as_live_again(rig: VideoRig) -> None
     assert (dead, rig.drawn_as) == ("frozen", "live")
 
 
-def test_page_that_watches__judges_the_age_by_the_vehicles_clock(rig: VideoRig) -> None:
-    rig.tell({"t": "role", "drives": False})
-    rig.picture(7, Rig().vehicle_us + 20_000 - 30_000)
-    rig.seen(age_ms=5000)
+@pytest.mark.parametrize("drives", [True, False])
+def test_picture_from_ahead_of_the_vehicles_clock__its_age_is_unknown(
+    rig: VideoRig, drives: bool
+) -> None:
+    rig.tell({"t": "role", "drives": drives})
+    rig.picture(7, T0_US)
+    rig.seen(age_ms=30)
     rig.pass_ms(50)
     young = rig.drawn_as
-    rig.picture(8, Rig().vehicle_us + 20_000 + 2_000_000)
+    rig.picture(8, T0_US + 2_000_000)
     rig.pass_ms(50)
 
     assert (young, rig.drawn_as) == ("live", "unknown")
+
+
+# ---- the direction of travel -------------------------------------------------------------------
+
+
+def reverse(rig: VideoRig) -> None:
+    """Show a rear camera as well, a picture of each, and let the driver ask for reverse."""
+    rig.tell(CONFIG | {"cameras": [0, 2], "rear_camera": 2})
+    rig.taken()
+    rig.pass_ms(150)
+    rig.answer()
+    rig.picture(7, T0_US)
+    rig.tell_note({"c": 2, "f": 3, "t": T0_US + 5_000, "r": 0})
+    rig.present(3, video="video-rear")
+    rig.seen(age_ms=40, input={"gear": -1})
+
+
+def test_rear_camera_is_set__both_are_asked_for_in_one_session(rig: VideoRig) -> None:
+    reverse(rig)
+    assert rig.last("offer")["cameras"] == [0, 2]
+
+
+def test_reverse_is_asked_for__the_rear_picture_is_the_main_view_and_is_told(rig: VideoRig) -> None:
+    reverse(rig)
+
+    told = rig.last("view")
+    assert (told["camera"], told["frame"], told["capture_us"]) == (2, 3, T0_US + 5_000)
+    assert rig.text("#camera-tag-en") == "REAR"
+    front = rig.count("view")
+    rig.picture(8, T0_US + 33_000)
+    assert rig.count("view") == front
+
+
+def test_forwards_again__the_front_picture_is_the_main_view(rig: VideoRig) -> None:
+    reverse(rig)
+    rig.seen(age_ms=40, input={"gear": 1})
+
+    told = rig.last("view")
+    assert (told["camera"], told["frame"], told["capture_us"]) == (0, 7, T0_US)
+    assert rig.text("#camera-tag-en") == "FRONT"
+
+
+def test_no_rear_camera__the_front_picture_stays_in_reverse(rig: VideoRig) -> None:
+    rig.picture(7, T0_US)
+    rig.seen(age_ms=40, input={"gear": -1})
+
+    assert rig.last("view")["camera"] == 0
+    assert rig.text("#camera-tag-en") == "FRONT"

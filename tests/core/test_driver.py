@@ -256,6 +256,40 @@ def test_picture_of_another_camera__does_not_count(main: int, camera: int, count
     assert (driver.view_age_us(T_NS) is not None) is counts
 
 
+FRONT, REAR = 3, 5
+
+
+@pytest.mark.parametrize(
+    ("gear", "camera", "counts"),
+    [
+        (1, FRONT, True),
+        (1, REAR, False),
+        (0, FRONT, True),
+        (0, REAR, True),
+        (0, 4, False),
+        (-1, FRONT, False),
+        (-1, REAR, True),
+    ],
+)
+@pytest.mark.requirement("HF-VIEW-04")
+def test_rear_camera_fitted__picture_of_the_direction_of_travel_counts(
+    gear: int, camera: int, counts: bool
+) -> None:
+    driver = Driver(DEFAULT_TIMING, FRONT, REAR)
+    driver.take(accepted(view_stamp_us=T_NS // 1000, camera=camera, gear=gear))
+
+    assert (driver.view_age_us(T_NS) is not None) is counts
+
+
+@pytest.mark.requirement("HF-VIEW-04")
+def test_gear_changed_before_the_view__last_picture_of_the_way_ages_on() -> None:
+    driver = Driver(DEFAULT_TIMING, FRONT, REAR)
+    driver.take(accepted(view_stamp_us=T_NS // 1000 - 40_000, camera=FRONT, gear=1))
+    driver.take(accepted(view_stamp_us=T_NS // 1000, camera=FRONT, gear=-1))
+
+    assert driver.view_age_us(T_NS) == 40_000
+
+
 def test_main_camera_not_told__is_camera_0(driver: Driver) -> None:
     driver.take(accepted(view_stamp_us=T_NS // 1000, camera=0))
 

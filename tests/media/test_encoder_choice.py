@@ -15,7 +15,8 @@ from vehicle_agent.shell.encoder_choice import (
     self_test_apart,
 )
 from vehicle_agent.shell.framebuffer import Picture
-from vehicle_agent.shell.h264 import OPTIONS, SOFTWARE, EncodedPicture, H264Encoder
+from vehicle_agent.shell.h264 import OPTIONS, SOFTWARE, H264Encoder
+from vehicle_agent.shell.picture_encoder import EncodedPicture
 
 
 def test_software_is_wanted__nothing_is_tested() -> None:

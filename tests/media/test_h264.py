@@ -6,12 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from vehicle_agent.shell.h264 import (
+from vehicle_agent.shell.h264 import H264Encoder, is_key_frame
+from vehicle_agent.shell.picture_encoder import (
     MIN_BIT_RATE_BPS,
     MIN_KEY_INTERVAL_US,
     EncodedPicture,
-    H264Encoder,
-    is_key_frame,
     pts_from_us,
 )
 from vehicle_agent.shell.rtc_compat import packetise

@@ -40,8 +40,8 @@ from vehicle_agent.shell import clock, ipc
 from vehicle_agent.shell.config import CameraSettings
 from vehicle_agent.shell.feed import CameraFeed
 from vehicle_agent.shell.framebuffer import FrameWriter
-from vehicle_agent.shell.h264 import MIN_KEY_INTERVAL_US
 from vehicle_agent.shell.media import MAX_PEERS_OF_ONE, MediaServer
+from vehicle_agent.shell.picture_encoder import MIN_KEY_INTERVAL_US
 from vehicle_agent.shell.rtc_compat import AccessUnit
 from vehicle_agent.shell.viewers import (
     MAX_SEEN,
@@ -172,6 +172,22 @@ async def test_viewer_says_bye__its_peer_ends_and_the_camera_rests(rig: Rig) -> 
                 await view.viewer.ended.wait()
             report = await rig.report_where(lambda r: r["peers"] == 0)
             assert report["cameras"][0]["viewers"] == 0
+
+
+async def test_viewer_is_gone__nothing_of_what_it_was_sent_is_kept(rig: Rig) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            (peer,) = rig.server.peers
+            histories = [
+                vars(sender)["_RTCRtpSender__rtp_history"]
+                for sender in peer._connection.getSenders()
+            ]
+            kept = [len(history) for history in histories]
+        await rig.report_where(lambda report: report["peers"] == 0)
+    assert min(kept) > 0
+    assert [len(history) for history in histories] == [0]
 
 
 async def test_bye_of_somebody_else__changes_nothing(rig: Rig) -> None:
@@ -389,7 +405,10 @@ class FakeChannel:
         self.sent.append(text)
 
 
-def test_channel_that_is_full__the_newest_announcement_wins() -> None:
+def test_channel_that_is_full__the_newest_announcement_wins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock, "monotonic_us", lambda: 153_332)
     channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
     announcer.attach(channel)  # type: ignore[arg-type]
     channel.bufferedAmount = 1
@@ -397,7 +416,7 @@ def test_channel_that_is_full__the_newest_announcement_wins() -> None:
         announcer.announce(2, replace(unit(number), begun_us=140_000, done_us=150_000), 7 + number)
     channel.bufferedAmount = 0
     channel.listeners["bufferedamountlow"]()
-    assert channel.sent == ['{"c":2,"f":4,"t":133332,"r":11,"k":0,"b":6668,"d":16668}']
+    assert channel.sent == ['{"c":2,"f":4,"t":133332,"r":11,"k":0,"b":6668,"d":16668,"s":20000}']
     assert announcer.dropped == 4
 
 
@@ -409,6 +428,30 @@ def test_announcement_goes_out_and_is_echoed__the_queue_hears_of_both() -> None:
     channel.listeners["message"]('{"c":2,"f":4}')
     announcer.announce(2, unit(5), 8)
     assert queue.flow(clock.monotonic_us() + 150_000) is Flow.HOLD
+
+
+def test_echo_tells_the_pages_clock__next_announcement_says_once_how_far_ahead_ours_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
+    announcer.attach(channel)  # type: ignore[arg-type]
+    monkeypatch.setattr(clock, "monotonic_us", lambda: 7_000_000)
+    channel.listeners["message"]('{"c":2,"f":4,"p":6000000}')
+    monkeypatch.setattr(clock, "monotonic_us", lambda: 7_100_000)
+    announcer.announce(2, unit(5), 8)
+    announcer.announce(2, unit(6), 9)
+
+    assert [json.loads(text).get("u") for text in channel.sent] == [1_000_000, None]
+
+
+@pytest.mark.parametrize("told", ['"6"', "-1", "1e3", "true", "null", str(1 << 53)])
+def test_echo_tells_a_clock_that_is_none__nothing_is_said_of_it(told: str) -> None:
+    channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
+    announcer.attach(channel)  # type: ignore[arg-type]
+    channel.listeners["message"](f'{{"c":2,"f":4,"p":{told}}}')
+    announcer.announce(2, unit(5), 8)
+
+    assert "u" not in json.loads(channel.sent[0])
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"c":2}', '{"c":null,"f":4}', b"\xff"])

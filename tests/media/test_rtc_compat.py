@@ -57,6 +57,19 @@ def configured(playout_delay_id: int | None) -> PlayoutDelayExtensionsMap:
     return made
 
 
+CONSENT_CHECK = """
+import asyncio, aioice.ice
+import {module} as compat
+async def request(*words):
+    print(words[-1])
+aioice.ice.StunProtocol.request = request
+compat.install()
+for tries in (0, 7, None):
+    asyncio.run(aioice.ice.StunProtocol.request(None, None, None, None, tries))
+"""
+"""In a process of its own, with a transport that says how often it would repeat a request."""
+
+
 @BOTH
 def test_installed_aiortc__has_every_seam(compat: ModuleType) -> None:
     """In a process of its own: here the changes may have been made already."""
@@ -218,6 +231,15 @@ async def test_viewers_report__the_track_is_told_its_part(
     track = ToldTrack()
     rtc_compat._tell_reports(track, 77, packet)
     assert track.told == told
+
+
+@BOTH
+def test_consent_check__is_repeated_once_so_that_a_long_round_trip_does_not_end_the_peer(
+    compat: ModuleType,
+) -> None:
+    command = [sys.executable, "-c", CONSENT_CHECK.format(module=compat.__name__)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["1", "7", "None"]
 
 
 def test_mdns_candidates__are_dropped_and_the_rest_kept() -> None:

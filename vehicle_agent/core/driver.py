@@ -59,9 +59,12 @@ class Driver:
     _healthy_since_ns: int
     """Set by the first command: before it the link is late, and never healthy."""
 
-    def __init__(self, timing: Timing, main_camera: int = 0) -> None:
+    def __init__(
+        self, timing: Timing, main_camera: int = 0, rear_camera: int | None = None
+    ) -> None:
         self._timing = timing
         self._main_camera = main_camera
+        self._rear_camera = main_camera if rear_camera is None else rear_camera
         self._loop = WorstOf(LOOP_WINDOW_NS)
         self.forget()
 
@@ -94,13 +97,23 @@ class Driver:
         elif self._conflict_since_ns is None:
             self._conflict_since_ns = now_ns
         self._released = self._released or not frame.enable
-        self._view_us = frame.view_stamp_us if frame.camera == self._main_camera else 0
+        if self._shows_the_way(frame):
+            self._view_us = frame.view_stamp_us
         self._newest = accepted
         worst_us = accepted.loop_age_us
         age_us = self.view_age_us(now_ns)
         if age_us is not None:
             worst_us = max(worst_us, min(age_us, self._timing.view_stop_ms * 1000))
         self._loop.add(now_ns, worst_us)
+
+    def _shows_the_way(self, frame: CommandFrame) -> bool:
+        """Return whether the driver's main view is of the direction of travel, either at neutral.
+
+        While it is not, the last picture that was ages on: a change of the gear takes the screen
+        some pictures, and a screen that keeps the wrong view stops the machine.
+        """
+        ways = {1: (self._main_camera,), -1: (self._rear_camera,)}
+        return frame.camera in ways.get(frame.gear, (self._main_camera, self._rear_camera))
 
     @property
     def newest(self) -> Accepted | None:

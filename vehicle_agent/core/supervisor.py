@@ -88,6 +88,7 @@ class Setup:
         record: the durable record found at start. paths: command paths fitted.
         relay_fitted: a watchdog relay belongs to this machine.
         main_camera: id of the camera whose picture the driver drives by.
+        rear_camera: of the one in reverse gear; None where that is the main one too.
         settings_mismatch: limits, times or trust are not the approved ones.
     """
 
@@ -102,6 +103,7 @@ class Setup:
     paths: frozenset[int] = frozenset({0})
     relay_fitted: bool = False
     main_camera: int = 0
+    rear_camera: int | None = None
     settings_mismatch: bool = False
 
 
@@ -199,7 +201,7 @@ class Supervisor:
         self._paths = PathWatch(setup.paths, setup.timing.path_silent_ms * _MS)
         self._stop_share = FairShare(setup.trust, STOPS_OF_ONE, STOPS_OF_ALL)
         self._request_share = FairShare(setup.trust, REQUESTS_OF_ONE, REQUESTS_OF_ALL)
-        self._driver = Driver(setup.timing, setup.main_camera)
+        self._driver = Driver(setup.timing, setup.main_camera, setup.rear_camera)
         self._wire = ByWire(setup.limits.curvature_rate_per_m_s)
         self._gate = Gate(setup.limits)
         self._watch = Watch(setup.limits, setup.timing)

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.strip import draw_strip_i420, read_strip
-from vehicle_agent.shell.h264 import SOFTWARE, EncodedPicture, H264Encoder
+from vehicle_agent.shell.h264 import SOFTWARE, H264Encoder
+from vehicle_agent.shell.picture_encoder import EncodedPicture
 
 CANDIDATES = ("h264_nvenc", "h264_qsv", "h264_v4l2m2m", "h264_vaapi")
 WIDTH, HEIGHT, FPS = 640, 360, 30

@@ -17,7 +17,9 @@ from vehicle_agent.core.queueing import Flow
 from vehicle_agent.shell import clock
 from vehicle_agent.shell.cameras import Camera, CameraPicture, fit_i420
 from vehicle_agent.shell.config import CameraSettings
-from vehicle_agent.shell.h264 import SOFTWARE, H264Encoder
+from vehicle_agent.shell.encoders import Encoders
+from vehicle_agent.shell.h264 import SOFTWARE
+from vehicle_agent.shell.picture_encoder import Codec
 from vehicle_agent.shell.picture_watch import ChangeCount
 from vehicle_agent.shell.rtc_compat import AccessUnit, packetise
 from vehicle_agent.shell.viewers import ViewerTrack
@@ -41,7 +43,7 @@ class FeedCounters:
         sent, too_fast, held, failed: totals: pictures encoded, left out to keep the rate, left out
             because they would only have waited for the link, not encoded.
         encode_us, age_us, quantisers: of each picture since the last telemetry: time of its
-            encoding, its age when it was handed out, and x264's quantiser.
+            encoding, its age when it was handed out, and x264's quantiser (0 for VP8).
     """
 
     sent: int = 0
@@ -218,9 +220,11 @@ class CameraFeed:
                 continue
             self._frame_counter = (self._frame_counter + 1) % COUNTER_MODULUS
             started_us = clock.monotonic_us()
-            unit = await loop.run_in_executor(
-                self._thread, self._encode, picture, self._frame_counter, step
+            codecs = frozenset(track.codec for track in self.tracks)
+            units = await loop.run_in_executor(
+                self._thread, self._encode, picture, self._frame_counter, step, codecs
             )
+            unit = units[min(codecs)]
             now_us = clock.monotonic_us()
             self._key_frames += unit.key
             self.counters.encode_us.append(now_us - started_us)
@@ -228,7 +232,8 @@ class CameraFeed:
             self.counters.sent += 1
             self._sent.append((now_us, len(unit.data), len(unit.payloads)))
             for track in tuple(self.tracks):
-                track.put(unit)
+                if track.codec in units:
+                    track.put(units[track.codec])
 
     def _due(self, stamp_us: int, fps: int) -> bool:
         """Keep the wanted rate under a faster source, with a quarter period of tolerance."""
@@ -239,36 +244,39 @@ class CameraFeed:
         self._next_due_us = (self._next_due_us if on_time else stamp_us) + period_us
         return True
 
-    def _encode(self, picture: CameraPicture, frame_counter: int, step: Step) -> AccessUnit:
-        """Run in this camera's own thread."""
+    def _encode(
+        self, picture: CameraPicture, frame_counter: int, step: Step, codecs: frozenset[Codec]
+    ) -> dict[Codec, AccessUnit]:
+        """Return the picture for each codec. Run in this camera's own thread."""
         begun_us = clock.monotonic_us()
         if self._encoder.size != (step.width, step.height):
             rate_bps = self._encoder.bit_rate_bps
             self._encoder = self._new_encoder(step)
             self._encoder.bit_rate_bps = rate_bps
-        self._encoder.fps = step.fps
+        self._encoder.set_fps(step.fps)
         i420 = fit_i420(picture.i420, step.width, step.height)
         changes = self._changes.count(i420)
         draw_strip_i420(i420, frame_counter)
-        encoded = self._encoder.encode(i420, picture.taken_us)
-        self.counters.quantisers.append(encoded.quantiser)
-        return AccessUnit(
-            payloads=packetise(encoded.data),
-            pts_90khz=encoded.pts_90khz,
-            key=encoded.key,
-            frame_counter=frame_counter,
-            capture_stamp_us=picture.capture_stamp_us,
-            data=encoded.data,
-            changes=changes,
-            begun_us=begun_us,
-            done_us=clock.monotonic_us(),
-        )
+        encoded = self._encoder.encode(i420, picture.taken_us, codecs)
+        self.counters.quantisers.append(encoded[min(codecs)].quantiser)
+        done_us = clock.monotonic_us()
+        return {
+            codec: AccessUnit(
+                payloads=packetise(each.data, codec),
+                pts_90khz=each.pts_90khz,
+                key=each.key,
+                frame_counter=frame_counter,
+                capture_stamp_us=picture.capture_stamp_us,
+                data=each.data,
+                changes=changes,
+                begun_us=begun_us,
+                done_us=done_us,
+            )
+            for codec, each in encoded.items()
+        }
 
-    def _new_encoder(self, step: Step) -> H264Encoder:
-        full_bps = self.settings.bit_rate_bps
-        return H264Encoder(
-            step.width, step.height, step.fps, full_bps, self._bit_rate_bps, self._codec
-        )
+    def _new_encoder(self, step: Step) -> Encoders:
+        return Encoders(step, self.settings.bit_rate_bps, self._bit_rate_bps, self._codec)
 
 
 def _part_of(values: list[int], share: float, divisor: int = 1) -> float | None:

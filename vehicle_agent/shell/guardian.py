@@ -23,6 +23,7 @@ from protocol.signals import Timing, tightened
 from vehicle_agent.core.approval import settings_sha256
 from vehicle_agent.core.record import Record
 from vehicle_agent.core.supervisor import Setup, Supervisor, TickInputs, TickOutputs
+from vehicle_agent.core.viewing import Faces
 from vehicle_agent.shell import clock, ipc
 from vehicle_agent.shell.bus import BusReader, BusSender, open_bus
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
@@ -107,6 +108,9 @@ class Guardian:
                 paths=self._paths,
                 relay_fitted=self._relay is not None,
                 main_camera=min((camera.id for camera in settings.cameras), default=0),
+                rear_camera=next(
+                    (camera.id for camera in settings.cameras if camera.faces is Faces.REAR), None
+                ),
                 settings_mismatch=approved not in (None, self._settings_sha256),
             )
         )

@@ -1,4 +1,4 @@
-"""The media process: cameras in, one H.264 encoder for each, WebRTC out to every viewer.
+"""The media process: cameras in, one encoder for each, WebRTC out to every viewer.
 
     python -m vehicle_agent.shell.media --config agent.toml
 
@@ -41,6 +41,8 @@ from vehicle_agent.shell.config import AgentSettings, load_agent_config
 from vehicle_agent.shell.encoder_choice import choose
 from vehicle_agent.shell.feed import CameraFeed
 from vehicle_agent.shell.peer import Doorkeeper, OwnWords, section_kinds
+from vehicle_agent.shell.picture_encoder import Codec
+from vehicle_agent.shell.rtc_compat import offered_codec
 from vehicle_agent.shell.viewer_peer import ViewerPeer
 from vehicle_agent.shell.viewers import ViewerTrack
 
@@ -201,6 +203,8 @@ class MediaServer:
         # The video first: aiortc closes the shared transport when the data channel leads.
         if kinds not in (["video"] * len(wanted), ["video"] * len(wanted) + ["application"]):
             raise ProtocolError(f"sections {kinds} for cameras {wanted}", Refusal.MALFORMED)
+        if offered_codec(claims.sdp) is None:
+            raise ProtocolError("an offer with neither H.264 nor VP8", Refusal.MALFORMED)
         if not claims.viewer:
             raise ProtocolError("an offer that does not say for which screen")
         of_operator = sum(peer.operator == claims.iss for peer in self.peers)
@@ -224,8 +228,9 @@ class MediaServer:
 
     async def _serve_viewer(self, peer: ViewerPeer, claims: SignalClaims) -> None:
         leading = self._trust[claims.iss].role in LEADING_ROLES
+        codec = offered_codec(claims.sdp) or Codec.H264
         tracks = [
-            ViewerTrack(self.feeds[camera], peer.announcer, peer.link, leading=leading)
+            ViewerTrack(self.feeds[camera], peer.announcer, peer.link, leading=leading, codec=codec)
             for camera in claims.cameras
         ]
         try:
@@ -282,6 +287,7 @@ class MediaServer:
                 "cameras": cameras,
                 "encoder": self._codec,
                 "peers": len(self.peers),
+                "tasks": len(asyncio.all_tasks()),
                 "announcements_dropped": sum(peer.announcer.dropped for peer in self.peers),
                 "refused": dict(self.refused),
             }

@@ -36,7 +36,7 @@ class ViewerPeer(Peer):
         """Take what is sent to it; before it answers."""
         for track in tracks:
             transceiver = self._connection.addTransceiver(track, direction="sendonly")
-            transceiver.setCodecPreferences(rtc_compat.h264_only())
+            transceiver.setCodecPreferences(rtc_compat.only(track.codec))
 
     def _on_state(self) -> None:
         super()._on_state()

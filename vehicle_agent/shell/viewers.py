@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from vehicle_agent.core.ladder import LinkRate, MissingPackets, Retransmissions, Want, allocate
 from vehicle_agent.core.queueing import Flow, QueueWatch
 from vehicle_agent.shell import clock
-from vehicle_agent.shell.h264 import MIN_BIT_RATE_BPS
+from vehicle_agent.shell.picture_encoder import MIN_BIT_RATE_BPS, Codec
 from vehicle_agent.shell.rtc_compat import AccessUnit, SharedStreamTrack
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_UNITS_WAITING = 3
 """Pictures that may wait for one viewer's sender: a tenth of a second at 30 Hz."""
+MAX_STAMP_US = 1 << 53
+"""What a page can count without loss (ECMA-262, Number.MAX_SAFE_INTEGER)."""
 MAX_SEEN = 16
 """Cameras that a page may speak of."""
 
@@ -54,6 +56,9 @@ class FrameAnnouncer:
     Args:
         queue: of the viewer's link, which the viewer's echoes are for.
 
+    It also helps the page to know this clock: each announcement says when it was sent, and by how
+    much this clock was ahead of the page's when the page's newest echo arrived.
+
     Attributes:
         dropped: announcements replaced by newer ones of the same camera.
         seen: by camera, what the viewer's page says of its picture.
@@ -63,6 +68,7 @@ class FrameAnnouncer:
         self._queue = queue
         self._channel: RTCDataChannel | None = None
         self._pending: dict[int, tuple[int, str]] = {}
+        self._ahead_us: int | None = None
         self.dropped = 0
         self.seen: dict[int, Seen] = {}
 
@@ -77,6 +83,7 @@ class FrameAnnouncer:
         """Send number, capture stamp and RTP timestamp of a picture about to be sent."""
         if camera in self._pending:
             self.dropped += 1
+        now_us = clock.monotonic_us()
         fields = {
             "c": camera,
             "f": unit.frame_counter,
@@ -85,10 +92,13 @@ class FrameAnnouncer:
             "k": unit.changes,
             "b": unit.begun_us - unit.capture_stamp_us,
             "d": unit.done_us - unit.capture_stamp_us,
+            "s": now_us - unit.capture_stamp_us,
         }
+        if self._ahead_us is not None:
+            fields["u"], self._ahead_us = self._ahead_us, None
         text = json.dumps(fields, separators=(",", ":"))
         self._pending[camera] = (unit.frame_counter, text)
-        self._queue.on_sent(len(unit.data) * 8, clock.monotonic_us())
+        self._queue.on_sent(len(unit.data) * 8, now_us)
         self._flush()
 
     def _on_message(self, text: str | bytes) -> None:
@@ -101,7 +111,11 @@ class FrameAnnouncer:
             picture = (camera, int(fields["f"]))
         except (ValueError, KeyError, TypeError):
             return
-        self._queue.on_echo(picture, clock.monotonic_us())
+        now_us = clock.monotonic_us()
+        self._queue.on_echo(picture, now_us)
+        page_us = fields.get("p")
+        if type(page_us) is int and 0 <= page_us < MAX_STAMP_US:
+            self._ahead_us = now_us - page_us
 
     def _take_seen(self, camera: int, content: object) -> None:
         with suppress(ValidationError):
@@ -196,6 +210,7 @@ class ViewerTrack(SharedStreamTrack):
 
     Attributes:
         feed: the camera's.
+        codec: that the viewer decodes.
         limit_bps: what it has of the viewer's link.
         leading: this viewer's link sets the bit rate.
         link: what its cameras share.
@@ -203,10 +218,17 @@ class ViewerTrack(SharedStreamTrack):
     """
 
     def __init__(
-        self, feed: CameraFeed, announcer: FrameAnnouncer, link: ViewerLink, *, leading: bool
+        self,
+        feed: CameraFeed,
+        announcer: FrameAnnouncer,
+        link: ViewerLink,
+        *,
+        leading: bool,
+        codec: Codec = Codec.H264,
     ) -> None:
         super().__init__()
         self.feed = feed
+        self.codec = codec
         self.link = link
         self._announcer = announcer
         self._units: deque[AccessUnit] = deque()
