@@ -16,12 +16,12 @@ from protocol.state import VehicleMode
 from sim.human import CAREFUL, Human, Wander
 from sim.network.parameters import DirectionParameters, LinkParameters
 from sim.pursuit import Pose, Pursuit
-from sim.runner import Run
-from sim.runner_agenda import Agenda, Rank
-from sim.runner_link import RETRY_NS, Link
-from sim.runner_pace import RealTime
-from sim.runner_pictures import PERIOD_NS, Picture, Pictures
-from sim.scenario import Scenario
+from sim.runner.agenda import Agenda, Rank
+from sim.runner.link import RETRY_NS, Link
+from sim.runner.pace import RealTime
+from sim.runner.pictures import PERIOD_NS, Picture, Pictures
+from sim.runner.run import Run
+from sim.scenario.file import Scenario
 from sim.speed_plan import SpeedPlan
 from tests.sim.worlds import machine
 
@@ -31,8 +31,8 @@ HERE = Pose(1.0, 2.0, 0.0, 3.0, 0.0)
 STEADY = DirectionParameters(delay_ns=10 * MS)
 LOSSY = DirectionParameters(delay_ns=10 * MS, loss=0.2)
 DIGEST = """
-from sim.runner import Run
-from sim.scenario import Scenario
+from sim.runner.run import Run
+from sim.scenario.file import Scenario
 run = Run(Scenario("x", {"title": "x", "seconds": 1.5, "link": "lte-loaded"}, "x.yaml"), 11)
 run.finish()
 print(run.digest)
@@ -352,8 +352,8 @@ def test_real_time__waits_for_each_tick_and_counts_how_late_it_came(
 ) -> None:
     clock = [1_000 * MS]
     slept: list[int] = []
-    monkeypatch.setattr("sim.runner_pace.monotonic_ns", lambda: clock[0])
-    monkeypatch.setattr("sim.runner_pace.sleep_until_ns", slept.append)
+    monkeypatch.setattr("sim.runner.pace.monotonic_ns", lambda: clock[0])
+    monkeypatch.setattr("sim.runner.pace.sleep_until_ns", slept.append)
     pace = RealTime()
     pace.wait(10 * MS)
     clock[0] += 13 * MS

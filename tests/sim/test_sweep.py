@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 import pytest
 
 import headframe
-from sim import sweep_files
-from sim.scenario import Scenario, load_scenario
-from sim.sweep import (
+from sim.scenario.file import Scenario, load_scenario
+from sim.sweep import files as sweep_files
+from sim.sweep.runs import (
     Job,
     Verdict,
     as_text,
@@ -162,7 +162,7 @@ def test_command__prints_the_summary_and_exits_1_when_a_run_failed(
 ) -> None:
     path = tmp_path / "short.yaml"
     path.write_text("title: x\nseconds: 0.1\ncauses: [L102]\n", encoding="utf-8")
-    monkeypatch.setattr("sim.sweep_dask.on_dask", lambda _: in_this_process)
+    monkeypatch.setattr("sim.sweep.cluster.on_dask", lambda _: in_this_process)
     out = tmp_path / "out"
 
     code = headframe.main(["sim", "sweep", str(path), "--runs", "1", "--out", str(out), "--json"])

@@ -1,7 +1,7 @@
 """A scenario many times with one seed after the other: verdicts, and the spread of what came of it.
 
 The work of one run is a plain function of plain values, so that it runs here, in processes, or on
-another computer (sim/sweep_dask.py) with the same result.
+another computer (sim/sweep/cluster.py) with the same result.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sim.ranks import nearest_rank
-from sim.scenario import Quantity, Scenario
-from sim.scenario_judge import run_scenario
+from sim.scenario.file import Quantity, Scenario
+from sim.scenario.judge import run_scenario
 
 SPEED_CLASS_MPS = 2.0
 GRADE_LEVEL = 0.03

@@ -33,7 +33,7 @@ from sim.network.files import DirectionFile, find_link, link_of
 from sim.network.parameters import LinkParameters
 from sim.world.site import Site, load_site
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SCENARIOS = CONFIGS / "scenarios"
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 _Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sim.network.model import LinkModel
 from sim.network.parameters import DirectionParameters, LinkParameters
-from sim.runner_agenda import Agenda, Rank
+from sim.runner.agenda import Agenda, Rank
 
 HEADER_BYTES = 85
 """IP, UDP, DTLS 1.2 and SCTP before a message on a data channel."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sim.svg import COLOURS, Drawing, Frame, Point, Span
-from sim.sweep import Verdict, grade_class, grouped, measured
+from sim.sweep.runs import Verdict, grade_class, grouped, measured
 
 WIDTH, HEIGHT = 1120.0, 860.0
 LEFT, TOP, FRAME_HEIGHT = 70.0, 80.0, 330.0

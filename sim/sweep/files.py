@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sim.sweep import Verdict
-from sim.sweep_plot import plot
+from sim.sweep.plot import plot
+from sim.sweep.runs import Verdict
 
 
 def write(folder: Path, title: str, verdicts: Sequence[Verdict], result: Mapping[str, Any]) -> None:

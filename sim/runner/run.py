@@ -28,14 +28,14 @@ from protocol.state import VehicleMode
 from protocol.topics import Topics
 from sim.human import CHARACTERS, Human
 from sim.pursuit import Pursuit
-from sim.runner_agenda import Agenda, Rank
-from sim.runner_cockpit import BEAT_LATE_NS, BEAT_NS, Cockpit
-from sim.runner_faults import NS_PER_S, Faults, Stage
-from sim.runner_link import Link
-from sim.runner_machine import Frames, MachineSide
-from sim.runner_pictures import PERIOD_NS, Picture, Pictures
-from sim.runner_watch import MOVING, Watch
-from sim.scenario import Scenario
+from sim.runner.agenda import Agenda, Rank
+from sim.runner.cockpit import BEAT_LATE_NS, BEAT_NS, Cockpit
+from sim.runner.faults import NS_PER_S, Faults, Stage
+from sim.runner.link import Link
+from sim.runner.machine import Frames, MachineSide
+from sim.runner.pictures import PERIOD_NS, Picture, Pictures
+from sim.runner.watch import MOVING, Watch
+from sim.scenario.file import Scenario
 from sim.simulated_machine import ECU_STEP_NS, Truth
 from vehicle_agent.core.entropy import Entropy
 from vehicle_agent.core.record import FIRST
