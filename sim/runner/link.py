@@ -6,9 +6,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sim.network.air import Air
 from sim.network.model import LinkModel
 from sim.network.parameters import DirectionParameters, LinkParameters
+from sim.radio.files import find_coverage
+from sim.radio.roaming import Roaming
 from sim.runner.agenda import Agenda, Rank
+from sim.world.site import Site
 
 HEADER_BYTES = 85
 """IP, UDP, DTLS 1.2 and SCTP before a message on a data channel."""
@@ -92,27 +96,47 @@ class Way:
 class Link:
     """Both directions.
 
+    Args:
+        agenda: of the run. parameters: of the link at first. seed: of its chances.
+        site: what a radio map's stations count along.
+
     Attributes:
         up: from the machine (pictures, states). down: to the machine (commands).
+
+    Raises:
+        WorldFileError: the link's radio map is not of this site.
     """
 
-    def __init__(self, agenda: Agenda, parameters: LinkParameters, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, agenda: Agenda, parameters: LinkParameters, seed: int, site: Site) -> None:
+        self._seed, self._site = seed, site
+        self._parameters = parameters
+        self._air, self._roaming = self._receive(parameters)
         start_ns = agenda.now_ns
         self.up = Way(agenda, self._model(parameters.up, "up", start_ns))
         self.down = Way(agenda, self._model(parameters.down, "down", start_ns))
-        self._parameters = parameters
 
     @property
     def parameters(self) -> LinkParameters:
         """What the link does now."""
         return self._parameters
 
+    def move(self, now_ns: int, station_m: float) -> None:
+        """The machine is at ``station_m``; a link with a radio map follows it."""
+        if self._roaming is not None:
+            self._roaming.step(now_ns, station_m)
+
     def change(self, parameters: LinkParameters, now_ns: int) -> None:
         """Become another link from now on; what is under way still arrives."""
         self._parameters = parameters
+        self._air, self._roaming = self._receive(parameters)
         self.up.model = self._model(parameters.up, "up", now_ns)
         self.down.model = self._model(parameters.down, "down", now_ns)
 
+    def _receive(self, parameters: LinkParameters) -> tuple[Air | None, Roaming | None]:
+        if parameters.radio is None:
+            return None, None
+        air = Air()
+        return air, Roaming(find_coverage(parameters.radio, self._site), self._seed, air)
+
     def _model(self, parameters: DirectionParameters, name: str, start_ns: int) -> LinkModel:
-        return LinkModel(parameters, self._seed, name, start_ns)
+        return LinkModel(parameters, self._seed, name, start_ns, self._air)

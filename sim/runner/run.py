@@ -108,7 +108,7 @@ class Run:
         self._log = log
         self._digest = hashlib.sha256()
         self._keys = simulated_keys()
-        self.link = Link(self.agenda, scenario.link, seed)
+        self.link = Link(self.agenda, scenario.link, seed, scenario.site)
         self.machine = self._machine(dice("guardian"))
         self.cockpit = self._cockpit(dice("console"))
         self.pictures = Pictures(
@@ -226,6 +226,7 @@ class Run:
         self.agenda.at(now_ns + late_ns, Rank.COCKPIT, self.cockpit.beat)
 
     def _tick(self, now_ns: int) -> None:
+        self.link.move(now_ns, self.machine.simulated.station_m)
         if self.machine.defect.guardian_paused:
             self._watch_over(now_ns)
             return

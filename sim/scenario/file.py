@@ -31,6 +31,7 @@ from sim.machines.faults import parse_fault
 from sim.machines.parameters import Machine, load_machine
 from sim.network.files import DirectionFile, find_link, link_of
 from sim.network.parameters import LinkParameters
+from sim.radio.files import find_coverage
 from sim.world.site import Site, load_site
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -309,9 +310,10 @@ class Scenario:
             self.machine = _machine(self.file)
             self.site = _site(self.file)
             self.link = _link(self.file.link, name)
+            _check_radio(self.link, self.site)
             for event in self.file.events:
                 if isinstance(event, ChangeLink):
-                    find_link(event.link)
+                    _check_radio(find_link(event.link), self.site)
         except ValueError as error:
             raise ScenarioError(f"{source}: {error}") from error
 
@@ -477,3 +479,9 @@ def _link(link: str | InlineLink, name: str) -> LinkParameters:
     if isinstance(link, str):
         return find_link(link)
     return link_of(f"{name} (inline)", "written into the scenario", link.up, link.down, CONFIGS)
+
+
+def _check_radio(link: LinkParameters, site: Site) -> None:
+    """A link with a radio map belongs to one site."""
+    if link.radio is not None:
+        find_coverage(link.radio, site)

@@ -23,10 +23,12 @@ from sim.runner.pictures import PERIOD_NS, Picture, Pictures
 from sim.runner.run import Run
 from sim.scenario.file import Scenario
 from sim.speed_plan import SpeedPlan
+from sim.world.site import load_site
 from tests.sim.worlds import machine
 
 MS = 1_000_000
 ROOT = Path(__file__).parents[2]
+SITE = load_site(ROOT / "configs" / "sites" / "mine_drift.toml")
 HERE = Pose(1.0, 2.0, 0.0, 3.0, 0.0)
 STEADY = DirectionParameters(delay_ns=10 * MS)
 LOSSY = DirectionParameters(delay_ns=10 * MS, loss=0.2)
@@ -54,7 +56,7 @@ class Bench:
 
     def __init__(self, up: DirectionParameters = STEADY) -> None:
         self.agenda = Agenda(0)
-        self.link = Link(self.agenda, LinkParameters("x", "x", up, STEADY), 1)
+        self.link = Link(self.agenda, LinkParameters("x", "x", up, STEADY), 1, SITE)
         self.painted: list[tuple[int, Picture]] = []
         self.pictures = Pictures(
             self.agenda,
