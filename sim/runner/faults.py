@@ -108,6 +108,7 @@ SWITCHES: dict[Doing, Switch] = {
     Doing.LEAVE_ZONE: _defect("outside_zone"),
     Doing.SILENCE_ECU: _defect("ecu_silent"),
     Doing.DEAFEN_ECU: _defect("ecu_deaf"),
+    Doing.SILENCE_FINDER: _defect("finder_silent"),
     Doing.PAUSE_GUARDIAN: _defect("guardian_paused"),
 }
 

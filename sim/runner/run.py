@@ -36,7 +36,9 @@ from sim.runner.machine import Frames, MachineSide
 from sim.runner.pictures import PERIOD_NS, Picture, Pictures
 from sim.runner.watch import MOVING, Watch
 from sim.scenario.file import Scenario
+from sim.sensors.lookout import SCANNER
 from sim.simulated_machine import ECU_STEP_NS, Truth
+from vehicle_agent.core.clearance import RangeFinder
 from vehicle_agent.core.entropy import Entropy
 from vehicle_agent.core.record import FIRST
 from vehicle_agent.core.supervisor import Setup, TickOutputs
@@ -129,6 +131,8 @@ class Run:
 
     def _machine(self, dice: Random) -> MachineSide:
         scenario = self.scenario
+        size = scenario.machine.profile.machine
+        finder = RangeFinder.of(size, SCANNER.range_m) if scenario.file.range_finder else None
         setup = Setup(
             vehicle=VEHICLE,
             key=self._keys.vehicle,
@@ -141,8 +145,10 @@ class Run:
             # Commands travel as datagrams, as on the data channel; the state says which path it is.
             paths=frozenset({CommandPath.DATA_CHANNEL}),
             relay_fitted=True,
+            finder=finder,
         )
-        return MachineSide(setup, scenario.machine, scenario.site, self.seed, scenario.file.load)
+        load = scenario.file.load
+        return MachineSide(setup, scenario.machine, scenario.site, self.seed, load, START_NS)
 
     def _cockpit(self, dice: Random) -> Cockpit:
         scenario = self.scenario

@@ -76,6 +76,8 @@ class Doing(StrEnum):
     DEAFEN_ECU = "deafen_ecu"
     """Nothing from the supervisor reaches the ECU."""
     PAUSE_GUARDIAN = "pause_guardian"
+    SILENCE_FINDER = "silence_finder"
+    """Nothing comes from the range finder."""
 
 
 class _Event(BaseModel):
@@ -263,6 +265,7 @@ class ScenarioFile(BaseModel):
     Attributes:
         machine, site: a name in configs, or a file. link: a name, a file, or written out.
         load: share of its payload that the machine carries.
+        range_finder: a scanner at its front slows it for what lies ahead.
         seconds: of driving at most, from the moment the machine is first ACTIVE.
         causes: event ids of the stops, in their order; None leaves them open.
         expect: limits by quantity. never: what must not happen.
@@ -273,6 +276,7 @@ class ScenarioFile(BaseModel):
     title: str
     machine: str = "ug_truck_60t"
     load: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    range_finder: bool = False
     site: str = "mine_drift"
     start_station_m: Annotated[float, Field(ge=0.0)] | None = None
     link: LinkChoice = "fibre-5g"

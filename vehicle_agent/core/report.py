@@ -47,6 +47,7 @@ def state_json(
     blockers: tuple[str, ...],
     figures: Sequence[PathFigures],
     silent_paths: tuple[int, ...],
+    proximity_m: tuple[float | None, ...] = (),
 ) -> bytes:
     """Return the JSON of a state frame."""
     loop_us = driver.loop_us(now_ns)
@@ -76,6 +77,7 @@ def state_json(
         margins=_margins(now_ns, driver, feedback, timing),
         estop=_estop(feedback, relay),
         relay=relay.word,
+        proximity_m=proximity_m,
         stop_id=stop_id,
         warning_ms=warning_ms,
         blockers=blockers,

@@ -23,6 +23,7 @@ from protocol.state import CapReason, VehicleMode
 from vehicle_agent.core import report
 from vehicle_agent.core.authority import Answer, Authority
 from vehicle_agent.core.bywire import ByWire, Feedback, Supervision
+from vehicle_agent.core.clearance import UNSEEN, Clearance, RangeFinder
 from vehicle_agent.core.driver import Driver, is_neutral
 from vehicle_agent.core.entropy import Entropy
 from vehicle_agent.core.failsafe import (
@@ -89,6 +90,7 @@ class Setup:
         relay_fitted: a watchdog relay belongs to this machine.
         main_camera: id of the camera whose picture the driver drives by.
         settings_mismatch: limits, times or trust are not the approved ones.
+        finder: the range finder that looks ahead; None where none is fitted.
     """
 
     vehicle: str
@@ -103,6 +105,7 @@ class Setup:
     relay_fitted: bool = False
     main_camera: int = 0
     settings_mismatch: bool = False
+    finder: RangeFinder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ class TickInputs:
         bus: (CAN id, data). durable: the newest record known to be on disk.
         relay: None where no relay is fitted or nothing was heard of it.
         outside_zone: what a locator says; None where none is fitted.
+        scans: of the range finder, as they came.
     """
 
     commands: tuple[tuple[int, bytes], ...] = ()
@@ -125,6 +129,7 @@ class TickInputs:
     durable: Record | None = None
     relay: RelayStatus | None = None
     outside_zone: bool | None = None
+    scans: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +225,8 @@ class Supervisor:
         self._relay_needed_ns: int | None = None
         self._now_healthy = Health()
         self._cap = SpeedCap(0.0, CapReason.LOOP)
+        self._clearance = None if setup.finder is None else Clearance(setup.finder)
+        self._sight = UNSEEN
 
     @property
     def mode(self) -> VehicleMode:
@@ -247,6 +254,7 @@ class Supervisor:
             self._durable = given.durable
         self._wire.receive(now_ns, given.bus)
         feedback = self._wire.feedback(now_ns)
+        self._look_ahead(now_ns, given, feedback)
         measured = Measured(feedback.speed_mps, feedback.curvature_per_m)
         self._gate.observe(now_ns, measured)
         self._authority.age_nonce(now_ns)
@@ -329,6 +337,16 @@ class Supervisor:
             ended_while_driving=died,
             path_silent=bool(self._silent_paths(now_ns)),
         )
+
+    def _look_ahead(self, now_ns: int, given: TickInputs, feedback: Feedback) -> None:
+        """Note what the range finder shows of the way that a stop from here would run on."""
+        if self._clearance is None:
+            return
+        now_us = now_ns // 1000
+        self._clearance.take(now_us, given.scans)
+        measured = feedback.curvature_per_m
+        held = self._gate.last.curvature_per_m if measured is None else measured
+        self._sight = self._clearance.sight(now_us, held)
 
     def _silent_paths(self, now_ns: int) -> tuple[int, ...]:
         if self._authority.holder is None:
@@ -728,6 +746,7 @@ class Supervisor:
         view_us = self._driver.view_age_us(now_ns)
         reverse = self._gate.last.direction < 0
         pitch = feedback.pitch_rad or 0.0
+        sight = UNSEEN if reverse else self._sight
         return speed_cap(
             self._setup.limits,
             self._setup.timing,
@@ -735,6 +754,9 @@ class Supervisor:
                 loop_ms=None if loop_us is None else loop_us / 1000,
                 view_ms=None if view_us is None else view_us / 1000,
                 grade=-pitch if reverse else pitch,
+                clear_m=sight.clear_m,
+                unseen=self._clearance is not None and sight.clear_m is None,
+                detect_s=sight.age_s,
                 one_path=health.path_silent,
                 reverse=reverse,
                 degraded=verdict.action is Action.DEGRADE,
@@ -806,6 +828,7 @@ class Supervisor:
             blockers=self._blockers(now_ns, feedback),
             figures=() if holder is None else self._path_figures(),
             silent_paths=self._silent_paths(now_ns),
+            proximity_m=() if self._clearance is None else self._sight.sectors_m,
         )
         return StateFrame(
             leased=holder is not None,
