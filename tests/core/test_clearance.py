@@ -17,7 +17,6 @@ from vehicle_agent.core.clearance import (
     STAND_OFF_M,
     UNSEEN,
     Clearance,
-    Point,
     RangeFinder,
     Scan,
     Sight,
@@ -26,6 +25,7 @@ from vehicle_agent.core.clearance import (
     free_way_m,
 )
 
+Point = tuple[float, float]
 FINDER = RangeFinder(mount_m=2.6, front_m=2.6, half_m=1.75, range_m=40.0)
 HALF_M = 1.75 + ASIDE_M
 FIRST_RAD, STEP_RAD = -math.pi / 2, math.pi / 180
@@ -82,7 +82,7 @@ def test_free_way__is_that_of_a_body_moved_step_by_step(curvature_per_m: float) 
 
 def test_several_points__the_one_met_first_counts() -> None:
     assert free_way_m([(20.0, 0.0), (9.6, 1.0), (12.6, -1.0)], FINDER, 0.0) == pytest.approx(7.0)
-    several = [(12.0, 0.6), (8.0, 0.3), (14.0, 0.9)]
+    several = [(12.0, 30.0), (12.0, 0.6), (8.0, 0.3), (14.0, 0.9)]
     each = [free_way_m([point], FINDER, 0.01) for point in several]
     assert free_way_m(several, FINDER, 0.01) == min(each) < 6.0
 
@@ -90,7 +90,7 @@ def test_several_points__the_one_met_first_counts() -> None:
 def test_nothing_met__as_far_as_the_scanner_measures() -> None:
     assert free_way_m([], FINDER, 0.0) == 40.0
     assert free_way_m([], FINDER, 0.05) == 40.0
-    assert free_way_m([(41.0 + 2.6, 0.0)], FINDER, 0.0) == 40.0
+    assert free_way_m([(10.0, 30.0)], FINDER, 0.05) == 40.0
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,25 @@ def test_wall_of_a_bend__is_no_obstacle_on_the_curve_and_one_straight_on(
 
 def test_curve_so_slight_that_it_is_none__is_straight() -> None:
     points = [(10.0, 0.0)]
-    assert free_way_m(points, FINDER, 0.000099) == pytest.approx(7.4)
+    assert free_way_m(points, FINDER, 0.000099) == 10.0 - 2.6
     assert free_way_m(points, FINDER, 0.0001) == pytest.approx(7.4, abs=0.01)
+    assert free_way_m(points, FINDER, 0.0001) != 10.0 - 2.6
+
+
+def test_point_that_passes_behind_the_front_edge__is_met_by_the_inner_side() -> None:
+    angle_rad = math.radians(60.0)
+    point = (6.3 * math.sin(angle_rad), 8.0 - 6.3 * math.cos(angle_rad))
+    way_m = 8.0 * (angle_rad - math.acos(6.1 / 6.3))
+    assert free_way_m([point], FINDER, 0.125) == pytest.approx(way_m)
+
+
+@pytest.mark.parametrize("point", [(0.0, 1.9), (2.6, -1.9)])
+def test_point_that_a_corner_just_grazes__is_not_met(point: Point) -> None:
+    assert free_way_m([point], FINDER, 0.125) == 40.0
+
+
+def test_point_on_the_front_edge_in_a_curve__is_met_at_once() -> None:
+    assert free_way_m([(2.6, 0.0)], FINDER, 0.1) == 0.0
 
 
 def test_curve_tighter_than_the_body__is_taken_as_the_tightest() -> None:
@@ -180,10 +197,20 @@ def test_other_curve__the_way_is_reckoned_anew() -> None:
 
 
 def test_curve_hardly_changed__the_way_is_not_reckoned_anew() -> None:
-    clearance = taken(scan(30.0))
+    clearance = taken(scan(b100=12.0))
     at_first = clearance.sight(NOW_US, 0.03).clear_m
+    assert at_first is not None
+    assert at_first < 13.0
     assert clearance.sight(NOW_US, 0.0309).clear_m == at_first
     assert clearance.sight(NOW_US, 0.0291).clear_m == at_first
+    assert clearance.sight(NOW_US, 0.0311).clear_m != at_first
+
+
+def test_curve_changed_by_just_the_step__the_way_is_not_reckoned_anew() -> None:
+    clearance = taken(scan(b90=12.0))
+    at_first = clearance.sight(NOW_US, 0.0).clear_m
+    assert clearance.sight(NOW_US, 0.001).clear_m == at_first
+    assert clearance.sight(NOW_US, 0.0011).clear_m != at_first
 
 
 def test_new_scan__the_way_is_reckoned_anew() -> None:
@@ -278,9 +305,17 @@ def test_hole__is_as_near_as_the_nearer_of_its_neighbours() -> None:
     ranges_m = [9.0] * 100
     ranges_m[0] = ranges_m[50] = ranges_m[99] = math.nan
     ranges_m[1], ranges_m[51], ranges_m[98] = 8.0, 4.0, 3.0
+    ranges_m[20], ranges_m[21] = 2.0, math.nan
     read = decode(encode(1, -1.0, 0.02, ranges_m))
     assert read is not None
-    assert [read.ranges_m[index] for index in (0, 49, 50, 51, 99)] == [8.0, 9.0, 4.0, 4.0, 3.0]
+    found = [read.ranges_m[index] for index in (0, 21, 49, 50, 51, 99)]
+    assert found == [8.0, 2.0, 9.0, 4.0, 4.0, 3.0]
+
+
+def test_hole_beside_the_first_beam__is_as_near_as_that() -> None:
+    read = decode(encode(1, -1.0, 0.02, [2.0, math.nan] + [9.0] * 98))
+    assert read is not None
+    assert read.ranges_m[1] == 2.0
 
 
 def test_hole_among_holes__is_met_nowhere_and_no_error() -> None:
@@ -303,8 +338,8 @@ def test_scan__comes_back_as_it_was() -> None:
 
 
 def test_bytes__are_those_of_the_layout() -> None:
-    data = encode(0x0102, -1.0, 0.02, [1.0, math.inf, math.nan] + [2.0] * 57)
-    head = struct.pack("<BBHQhH", 1, 0, 60, 0x0102, -10_000, 2_000)
+    data = encode(0x0102, -1.0, 0.6, [1.0, math.inf, math.nan] + [2.0] * 57)
+    head = struct.pack("<BBHQhH", 1, 0, 60, 0x0102, -10_000, 60_000)
     assert data == head + struct.pack("<3H", 100, 0xFFFE, 0xFFFF) + struct.pack("<57H", *[200] * 57)
 
 
@@ -320,9 +355,9 @@ def test_points__lie_ahead_and_to_the_left_of_the_reference_point() -> None:
 
 
 def test_sectors__nearest_of_each_eighth_from_ahead_clockwise() -> None:
-    data = scan(12.0, b0=3.0, b45=5.04, b135=7.0, b180=9.0)
+    data = scan(12.0, b0=3.0, b45=5.14, b135=7.0, b180=9.0)
     sectors = taken(data).sight(NOW_US, 0.0).sectors_m
-    assert sectors == (12.0, 5.0, 3.0, None, None, None, 9.0, 7.0)
+    assert sectors == (12.0, 5.1, 3.0, None, None, None, 9.0, 7.0)
 
 
 def test_sectors__nothing_met_is_the_range_and_nearer_ones_win() -> None:

@@ -35,7 +35,6 @@ STRAIGHT_PER_M = 1e-4
 CURVE_STEP_PER_M = 0.001
 """A change of curvature by less moves the nose by some centimetres in the way of a stop."""
 SECTORS = 8
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,41 +87,43 @@ class Clearance:
 
     def __init__(self, finder: RangeFinder) -> None:
         self._finder = finder
-        self._stamp_us = -1
-        self._points: tuple[Point, ...] = ()
-        self._sectors: tuple[float | None, ...] = UNSEEN.sectors_m
-        self._found: tuple[int, float, float] | None = None
+        self._seen: _Seen | None = None
         self.refused = 0
 
     def take(self, now_us: int, scans: Iterable[bytes]) -> None:
         """Take what came since the last tick; the newest stamp counts."""
         for data in scans:
             scan = decode(data)
-            if scan is None or not self._stamp_us < scan.stamp_us <= now_us:
+            known_us = None if self._seen is None else self._seen.stamp_us
+            late = scan is None or (known_us is not None and scan.stamp_us <= known_us)
+            if scan is None or late or scan.stamp_us > now_us:
                 self.refused += 1
-                continue
-            self._stamp_us = scan.stamp_us
-            self._points = scan.points(self._finder.mount_m)
-            self._sectors = scan.sectors(self._finder.range_m)
+            else:
+                self._seen = _Seen(scan, self._finder)
 
     def sight(self, now_us: int, curvature_per_m: float) -> Sight:
         """Return what is seen; nothing when the newest scan is too old or there is none."""
-        age_us = now_us - self._stamp_us
-        if self._stamp_us < 0 or age_us > STALE_US:
+        seen = self._seen
+        if seen is None or now_us - seen.stamp_us > STALE_US:
             return UNSEEN
-        return Sight(self._clear_m(curvature_per_m), age_us / 1e6, self._sectors)
+        return Sight(seen.clear_m(curvature_per_m), (now_us - seen.stamp_us) / 1e6, seen.sectors_m)
 
-    def _clear_m(self, curvature_per_m: float) -> float:
-        """Reckoned anew for a new scan or another curve only."""
-        found = self._found
-        if (
-            found is None
-            or found[0] != self._stamp_us
-            or abs(found[1] - curvature_per_m) > CURVE_STEP_PER_M
-        ):
+
+class _Seen:
+    """One scan, and the free way on the curve that was asked for last."""
+
+    def __init__(self, scan: Scan, finder: RangeFinder) -> None:
+        self.stamp_us = scan.stamp_us
+        self.sectors_m = scan.sectors(finder.range_m)
+        self._finder, self._points = finder, scan.points(finder.mount_m)
+        self._curvature_per_m, self._clear_m = math.inf, 0.0
+
+    def clear_m(self, curvature_per_m: float) -> float:
+        """Reckoned anew for another curve only."""
+        if abs(self._curvature_per_m - curvature_per_m) > CURVE_STEP_PER_M:
             free_m = free_way_m(self._points, self._finder, curvature_per_m)
-            found = self._found = (self._stamp_us, curvature_per_m, max(free_m - STAND_OFF_M, 0.0))
-        return found[2]
+            self._curvature_per_m, self._clear_m = curvature_per_m, max(free_m - STAND_OFF_M, 0.0)
+        return self._clear_m
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class Scan:
     step_rad: float
     ranges_m: tuple[float, ...]
 
-    def points(self, mount_m: float) -> tuple[Point, ...]:
+    def points(self, mount_m: float) -> tuple[tuple[float, float], ...]:
         """What was met, from the reference point: ahead, and to the left."""
         return tuple(
             (mount_m + range_m * math.cos(angle_rad), range_m * math.sin(angle_rad))
@@ -175,7 +176,7 @@ def decode(data: bytes) -> Scan | None:
 
     A single hole is taken to be as near as the nearer of its neighbours.
     """
-    if len(data) < _HEAD.size:
+    if len(data) < _HEAD.size + 2 * BEAMS_MIN:
         return None
     version, spare, beams, stamp_us, first, step = _HEAD.unpack_from(data)
     if version != VERSION or spare or not BEAMS_MIN <= beams <= BEAMS_MAX or not step:
@@ -196,41 +197,44 @@ def _range_m(counts: Sequence[int], index: int) -> float:
     return math.inf if count >= NOTHING else count * METRES_PER_COUNT
 
 
-def free_way_m(points: Iterable[Point], finder: RangeFinder, curvature_per_m: float) -> float:
+def free_way_m(
+    points: Iterable[tuple[float, float]], finder: RangeFinder, curvature_per_m: float
+) -> float:
     """Return how far the reference point may travel before the body meets one of ``points``.
 
-    On a circle each point is met at its own radius: by the front edge, or by the inner side where
-    it passes behind that edge. What lies beside or behind the body now is not ahead. The tail's
-    swing is not looked at.
+    What lies beside or behind the body now is not ahead. The tail's swing is not looked at.
 
     Args:
         points: from the reference point, ahead and left. curvature_per_m: + left.
     """
-    half_m = finder.half_m + ASIDE_M
-    least_m = finder.range_m
+    half_m, front_m = finder.half_m + ASIDE_M, finder.front_m
     if abs(curvature_per_m) < STRAIGHT_PER_M:
-        for ahead_m, left_m in points:
-            if abs(left_m) < half_m and finder.front_m <= ahead_m < finder.front_m + least_m:
-                least_m = ahead_m - finder.front_m
-        return least_m
-    side = math.copysign(1.0, curvature_per_m)
-    radius_m = max(abs(1.0 / curvature_per_m), half_m + ASIDE_M)
-    inner_m, outer_m, front_m = radius_m - half_m, radius_m + half_m, finder.front_m
-    for ahead_m, left_m in points:
-        from_centre_m = radius_m - side * left_m
-        met_rad = _met_rad(math.hypot(ahead_m, from_centre_m), inner_m, outer_m, front_m)
-        if met_rad is None:
-            continue
-        way_m = (math.atan2(ahead_m, from_centre_m) - met_rad) * radius_m
-        if 0.0 <= way_m < least_m:
-            least_m = way_m
-    return least_m
+        ways_m = [x_m - front_m for x_m, y_m in points if abs(y_m) < half_m]
+    else:
+        radius_m = max(abs(1.0 / curvature_per_m), half_m + ASIDE_M)
+        side = math.copysign(1.0, curvature_per_m)
+        turned = [(x_m, radius_m - side * y_m) for x_m, y_m in points]
+        ways_m = _ways_round_m(turned, radius_m, half_m, front_m)
+    return min((way_m for way_m in ways_m if way_m >= 0.0), default=finder.range_m)
 
 
-def _met_rad(at_m: float, inner_m: float, outer_m: float, front_m: float) -> float | None:
-    """The angle, from abeam of the reference point, of the body's foremost part at a radius."""
-    if at_m <= inner_m or at_m >= math.hypot(front_m, outer_m):
-        return None
-    if at_m < math.hypot(front_m, inner_m):
-        return math.acos(inner_m / at_m)
-    return math.asin(front_m / at_m)
+def _ways_round_m(
+    points: Iterable[tuple[float, float]], radius_m: float, half_m: float, front_m: float
+) -> list[float]:
+    """The way round a circle to each point that the body meets at all.
+
+    A point is met by the front edge, or by the inner side where it lies farther in than the
+    corner: of the two angles, from abeam of the reference point, the smaller is that of the body.
+
+    Args:
+        points: ahead, and outwards from the circle's centre.
+    """
+    inner_m, corner_m = radius_m - half_m, math.hypot(front_m, radius_m + half_m)
+    ways_m = []
+    for ahead_m, out_m in points:
+        at_m = math.hypot(ahead_m, out_m)
+        if inner_m < at_m < corner_m:
+            by_front_rad = math.asin(min(front_m / at_m, 1.0))
+            body_rad = min(by_front_rad, math.acos(inner_m / at_m))
+            ways_m.append((math.atan2(ahead_m, out_m) - body_rad) * radius_m)
+    return ways_m
