@@ -12,6 +12,7 @@ from enum import StrEnum
 from random import Random
 from typing import Protocol
 
+from protocol.quick import quick
 from sim.network.air import Air
 from sim.network.capacity import Capacity, Rate, Trace, Unlimited
 from sim.network.course import Course
@@ -30,6 +31,7 @@ class Verdict(StrEnum):
     LOST = "lost"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the link does with one packet.

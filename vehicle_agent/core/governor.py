@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from protocol.profiles import MachineLimits
+from protocol.quick import quick
 from protocol.signals import Timing
 from protocol.state import CapReason
 
@@ -21,6 +22,7 @@ UNSEEN_MPS = 1.0
 """Where a range finder is fitted and nothing is known of what lies ahead: walking pace."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class GovernorInput:
     """What the governor looks at.
@@ -48,6 +50,7 @@ class GovernorInput:
     degraded: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SpeedCap:
     """The cap and the term that holds it."""

@@ -87,7 +87,10 @@ def state_json(
 
 def _fitted(state: VehicleState) -> bytes:
     """Return the JSON within its limit: counters go first, then blockers, never the rest."""
-    leaner: tuple[dict[str, object], ...] = ({}, {"refusals": {}}, {"refusals": {}, "blockers": ()})
+    leaner: tuple[dict[str, object], ...] = ({"refusals": {}}, {"refusals": {}, "blockers": ()})
+    text = state.to_json()
+    if len(text) <= STATE_JSON_MAX_BYTES:
+        return text
     for change in leaner:
         text = state.model_copy(update=change).to_json()
         if len(text) <= STATE_JSON_MAX_BYTES:
