@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sim.network.air import Air
 from sim.network.model import LinkModel
 from sim.network.parameters import DirectionParameters, LinkParameters
+from sim.network.stream_model import StreamModel
 from sim.radio.files import find_coverage
 from sim.radio.roaming import Roaming
 from sim.runner.agenda import Agenda, Rank
@@ -16,8 +17,10 @@ from sim.world.site import Site
 
 HEADER_BYTES = 85
 """IP, UDP, DTLS 1.2 and SCTP before a message on a data channel."""
+SEGMENT_BYTES = 110
+"""IP, TCP with time stamps, TLS 1.3 and the head of an MQTT PUBLISH with its topic."""
 RETRY_NS = 200_000_000
-"""A reliable message that was lost is sent again after TCP's shortest time-out (Linux)."""
+"""What a scripted fault cut is sent again after TCP's shortest time-out (Linux)."""
 
 Deliver = Callable[[int], None]
 """Called with the time of arrival, ns."""
@@ -38,20 +41,20 @@ class Trouble:
     delay_ns: int = 0
 
 
-@dataclass(slots=True)
 class Way:
     """One direction of the link.
 
     Args:
-        agenda: of the run. model: decides what becomes of each packet.
+        agenda: of the run. model: decides what becomes of each datagram.
+        stream: what becomes of the MQTT connection's segments; None: nothing gets through.
     """
 
-    agenda: Agenda
-    model: LinkModel
-    trouble: Trouble = field(default_factory=Trouble)
-    _held: list[Deliver] = field(default_factory=list)
-    _orderly: deque[tuple[int, Deliver]] = field(default_factory=deque)
-    _busy: bool = False
+    def __init__(self, agenda: Agenda, model: LinkModel, stream: StreamModel | None) -> None:
+        self.agenda, self.model, self.stream = agenda, model, stream
+        self.trouble = Trouble()
+        self._held: list[Deliver] = []
+        self._waiting: deque[tuple[int, Deliver]] = deque()
+        self._out_ns = agenda.now_ns
 
     def send(self, now_ns: int, size_bytes: int, deliver: Deliver) -> bool:
         """Send a datagram; return whether the link carries it."""
@@ -66,25 +69,25 @@ class Way:
         return bool(deliveries)
 
     def send_surely(self, now_ns: int, size_bytes: int, deliver: Deliver) -> None:
-        """Send a message of a stream: in order, and again until it is through."""
-        self._orderly.append((size_bytes, deliver))
-        if not self._busy:
-            self._busy = True
-            self._try(now_ns)
+        """Send a message of the MQTT connection: in order, and again until it is through.
 
-    def _try(self, now_ns: int) -> None:
-        size_bytes, deliver = self._orderly[0]
+        What the link loses holds up all that follows (sim/network/stream_model.py). What a
+        scripted fault cuts waits, and is tried again.
+        """
+        self._waiting.append((size_bytes, deliver))
+        if len(self._waiting) == 1:
+            self._push(now_ns)
 
-        def arrived(at_ns: int) -> None:
-            if self._orderly and self._orderly[0][1] is deliver:
-                self._orderly.popleft()
-                deliver(at_ns)
-                self._busy = bool(self._orderly)
-                if self._busy:
-                    self._try(at_ns)
-
-        if not self.send(now_ns, size_bytes, arrived):
-            self.agenda.at(now_ns + RETRY_NS, Rank.LINK, self._try)
+    def _push(self, now_ns: int) -> None:
+        """Send what waits, all of it or nothing."""
+        if self.trouble.cut or self.trouble.stalled or self.stream is None:
+            self.agenda.at(now_ns + RETRY_NS, Rank.LINK, self._push)
+            return
+        while self._waiting:
+            size_bytes, deliver = self._waiting.popleft()
+            due_ns = self.stream.decide(now_ns, size_bytes + SEGMENT_BYTES).deliveries[0]
+            self._out_ns = max(self._out_ns, due_ns + self.trouble.delay_ns)
+            self.agenda.at(self._out_ns, Rank.LINK, deliver)
 
     def release(self, now_ns: int) -> None:
         """A stall is over: all that it held comes out at once, in its order."""
@@ -112,8 +115,8 @@ class Link:
         self._parameters = parameters
         self._air, self._roaming = self._receive(parameters)
         start_ns = agenda.now_ns
-        self.up = Way(agenda, self._model(parameters.up, "up", start_ns))
-        self.down = Way(agenda, self._model(parameters.down, "down", start_ns))
+        self.up = Way(agenda, *self._models(parameters.up, "up", start_ns))
+        self.down = Way(agenda, *self._models(parameters.down, "down", start_ns))
 
     @property
     def parameters(self) -> LinkParameters:
@@ -129,8 +132,8 @@ class Link:
         """Become another link from now on; what is under way still arrives."""
         self._parameters = parameters
         self._air, self._roaming = self._receive(parameters)
-        self.up.model = self._model(parameters.up, "up", now_ns)
-        self.down.model = self._model(parameters.down, "down", now_ns)
+        self.up.model, self.up.stream = self._models(parameters.up, "up", now_ns)
+        self.down.model, self.down.stream = self._models(parameters.down, "down", now_ns)
 
     def _receive(self, parameters: LinkParameters) -> tuple[Air | None, Roaming | None]:
         if parameters.radio is None:
@@ -138,5 +141,14 @@ class Link:
         air = Air()
         return air, Roaming(find_coverage(parameters.radio, self._site), self._seed, air)
 
-    def _model(self, parameters: DirectionParameters, name: str, start_ns: int) -> LinkModel:
-        return LinkModel(parameters, self._seed, name, start_ns, self._air)
+    def _models(
+        self, given: DirectionParameters, name: str, start_ns: int
+    ) -> tuple[LinkModel, StreamModel | None]:
+        """One direction's, for datagrams and for the stream that shares its rate and its spells."""
+        model = LinkModel(given, self._seed, name, start_ns, self._air)
+        if given.dead:
+            return model, None
+        round_trip_ns = self._parameters.up.delay_ns + self._parameters.down.delay_ns
+        return model, StreamModel(
+            model, given, round_trip_ns, self._seed, name, start_ns, self._air
+        )

@@ -142,8 +142,7 @@ class Run:
             boot_tag=1 + dice.getrandbits(31),
             seed=dice.randbytes(32),
             record=FIRST,
-            # Commands travel as datagrams, as on the data channel; the state says which path it is.
-            paths=frozenset({CommandPath.DATA_CHANNEL}),
+            paths=scenario.paths,
             relay_fitted=True,
             finder=finder,
         )
@@ -160,10 +159,11 @@ class Run:
             self._keys.trust,
             simulated=True,
             dice=entropy.take,
-            paths=frozenset({CommandPath.DATA_CHANNEL}),
+            paths=scenario.paths,
         )
         session.words(up=True)
-        session.path(CommandPath.DATA_CHANNEL, up=True)
+        for path in sorted(scenario.paths):
+            session.path(path, up=True)
         who = CHARACTERS[scenario.file.driver.character]
         speed_mps = scenario.file.driver.speed_mps
         if speed_mps is not None:
@@ -288,7 +288,12 @@ class Run:
             self._say({"t_s": self._seconds(now_ns), "sent": kind, "data": data.decode()})
         down = self.link.down
         if kind == "cmd":
-            down.send(now_ns, len(data), lambda _: heard.heard.commands.append((1, data)))
+            if CommandPath.DATA_CHANNEL in self.scenario.paths:
+                down.send(now_ns, len(data), lambda _: heard.heard.commands.append((1, data)))
+            if CommandPath.MQTT in self.scenario.paths:
+                down.send_surely(
+                    now_ns, len(data), lambda _: heard.heard.commands.append((0, data))
+                )
         elif kind == "stop":
             down.send(now_ns, len(data), lambda _: heard.heard.stops.append((sender, data)))
         else:
@@ -301,7 +306,10 @@ class Run:
         state, authority = outputs.state, outputs.authority
         if state is not None:
             self._digest.update(state)
-            up.send(now_ns, len(state), lambda at_ns: cockpit.hear_state(at_ns, state))
+            if CommandPath.DATA_CHANNEL in self.scenario.paths:
+                up.send(now_ns, len(state), lambda at_ns: cockpit.hear_state(at_ns, state))
+            if CommandPath.MQTT in self.scenario.paths:
+                up.send_surely(now_ns, len(state), lambda at_ns: cockpit.hear_state(at_ns, state))
         if authority is not None:
             self._digest.update(authority)
             up.send_surely(now_ns, len(authority), lambda _: cockpit.hear_authority(authority))

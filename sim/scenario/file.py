@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from protocol.control_peer import CommandPath
 from protocol.profiles import first_problem
 from sim.machines.faults import parse_fault
 from sim.machines.parameters import Machine, load_machine
@@ -267,6 +268,7 @@ class ScenarioFile(BaseModel):
         load: share of its payload that the machine carries.
         range_finder: a scanner at its front slows it for what lies ahead.
         seconds: of driving at most, from the moment the machine is first ACTIVE.
+        paths: by which commands and states travel; requests always go by MQTT.
         causes: event ids of the stops, in their order; None leaves them open.
         expect: limits by quantity. never: what must not happen.
         vary: by path of a key: values, or a range, to draw from in each run.
@@ -280,6 +282,9 @@ class ScenarioFile(BaseModel):
     site: str = "mine_drift"
     start_station_m: Annotated[float, Field(ge=0.0)] | None = None
     link: LinkChoice = "fibre-5g"
+    paths: Annotated[list[Literal["data_channel", "mqtt"]], Field(min_length=1)] = Field(
+        default=["data_channel"]
+    )
     driver: DriverFile = DriverFile()
     seconds: _Seconds
     events: list[Event] = Field(default_factory=list)
@@ -320,6 +325,11 @@ class Scenario:
                     _check_radio(find_link(event.link), self.site)
         except ValueError as error:
             raise ScenarioError(f"{source}: {error}") from error
+
+    @property
+    def paths(self) -> frozenset[CommandPath]:
+        """The command paths that are fitted."""
+        return frozenset(CommandPath[name.upper()] for name in self.file.paths)
 
     @property
     def raw(self) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -235,7 +236,46 @@ def test_reliable_message_over_a_cut__comes_after_it_and_in_order() -> None:
     bench.run(50 * MS)
     bench.link.up.trouble.cut -= 1
     bench.run(1_000 * MS)
-    assert bench.arrived == [(RETRY_NS + 10 * MS, "a"), (RETRY_NS + 20 * MS, "b")]
+    assert bench.arrived == [(RETRY_NS + 10 * MS, "a"), (RETRY_NS + 10 * MS, "b")]
+
+
+def test_stream_over_a_lossy_link__all_comes_in_order_and_a_loss_holds_up_what_follows() -> None:
+    bench = Bench(LOSSY)
+    for number in range(200):
+        bench.run(number * 20 * MS)
+        bench.send(f"{number}", surely=True)
+    bench.run(60_000 * MS)
+    assert [name for _, name in bench.arrived] == [f"{number}" for number in range(200)]
+    ages_ms = [at_ns / MS - 20.0 * number for number, (at_ns, _) in enumerate(bench.arrived)]
+    held_up = [after for before, after in pairwise(bench.arrived) if after[0] == before[0]]
+    assert min(ages_ms) == pytest.approx(10.0)
+    assert max(ages_ms) >= 50.0
+    assert len(held_up) >= 20
+
+
+def test_stream_over_a_dead_link__nothing_comes_until_another_link_does() -> None:
+    bench = Bench(DirectionParameters(loss=1.0))
+    bench.send("a", surely=True)
+    bench.run(5_000 * MS)
+    assert bench.arrived == []
+    bench.link.change(LinkParameters("y", "y", STEADY, STEADY), bench.agenda.now_ns)
+    bench.run(6_000 * MS)
+    assert [name for _, name in bench.arrived] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "causes"),
+    [(["data_channel"], []), (["mqtt"], ["L102"]), (["mqtt", "data_channel"], [])],
+    ids=["data channel", "MQTT", "both"],
+)
+def test_drive_over_a_lossy_link__by_mqtt_alone_a_loss_holds_up_commands_until_it_stops(
+    paths: list[str], causes: list[str]
+) -> None:
+    way = {"delay_ms": 20.0, "loss": 0.08}
+    run = Run(scenario(seconds=6.0, link={"up": way, "down": way}, paths=paths), 1)
+    run.finish()
+    assert run.watch.starts == 1
+    assert [stop.cause for stop in run.watch.stops] == causes
 
 
 # -- the pictures
