@@ -94,12 +94,13 @@ class Clearance:
         """Take what came since the last tick; the newest stamp counts."""
         for data in scans:
             scan = decode(data)
-            known_us = None if self._seen is None else self._seen.stamp_us
-            late = scan is None or (known_us is not None and scan.stamp_us <= known_us)
-            if scan is None or late or scan.stamp_us > now_us:
-                self.refused += 1
-            else:
+            if scan is not None and scan.stamp_us <= now_us and self._is_newer(scan):
                 self._seen = _Seen(scan, self._finder)
+            else:
+                self.refused += 1
+
+    def _is_newer(self, scan: Scan) -> bool:
+        return self._seen is None or scan.stamp_us > self._seen.stamp_us
 
     def sight(self, now_us: int, curvature_per_m: float) -> Sight:
         """Return what is seen; nothing when the newest scan is too old or there is none."""
@@ -116,14 +117,15 @@ class _Seen:
         self.stamp_us = scan.stamp_us
         self.sectors_m = scan.sectors(finder.range_m)
         self._finder, self._points = finder, scan.points(finder.mount_m)
-        self._curvature_per_m, self._clear_m = math.inf, 0.0
+        self._found: tuple[float, float] | None = None
 
     def clear_m(self, curvature_per_m: float) -> float:
         """Reckoned anew for another curve only."""
-        if abs(self._curvature_per_m - curvature_per_m) > CURVE_STEP_PER_M:
+        found = self._found
+        if found is None or abs(found[0] - curvature_per_m) > CURVE_STEP_PER_M:
             free_m = free_way_m(self._points, self._finder, curvature_per_m)
-            self._curvature_per_m, self._clear_m = curvature_per_m, max(free_m - STAND_OFF_M, 0.0)
-        return self._clear_m
+            found = self._found = (curvature_per_m, max(free_m - STAND_OFF_M, 0.0))
+        return found[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +178,10 @@ def decode(data: bytes) -> Scan | None:
 
     A single hole is taken to be as near as the nearer of its neighbours.
     """
-    if len(data) < _HEAD.size + 2 * BEAMS_MIN:
+    try:
+        version, spare, beams, stamp_us, first, step = _HEAD.unpack_from(data)
+    except struct.error:
         return None
-    version, spare, beams, stamp_us, first, step = _HEAD.unpack_from(data)
     if version != VERSION or spare or not BEAMS_MIN <= beams <= BEAMS_MAX or not step:
         return None
     if len(data) != _HEAD.size + 2 * beams:
