@@ -90,3 +90,19 @@ def test_no_finder_fitted__nothing_is_shown_and_the_zones_speed_holds() -> None:
     assert cap_of(rig)[1] is CapReason.ZONE
     assert rig.state is not None
     assert rig.state.proximity_m == ()
+
+
+@pytest.mark.parametrize(
+    ("speed_mps", "pitch_rad", "brake_mps2"),
+    [(2.0, 0.0, 1.2), (2.0, -0.1, 2.18), (2.0, 0.1, 1.2), (-2.0, 0.1, 2.18), (-2.0, -0.1, 1.2)],
+)
+@pytest.mark.requirement("HF-GOV-01")
+def test_faster_than_the_cap_on_a_grade__what_gravity_pulls_is_braked_beside_the_rest(
+    rig: Looking, speed_mps: float, pitch_rad: float, brake_mps2: float
+) -> None:
+    rig.hold_enable(neutral=False, throttle=3000, gear=1)
+    rig.run(0.2)
+    rig.ahead_m = 0.4
+    rig.ecu.speed_mps, rig.ecu.pitch_rad = speed_mps, pitch_rad
+    rig.run(0.4)
+    assert rig.supervisor.demand.brake_mps2 == pytest.approx(brake_mps2, abs=0.02)

@@ -37,7 +37,7 @@ from vehicle_agent.core.failsafe import (
 )
 from vehicle_agent.core.fair import FairShare
 from vehicle_agent.core.gate import Demand, Gate, Measured, Permit
-from vehicle_agent.core.governor import GovernorInput, SpeedCap, speed_cap
+from vehicle_agent.core.governor import GRAVITY_MPS2, GovernorInput, SpeedCap, speed_cap
 from vehicle_agent.core.paths import PathFigures, PathWatch
 from vehicle_agent.core.record import Record
 from vehicle_agent.core.relay import NOT_FITTED, RelayStatus, RelayView, judge
@@ -258,7 +258,7 @@ class Supervisor:
         self._wire.receive(now_ns, given.bus)
         feedback = self._wire.feedback(now_ns)
         self._look_ahead(now_ns, given, feedback)
-        measured = Measured(feedback.speed_mps, feedback.curvature_per_m)
+        measured = Measured(feedback.speed_mps, feedback.curvature_per_m, _pull_mps2(feedback))
         self._gate.observe(now_ns, measured)
         self._authority.age_nonce(now_ns)
         news = _News()
@@ -897,6 +897,13 @@ def _next_slot(due_ns: int, now_ns: int, period_ns: int) -> int:
     """Return the next slot of a grid; off the grid (late, or another period) start a new one."""
     on_grid = -SLACK_NS <= now_ns - due_ns < period_ns
     return (due_ns if on_grid else now_ns) + period_ns
+
+
+def _pull_mps2(feedback: Feedback) -> float:
+    """Return what gravity pulls along the motion; an unknown pitch is a condition of its own."""
+    forwards = (feedback.speed_mps or 0.0) >= 0.0
+    uphill = (feedback.pitch_rad or 0.0) * (1.0 if forwards else -1.0)
+    return max(-GRAVITY_MPS2 * uphill, 0.0)
 
 
 def _with_horn(demand: Demand) -> Demand:
