@@ -158,6 +158,12 @@ def test_curve_tighter_than_the_body__is_taken_as_the_tightest() -> None:
     assert free_way_m([point], FINDER, 2.0) < 40.0
 
 
+def test_point_nearer_to_the_centre_than_the_front_reaches__is_met_by_the_inner_side() -> None:
+    radius_m = HALF_M + ASIDE_M
+    way_m = radius_m * (math.pi / 2 - math.acos((radius_m - HALF_M) / 1.0))
+    assert free_way_m([(1.0, radius_m)], FINDER, 1.0 / radius_m) == pytest.approx(way_m)
+
+
 @pytest.mark.parametrize("reverse", [1.0, -1.0])
 def test_point_behind_on_the_circle__is_not_ahead(reverse: float) -> None:
     assert free_way_m([(-8.0, 1.0 * reverse)], FINDER, 0.03 * reverse) == 40.0

@@ -29,16 +29,14 @@ class WorstOf:
         self._values: deque[tuple[int, int]] = deque()
 
     def add(self, now_ns: int, value: int) -> None:
-        """Add a value at its time; earlier ones that are not larger can be worst no more."""
-        while self._values and self._values[-1][1] <= value:
-            self._values.pop()
+        """Add a value at its time."""
         self._values.append((now_ns, value))
 
     def worst(self, now_ns: int) -> int | None:
         """Return the largest value in the window, None when it is empty."""
         while self._values and now_ns - self._values[0][0] > self._window_ns:
             self._values.popleft()
-        return self._values[0][1] if self._values else None
+        return max((value for _, value in self._values), default=None)
 
     def clear(self) -> None:
         """Forget all."""
