@@ -20,12 +20,12 @@ from benchmarks.common import Measurement, run
 from operator_console.core.session import ConsoleSession
 from sim.ecu import Ecu
 from sim.human import Human
-from sim.runner import Run
-from sim.runner_cockpit import Cockpit
-from sim.runner_link import Way
-from sim.runner_pictures import Pictures
-from sim.runner_watch import Watch
-from sim.scenario import find_scenario
+from sim.runner.cockpit import Cockpit
+from sim.runner.link import Way
+from sim.runner.pictures import Pictures
+from sim.runner.run import Run
+from sim.runner.watch import Watch
+from sim.scenario.file import find_scenario
 from vehicle_agent.core.supervisor import Supervisor
 
 SCENARIO = "good_link"

@@ -11,7 +11,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from sim.runner_pace import RealTime
+from sim.runner.pace import RealTime
 
 app = typer.Typer(
     help="Scenarios in lock-step: the whole chain under a simulated clock.",
@@ -27,7 +27,7 @@ FAILED = 1
 @app.command("list")
 def list_scenarios(as_json: JsonOption = False) -> None:
     """List the scenarios that are shipped."""
-    from sim.scenario import find_scenario, scenario_names
+    from sim.scenario.file import find_scenario, scenario_names
 
     titles = {name: find_scenario(name).file.title for name in scenario_names()}
     if as_json:
@@ -54,9 +54,10 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario once and judge it; exit 1 when an expectation did not hold."""
-    from sim import scenario_plot, scenario_report
-    from sim.scenario import find_scenario
-    from sim.scenario_judge import run_scenario
+    from sim.scenario import plot as scenario_plot
+    from sim.scenario import report as scenario_report
+    from sim.scenario.file import find_scenario
+    from sim.scenario.judge import run_scenario
     from vehicle_agent.shell.clock import monotonic_ns
 
     scenario = find_scenario(name)
@@ -120,10 +121,10 @@ def sweep(
 
     What ``vary`` names is drawn for each seed; ``sim run --seed`` repeats a run exactly.
     """
-    from sim import sweep as sweeps
-    from sim import sweep_files
-    from sim.scenario import find_scenario
-    from sim.sweep_dask import on_dask
+    from sim.scenario.file import find_scenario
+    from sim.sweep import files as sweep_files
+    from sim.sweep import runs as sweeps
+    from sim.sweep.cluster import on_dask
     from vehicle_agent.shell.clock import monotonic_ns
 
     scenario = find_scenario(name)

@@ -23,6 +23,7 @@ from sim.children import ChildError, Children, ChildSpec, Interrupted, last_word
 from sim.machines.parameters import load_machine
 from sim.network.files import find_link
 from sim.network.parameters import LinkParameters
+from sim.radio.files import find_coverage
 from sim.run_folder import keep_logs, run_folder
 from sim.world.site import load_site
 from vehicle_agent.core.record import FIRST
@@ -298,6 +299,7 @@ def link_specs(plan: Plan) -> tuple[ChildSpec, ...]:
         *("crossing", "--link", plan.link, "--seed", f"{plan.seed}", "--keys", str(plan.run)),
         *("--port", f"{plan.link_port}", "--to", f"{plan.mqtt_port}"),
         *("--log", str(plan.run / LINK_LOG)),
+        *("--site", str(plan.site), "--truth", str(plan.run / "truth")),
     )
     return (ChildSpec(LINK_CHILD, command),)
 
@@ -351,8 +353,11 @@ def _check_files(options: DemoOptions) -> tuple[Path, Path, LinkParameters | Non
     """Find and read every file before anything starts, so that a mistake costs nothing."""
     machine, site = find_config("machines", options.machine), find_config("sites", options.site)
     load_machine(machine)
-    load_site(site)
-    return machine, site, None if options.link is None else find_link(options.link)
+    built = load_site(site)
+    link = None if options.link is None else find_link(options.link)
+    if link is not None and link.radio is not None:
+        find_coverage(link.radio, built)
+    return machine, site, link
 
 
 def run(options: DemoOptions) -> int:

@@ -44,6 +44,7 @@ from protocol.dbw.e2e import E2ECounts, E2EStatus
 from protocol.dbw.endpoint import DbwReceiver, DbwSender
 from protocol.dbw.matrix import COMMANDS, Direction, FrameSpec
 from protocol.profiles import MachineProfile
+from protocol.quick import quick
 from sim.machines.interface import ActuatorDemand, MachineFeedback
 
 _NS_PER_MS = 1_000_000
@@ -188,6 +189,7 @@ class EcuInputs:
         return self.manual_override or not self.key_remote
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class EcuOutput:
     """One step's result: what the actuators shall do, and the frames now due."""
@@ -245,6 +247,7 @@ _REMOTE = frozenset({EcuMode.ARMED, EcuMode.ACTIVE, EcuMode.DEGRADED})
 _MOVING = frozenset({EcuMode.ACTIVE, EcuMode.DEGRADED})
 _LATCHED = frozenset({EcuMode.SAFE_STOP, EcuMode.ESTOP, EcuMode.FAULT})
 _STOPPING_COMMANDS = COMMANDS[:4]
+_TIMEOUTS_NS = tuple((spec, (spec.rx_timeout_ms or 0) * _NS_PER_MS) for spec in COMMANDS)
 
 
 class Ecu:
@@ -513,10 +516,11 @@ class Ecu:
     def _late_now(self, now_ns: int) -> frozenset[FrameSpec]:
         accepted_ns = self._accepted_ns
         return frozenset(
-            spec
-            for spec in COMMANDS
-            if spec not in accepted_ns
-            or now_ns - accepted_ns[spec] > (spec.rx_timeout_ms or 0) * _NS_PER_MS
+            [
+                spec
+                for spec, timeout_ns in _TIMEOUTS_NS
+                if spec not in accepted_ns or now_ns - accepted_ns[spec] > timeout_ns
+            ]
         )
 
     def _watch(self, now_ns: int, feedback: MachineFeedback) -> None:

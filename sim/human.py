@@ -17,7 +17,7 @@ from random import Random
 
 from protocol.profiles import MachineLimits
 from sim.pursuit import Controls, Pose, Pursuit, Style
-from sim.runner_pictures import Picture
+from sim.runner.pictures import Picture
 
 BEAT_S = 0.02
 MEMORY = 80

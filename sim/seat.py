@@ -1,6 +1,6 @@
 """What a scripted driver reads on the screen, and what his hands and buttons do about it; pure.
 
-The same rules sit behind the real page (sim/driver.py) and in lock-step (sim/runner.py).
+The same rules sit behind the real page (sim/driver.py) and in lock-step (sim/runner/run.py).
 """
 
 from __future__ import annotations

@@ -88,6 +88,11 @@ class SimulatedMachine:
         """What the sensors told the ECU last."""
         return self._feedback
 
+    @property
+    def station_m(self) -> float:
+        """Where along the site's centre line it is."""
+        return self._drift.station_m
+
     def on_frame(self, now_ns: int, can_id: int, data: bytes) -> None:
         """A frame from the bus."""
         self.ecu.on_frame(now_ns, can_id, data)

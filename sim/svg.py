@@ -160,6 +160,20 @@ class Frame:
             f'height="{self.height:.1f}" fill="{colour}" fill-opacity="0.16"/>'
         )
 
+    def bar(self, at: float, value: float, colour: str, name: str, words: str) -> None:
+        """A bar at ``at``, with its name under the axis and words above it.
+
+        The places on the axis across are categories, a unit from one to the next.
+        """
+        middle, wide = self.x(at), 0.6 * (self.x(at + 1.0) - self.x(at))
+        top, foot = self.y(value), self.y(0.0)
+        self.on.add(
+            f'<rect x="{middle - wide / 2:.1f}" y="{top:.1f}" width="{wide:.1f}" '
+            f'height="{foot - top:.1f}" fill="{colour}"/>'
+        )
+        self.on.text(middle, top - 6, words, size=11, anchor="middle")
+        self.on.text(middle, self.top + self.height + 14, name, size=11, anchor="middle")
+
     def mark(self, value: float, words: str, colour: str) -> None:
         """A line up at ``value`` on the axis across, with words beside it."""
         if not self.across.low <= value <= self.across.high:

@@ -312,6 +312,10 @@ class Rig:
     def inject_retained(self, path: int = 0) -> None:
         self._retained.append(path)
 
+    def scans(self) -> tuple[bytes, ...]:
+        """What a range finder has sent; none is fitted here."""
+        return ()
+
     def tick(self, step_ns: int = TICK_NS) -> TickOutputs:
         self.now_ns += step_ns
         self._number += 1
@@ -328,6 +332,7 @@ class Rig:
             retained=tuple(self._retained),
             bus=self.ecu.frames(self._number) + self._strange,
             durable=self.durable,
+            scans=self.scans(),
         )
         self._requests, self._stops, self._retained = [], [], []
         self._strange = ()

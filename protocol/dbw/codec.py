@@ -33,6 +33,7 @@ from protocol.dbw.errors import (
     ValueRangeError,
 )
 from protocol.dbw.matrix import COUNTER_STATES, FrameSpec
+from protocol.quick import quick
 
 # --- Codes and scales -------------------------------------------------------------------------
 
@@ -252,6 +253,7 @@ class BodyFunction(IntFlag):
     DRUM = 8
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SupCommand:
     """Supervision: what the agent asks of the ECU, and that it is alive.
@@ -275,6 +277,7 @@ class SupCommand:
     sequence: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SteerCommand:
     """Wanted path curvature.
@@ -292,6 +295,7 @@ class SteerCommand:
     speed_basis_mps: float | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class DriveCommand:
     """Traction.
@@ -305,6 +309,7 @@ class DriveCommand:
     direction: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BrakeCommand:
     """Brakes.
@@ -318,6 +323,7 @@ class BrakeCommand:
     retarder: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BodyCommand:
     """Gear, lights, horn and implement.
@@ -333,6 +339,7 @@ class BodyCommand:
     functions: BodyFunction = BodyFunction.NONE
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class EcuState:
     """What the ECU is doing and why.
@@ -350,6 +357,7 @@ class EcuState:
     session_echo: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SafetyIo:
     """Contacts and supply as the ECU sees them; supply_v is 0…50."""
@@ -364,6 +372,7 @@ class SafetyIo:
     door_seat: ContactState = ContactState.UNKNOWN
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SteerFeedback:
     """Measured steering.
@@ -381,6 +390,7 @@ class SteerFeedback:
     actuator_current_a: float | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class DriveFeedback:
     """Measured driveline.
@@ -407,6 +417,7 @@ class BrakeSource(IntFlag):
     PARK = 16
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BrakeFeedback:
     """Measured brakes.
@@ -421,6 +432,7 @@ class BrakeFeedback:
     source_bits: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Motion:
     """Body motion of the front unit.
@@ -437,6 +449,7 @@ class Motion:
     ay_mps2: float | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BodyFeedback:
     """Measured body functions; implement is −1…1."""
@@ -447,6 +460,7 @@ class BodyFeedback:
     functions: BodyFunction = BodyFunction.NONE
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Echo:
     """The newest accepted SUP_CMD, given back for latency measuring.
@@ -461,6 +475,7 @@ class Echo:
     hold_us: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class E2eStat:
     """Reception counters of one command frame; 250 stands for 250 or more.
@@ -634,9 +649,14 @@ def _unpack_brake(payload: bytes) -> BrakeCommand:
     )
 
 
+_FUNCTION_BITS = tuple(
+    sum((value >> bit & 1) << 2 * bit for bit in range(4)) for value in range(16)
+)
+"""Two bits for each function: 0 off, 1 on."""
+
+
 def _pack_functions(functions: BodyFunction) -> int:
-    value = _pack_int("functions", functions, 0, 15)
-    return sum(bool(value & part) << 2 * bit for bit, part in enumerate(BodyFunction))
+    return _FUNCTION_BITS[_pack_int("functions", functions, 0, 15)]
 
 
 def _unpack_functions(bits: int) -> BodyFunction:

@@ -212,8 +212,10 @@ class E2EReceiver:
 
     def _good_frame(self, lost: int) -> E2EStatus:
         self.counts.lost += lost
-        self._score = max(0, self._score - 1)
-        self._good = min(QUALIFY_FRAMES, self._good + 1)
+        if self._score:
+            self._score -= 1
+        if self._good < QUALIFY_FRAMES:
+            self._good += 1
         if not self.qualified:
             return E2EStatus.QUALIFYING
         now_ns = self._arrivals[-1]

@@ -32,12 +32,20 @@ class MotionNoise:
 
     def __call__(self, feedback: MachineFeedback) -> MachineFeedback:
         """``feedback`` as noisy sensors report it."""
-        return replace(
-            feedback,
-            yaw_rate_radps=feedback.yaw_rate_radps + self._yaw.gauss(0.0, YAW_RATE_NOISE_RADPS),
+        return MachineFeedback(
+            speed_mps=feedback.speed_mps,
             accel_mps2=feedback.accel_mps2 + self._accel.gauss(0.0, ACCEL_NOISE_MPS2),
+            curvature_per_m=feedback.curvature_per_m,
+            steer_angle_rad=feedback.steer_angle_rad,
+            engine_rpm=feedback.engine_rpm,
+            gear=feedback.gear,
+            brake_mps2=feedback.brake_mps2,
+            park_applied=feedback.park_applied,
+            yaw_rate_radps=feedback.yaw_rate_radps + self._yaw.gauss(0.0, YAW_RATE_NOISE_RADPS),
             pitch_rad=feedback.pitch_rad + self._pitch.gauss(0.0, TILT_NOISE_RAD),
             roll_rad=feedback.roll_rad + self._roll.gauss(0.0, TILT_NOISE_RAD),
+            implement=feedback.implement,
+            supply_v=feedback.supply_v,
         )
 
 

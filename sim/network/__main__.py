@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from sim.network import tcp_relay, udp_relay
+from sim.network.air import Air
 from sim.network.bridge import Bridge, sites
 from sim.network.crossing import Crossing
 from sim.network.detour import load_detour
@@ -27,7 +28,12 @@ from sim.network.parameters import LinkParameters
 from sim.network.station import Station, serve
 from sim.network.wire import Wire
 from sim.network.wires import make_wires
+from sim.radio.files import find_coverage
+from sim.radio.follower import Followed
+from sim.radio.roaming import Reception, Roaming
+from sim.world.site import load_site
 from vehicle_agent.shell.clock import monotonic_ns
+from vehicle_agent.shell.local_bus import DatagramFanout
 from vehicle_agent.shell.realtime import ask_realtime
 
 
@@ -45,11 +51,13 @@ def open_station(
             yield Bridge(machine.descriptor, surface.descriptor, *wires), where
     elif chosen.kind == "crossing":
         detour = load_detour(chosen.keys)
+        air = None if link.radio is None else Air()
         crossing = Crossing(
-            *(link, chosen.seed, chosen.to, detour, start_ns, journal, chosen.port, chosen.orders)
+            *(link, chosen.seed, chosen.to, detour, start_ns, journal, chosen.port, chosen.orders),
+            air=air,
         )
-        with contextlib.closing(crossing):
-            yield crossing, f"{crossing.port}"
+        with contextlib.closing(crossing), followed(crossing, chosen, link, air) as station:
+            yield station, f"{crossing.port}"
             sys.stdout.write(json.dumps(crossing.figures()) + "\n")
             sys.stdout.flush()
     elif chosen.kind == "udp":
@@ -68,6 +76,38 @@ def open_station(
             yield relay, f"{relay.port}"
 
 
+@contextlib.contextmanager
+def followed(
+    crossing: Crossing, chosen: argparse.Namespace, link: LinkParameters, air: Air | None
+) -> Iterator[Station]:
+    """Let a link with a radio map follow the machine, by the truth that the simulator tells.
+
+    Raises:
+        ValueError: the map is not of the site.
+    """
+    if link.radio is None or air is None:
+        yield crossing
+        return
+    coverage = find_coverage(link.radio, load_site(chosen.site))
+    truth = DatagramFanout(chosen.truth, "link")
+    with contextlib.closing(truth):
+        yield Followed(crossing, truth, Roaming(coverage, chosen.seed, air, _tell))
+
+
+def _check_place(chosen: argparse.Namespace, link: LinkParameters) -> None:
+    if link.radio is None:
+        return
+    if chosen.kind != "crossing":
+        raise ValueError(f"link {link.name} goes by the machine's place: only crossing knows it")
+    if chosen.site is None or chosen.truth is None:
+        raise ValueError(f"link {link.name} goes by the machine's place: needs --site and --truth")
+
+
+def _tell(_now_ns: int, reception: Reception) -> None:
+    where = reception.antenna or "nothing in reach"
+    sys.stderr.write(f"radio: {where}, {reception.margin_db:.0f} dB\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sim.network", description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
@@ -84,6 +124,8 @@ def _parser() -> argparse.ArgumentParser:
             kind.add_argument(
                 "--orders", type=Path, help="Unix datagram socket to make: cut|mend mqtt|control"
             )
+            kind.add_argument("--site", type=Path, help="file, for a link with a radio map")
+            kind.add_argument("--truth", type=Path, help="folder of truth datagrams, for the same")
     return parser
 
 
@@ -101,6 +143,7 @@ def run(chosen: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     link = find_link(chosen.link)
+    _check_place(chosen, link)
     journal = None if chosen.log is None else Journal(chosen.log)
     with contextlib.ExitStack() as stack:
         if journal is not None:

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Protocol
 
+from sim.network.air import Air
 from sim.network.course import Course
 
 OPPORTUNITY_BYTES = 1500
@@ -37,16 +38,19 @@ class Rate:
 
     Args:
         rate_bps: where the course sets none; None is unlimited there.
-        course: may set a rate by time.
+        course: may set a rate by time. air: may set a lower one by place.
     """
 
-    def __init__(self, rate_bps: float | None, course: Course) -> None:
+    def __init__(self, rate_bps: float | None, course: Course, air: Air | None = None) -> None:
         self._rate_bps = rate_bps
         self._course = course
+        self._air = air
 
     def leaves_ns(self, begin_ns: int, size_bytes: int) -> int:
         """Return when the packet has left at the rate that holds as it begins."""
         rate_bps = self._course.rate_bps(begin_ns) or self._rate_bps
+        if self._air is not None and self._air.rate_bps is not None:
+            rate_bps = min(self._air.rate_bps, rate_bps or self._air.rate_bps)
         if rate_bps is None:
             return begin_ns
         return begin_ns + round(size_bytes * 8 * _NS_PER_S / rate_bps)

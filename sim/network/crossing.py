@@ -27,6 +27,7 @@ from protocol.frames import decode_state
 from protocol.freshness import Histogram
 from protocol.state import VehicleMode, parse_state
 from sim.network import tcp_relay, udp_relay
+from sim.network.air import Air
 from sim.network.detour import Detour
 from sim.network.journal import Journal
 from sim.network.model import Decider, Decision, LinkModel, Verdict
@@ -96,8 +97,8 @@ class Gate:
 class Way:
     """One direction: what streams and datagrams pass, and what became of them."""
 
-    def __init__(self, name: str, journal: Journal | None) -> None:
-        self.name = name
+    def __init__(self, name: str, journal: Journal | None, air: Air | None) -> None:
+        self.name, self._air = name, air
         self.tallies = {_MQTT: Tally(), _WEBRTC: Tally()}
         self._journal = None if journal is None else journal.of(name)
         clear = LinkModel(DirectionParameters(), 0)
@@ -108,10 +109,12 @@ class Way:
         """Let the link's parameters count from now on."""
         given = link.up if self.name == "up" else link.down
         round_trip_ns = link.up.delay_ns + link.down.delay_ns
-        model = LinkModel(given, seed, self.name, now_ns)
+        model = LinkModel(given, seed, self.name, now_ns, self._air)
         self.datagrams.model = model
         if not given.dead:  # a dead link's stream relay reads nothing
-            self.stream.model = StreamModel(model, given, round_trip_ns, seed, self.name, now_ns)
+            self.stream.model = StreamModel(
+                model, given, round_trip_ns, seed, self.name, now_ns, self._air
+            )
 
     def note(self, kind: str) -> Note:
         """Return what is told the decisions about one kind of packets."""
@@ -135,6 +138,7 @@ class Crossing:
         link: what it does. seed: of every chance. broker: its port on this computer.
         detour: leads the peers. start_ns: now. journal: gets every decision.
         port: to listen on for the machine; 0 takes a free one. orders: where to hear orders.
+        air: what the radio does where the machine is; None for a link without a place.
 
     Attributes:
         port: the machine's broker port.
@@ -150,9 +154,10 @@ class Crossing:
         journal: Journal | None = None,
         port: int = 0,
         orders: Path | None = None,
+        air: Air | None = None,
     ) -> None:
         self._link, self._seed, self._detour = link, seed, detour
-        self._up, self._down = Way("up", journal), Way("down", journal)
+        self._up, self._down = Way("up", journal, air), Way("down", journal, air)
         self._tcp = tcp_relay.TcpRelay(
             port,
             broker,

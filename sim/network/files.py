@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -95,11 +96,16 @@ class DirectionFile(BaseModel):
 
 
 class NameFile(BaseModel):
-    """Table [link]."""
+    """Table [link].
+
+    Attributes:
+        radio: a map in configs/radio, for a link that the machine's place changes.
+    """
 
     model_config = _STRICT
     name: str
     title: str
+    radio: str | None = None
 
 
 class LinkFile(BaseModel):
@@ -123,7 +129,10 @@ def load_link(path: Path) -> LinkParameters:
         raise ValueError(f"{path}: not TOML: {error}") from error
     except ValidationError as error:
         raise ValueError(f"{path}: {first_problem(error)}") from error
-    return link_of(content.link.name, content.link.title, content.up, content.down, path.parent)
+    head = content.link
+    return replace(
+        link_of(head.name, head.title, content.up, content.down, path.parent), radio=head.radio
+    )
 
 
 def link_of(

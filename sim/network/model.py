@@ -12,6 +12,8 @@ from enum import StrEnum
 from random import Random
 from typing import Protocol
 
+from protocol.quick import quick
+from sim.network.air import Air
 from sim.network.capacity import Capacity, Rate, Trace, Unlimited
 from sim.network.course import Course
 from sim.network.parameters import DirectionParameters, GapMode
@@ -29,6 +31,7 @@ class Verdict(StrEnum):
     LOST = "lost"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the link does with one packet.
@@ -52,13 +55,20 @@ class Decider(Protocol):
 class Radio:
     """When one direction loses, by time alone; asked about times that never go back.
 
-    Two of one seed and name lose in the same spells, whoever asks.
+    Two of one seed and name lose in the same spells, whoever asks. What depends on the machine's
+    place comes through ``air``.
     """
 
     def __init__(
-        self, parameters: DirectionParameters, seed: int, name: str, start_ns: int
+        self,
+        parameters: DirectionParameters,
+        seed: int,
+        name: str,
+        start_ns: int,
+        air: Air | None = None,
     ) -> None:
         self._parameters = parameters
+        self._air = air
         self._bad = loss_spells(parameters.bursts, dice(seed, name, "states"), start_ns)
         self._gaps = gap_spells(parameters.gaps, dice(seed, name, "gaps"), start_ns)
         self.course = Course(parameters.course, start_ns)
@@ -66,14 +76,18 @@ class Radio:
 
     def gap_ends_ns(self, at_ns: int) -> int | None:
         """Return the end of the gap that ``at_ns`` lies in; None when it lies in none."""
-        return self._gaps.ends_ns(at_ns)
+        own_ns = self._gaps.ends_ns(at_ns)
+        if self._air is None or at_ns >= self._air.gap_until_ns:
+            return own_ns
+        return max(own_ns or 0, self._air.gap_until_ns)
 
     def loss(self, at_ns: int) -> float:
         """Return the share of packets lost there, gaps aside."""
         bursts = self._parameters.bursts
         bad = bursts is not None and self._bad.ends_ns(at_ns) is not None
         state = bursts.loss if bursts is not None and bad else self._parameters.loss
-        return 1.0 - (1.0 - state) * (1.0 - self.course.loss(at_ns))
+        lost = 1.0 - (1.0 - state) * (1.0 - self.course.loss(at_ns))
+        return lost if self._air is None else 1.0 - (1.0 - lost) * (1.0 - self._air.loss)
 
 
 def dice(seed: int, name: str, purpose: str) -> Random:
@@ -89,16 +103,23 @@ class LinkModel:
         seed: the same seed, times and sizes give the same decisions.
         name: of the direction; both directions of one seed differ by it.
         start_ns: when courses, traces and spells begin.
+        air: what the radio does where the machine is; None for a link without a place.
     """
 
     def __init__(
-        self, parameters: DirectionParameters, seed: int, name: str = "", start_ns: int = 0
+        self,
+        parameters: DirectionParameters,
+        seed: int,
+        name: str = "",
+        start_ns: int = 0,
+        air: Air | None = None,
     ) -> None:
         self._parameters = parameters
+        self._air = air
         self._jitter, self._chance = dice(seed, name, "jitter"), dice(seed, name, "loss")
         self._order, self._double = dice(seed, name, "reorder"), dice(seed, name, "duplicate")
-        self._radio = Radio(parameters, seed, name, start_ns)
-        self._capacity = _capacity(parameters, self._radio.course, start_ns)
+        self._radio = Radio(parameters, seed, name, start_ns, air)
+        self._capacity = _capacity(parameters, self._radio.course, start_ns, air)
         self._waiting: deque[tuple[int, int]] = deque()
         self._waiting_bytes = 0
         self._left_ns = start_ns
@@ -163,8 +184,11 @@ class LinkModel:
 
     def _deliveries(self, leaves_ns: int) -> tuple[int, ...]:
         parameters = self._parameters
-        shift_ns = round(self._jitter.uniform(-1.0, 1.0) * parameters.jitter_ns)
-        due_ns = leaves_ns + max(0, parameters.delay_ns + shift_ns)
+        delay_ns, jitter_ns = parameters.delay_ns, parameters.jitter_ns
+        if self._air is not None:
+            delay_ns, jitter_ns = delay_ns + self._air.delay_ns, jitter_ns + self._air.jitter_ns
+        shift_ns = round(self._jitter.uniform(-1.0, 1.0) * jitter_ns)
+        due_ns = leaves_ns + max(0, delay_ns + shift_ns)
         held_back = self._order.random() < parameters.reorder
         due_ns = max(due_ns, self._out_ns)
         if held_back:
@@ -175,9 +199,11 @@ class LinkModel:
         return (due_ns, due_ns) if twice else (due_ns,)
 
 
-def _capacity(parameters: DirectionParameters, course: Course, start_ns: int) -> Capacity:
+def _capacity(
+    parameters: DirectionParameters, course: Course, start_ns: int, air: Air | None
+) -> Capacity:
     if parameters.trace_ms:
         return Trace(parameters.trace_ms, start_ns)
-    if parameters.rate_bps is None and not course.has_rate:
+    if parameters.rate_bps is None and not course.has_rate and air is None:
         return Unlimited()
-    return Rate(parameters.rate_bps, course)
+    return Rate(parameters.rate_bps, course, air)

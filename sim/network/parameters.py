@@ -127,9 +127,11 @@ class LinkParameters:
         name, title: for people.
         up: from the machine (pictures, state); in a relay, from the one who connects.
         down: to the machine (commands).
+        radio: map of configs/radio that changes it by the machine's place; None: the same all over.
     """
 
     name: str
     title: str
     up: DirectionParameters
     down: DirectionParameters
+    radio: str | None = None

@@ -9,6 +9,7 @@ Congestion control is not modelled: commands are far below any rate where it mat
 
 from __future__ import annotations
 
+from sim.network.air import Air
 from sim.network.model import Decision, LinkModel, Radio, Verdict, dice
 from sim.network.parameters import DirectionParameters
 
@@ -24,7 +25,7 @@ class StreamModel:
     Args:
         link: the datagrams' model; its rate and queue are shared.
         parameters: of this direction; it must not be dead. round_trip_ns: of both together.
-        seed, name, start_ns: those of ``link``, so that both lose in the same spells.
+        seed, name, start_ns, air: those of ``link``, so that both lose in the same spells.
     """
 
     def __init__(
@@ -35,10 +36,11 @@ class StreamModel:
         seed: int,
         name: str,
         start_ns: int,
+        air: Air | None = None,
     ) -> None:
-        self._link, self._parameters = link, parameters
+        self._link, self._parameters, self._air = link, parameters, air
         self._first_wait_ns = round_trip_ns + FLOOR_NS
-        self._radio = Radio(parameters, seed, name, start_ns)
+        self._radio = Radio(parameters, seed, name, start_ns, air)
         self._chance = dice(seed, name, "stream loss")
         self._jitter = dice(seed, name, "stream jitter")
         self._head_ns = start_ns
@@ -57,8 +59,11 @@ class StreamModel:
             wait_ns = min(2 * wait_ns, LONGEST_NS)
             verdict = Verdict.REPEATED
         self._head_ns = at_ns
-        shift_ns = round(self._jitter.uniform(-1.0, 1.0) * self._parameters.jitter_ns)
-        self._out_ns = max(self._out_ns, at_ns + max(0, self._parameters.delay_ns + shift_ns))
+        delay_ns, jitter_ns = self._parameters.delay_ns, self._parameters.jitter_ns
+        if self._air is not None:
+            delay_ns, jitter_ns = delay_ns + self._air.delay_ns, jitter_ns + self._air.jitter_ns
+        shift_ns = round(self._jitter.uniform(-1.0, 1.0) * jitter_ns)
+        self._out_ns = max(self._out_ns, at_ns + max(0, delay_ns + shift_ns))
         return Decision(verdict, (self._out_ns,))
 
     def _is_lost(self, at_ns: int) -> bool:

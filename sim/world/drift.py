@@ -34,19 +34,20 @@ class Drift:
         self.station_m = site.start_station_m
         self.offset_m = 0.0
         point = site.pose_at(site.start_station_m)
+        self._centre = point
         self.start = BodyPose(point.x_m, point.y_m, point.heading_rad, 0.0)
         if self._walls.touch(self.start, self.station_m):
             raise WorldFileError(f"{site.name}: the machine does not fit at the start")
 
     @property
     def centre(self) -> CentrePoint:
-        """The centre point abeam of the reference point."""
-        return self._site.pose_at(self.station_m)
+        """The centre point abeam of the reference point, as the floor was last felt."""
+        return self._centre
 
     def floor(self, x_m: float, y_m: float, heading_rad: float) -> Floor:
         """The floor abeam, level across the drift."""
         self.station_m, self.offset_m = self._site.locate(x_m, y_m, self.station_m)
-        point = self._site.pose_at(self.station_m)
+        point = self._centre = self._site.pose_at(self.station_m)
         aside_rad = heading_rad - point.heading_rad
         return Floor(
             point.grade * math.cos(aside_rad),

@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from protocol.profiles import first_problem
+from protocol.quick import quick
 from sim.world.alignment import PiecewiseLinear, eased_steps
 from sim.world.files import WorldFileError, read_toml
 
@@ -32,6 +33,7 @@ _GAUSS = ((0.5 - math.sqrt(0.15), 5 / 18), (0.5, 8 / 18), (0.5 + math.sqrt(0.15)
 """Three-point Gauss-Legendre nodes and weights on 0…1."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CentrePoint:
     """One point of the centre line.

@@ -14,8 +14,14 @@ from protocol.errors import Refusal
 from protocol.profiles import parse_profile
 from protocol.signals import DEFAULT_TIMING
 from sim import demo
+from vehicle_agent.core.clearance import encode
 from vehicle_agent.shell import ipc
-from vehicle_agent.shell.config import AgentSettings, ControlPeerSettings, load_agent_config
+from vehicle_agent.shell.config import (
+    AgentSettings,
+    ControlPeerSettings,
+    RangeFinderSettings,
+    load_agent_config,
+)
 from vehicle_agent.shell.guardian import Guardian
 from vehicle_agent.shell.store import RecordStore
 
@@ -121,3 +127,21 @@ def test_guardian__loads_neither_media_nor_mqtt() -> None:
 
     assert "vehicle_agent.shell.guardian" in told
     assert not set(FORBIDDEN) & set(told)
+
+
+def test_scan_by_datagram__reaches_the_supervisor_of_a_machine_with_a_range_finder(
+    settings: AgentSettings,
+) -> None:
+    made = Machine(settings.model_copy(update={"range_finder": RangeFinderSettings(range_m=40.0)}))
+    data = encode(1, -1.5, 0.02, [7.0] * 151)
+    try:
+        for _ in range(2):
+            made.link.send(ipc.GUARDIAN, ipc.TO_GUARDIAN_SCAN + data)
+        made.guardian.tick()
+        clearance = made.guardian.supervisor._clearance
+        assert clearance is not None
+        assert clearance.refused == 1
+        assert clearance.sight(2, 0.0).sectors_m[0] == 7.0
+        assert made.guardian._malformed == 0
+    finally:
+        made.close()

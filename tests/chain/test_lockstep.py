@@ -1,7 +1,7 @@
 """The whole chain in lock-step: real frames, ECU and truck; nothing but time is simulated.
 
 What needs a console that breaks the rules runs on the rig; the rest runs as users run it, with the
-console's own core and the scripted driver (sim/runner.py).
+console's own core and the scripted driver (sim/runner/run.py).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pytest
 from protocol.dbw.codec import EcuMode
 from protocol.messages import Outcome, RequestKind
 from protocol.state import VehicleMode
-from sim.runner import Run
-from sim.scenario import Scenario
+from sim.runner.run import Run
+from sim.scenario.file import Scenario
 from tests.chain.lockstep import Lockstep
 from tests.rig import MS, TICK_NS, FakeConsole
 

@@ -34,9 +34,10 @@ class Bench:
         curvature_per_m: float | None = 0.0,
         cap_mps: float = CAP_MPS,
         after_ns: int = TICK_NS,
+        pull_mps2: float = 0.0,
     ) -> Demand:
         self.now_ns += after_ns
-        measured = Measured(speed_mps, curvature_per_m)
+        measured = Measured(speed_mps, curvature_per_m, pull_mps2)
         return self.gate.step(self.now_ns, permit, frame, measured, cap_mps)
 
     def drive(
@@ -45,10 +46,18 @@ class Bench:
         *,
         cap_mps: float = CAP_MPS,
         after_ns: int = TICK_NS,
+        pull_mps2: float = 0.0,
         **wish: Any,
     ) -> Demand:
         frame = command(**{"gear": 1, **wish})
-        return self.step(Permit.DRIVE, frame, speed_mps, cap_mps=cap_mps, after_ns=after_ns)
+        return self.step(
+            Permit.DRIVE,
+            frame,
+            speed_mps,
+            cap_mps=cap_mps,
+            after_ns=after_ns,
+            pull_mps2=pull_mps2,
+        )
 
     def settle(self, speed_mps: float | None = 2.0, ticks: int = 90, **wish: Any) -> Demand:
         for _ in range(ticks):
@@ -369,6 +378,30 @@ def test_above_the_cap__brakes_in_proportion_up_to_a_limit(
     bench.under_way()
 
     demand = bench.settle(sign * speed_mps)
+
+    assert demand.brake_mps2 == pytest.approx(brake_mps2, abs=1e-9)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize(
+    ("speed_mps", "pull_mps2", "brake_mps2"),
+    [
+        (4.9, 1.4, 0.0),
+        (5.0, 1.4, 0.0),
+        (5.1, 1.4, 0.7),
+        (5.2, 1.4, 1.4),
+        (5.7, 1.4, 1.9),
+        (9.0, 1.2, 2.4),
+        (5.7, 0.0, 0.5),
+        (9.0, 5.0, 4.0),
+    ],
+)
+def test_above_the_cap_on_a_decline__gravity_is_held_and_the_rest_slows(
+    bench: Bench, sign: int, speed_mps: float, pull_mps2: float, brake_mps2: float
+) -> None:
+    bench.under_way()
+
+    demand = bench.settle(sign * speed_mps, pull_mps2=pull_mps2)
 
     assert demand.brake_mps2 == pytest.approx(brake_mps2, abs=1e-9)
 

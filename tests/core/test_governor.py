@@ -26,6 +26,7 @@ def test_input_with_loop_and_view_only__means_level_ground_and_nothing_fitted() 
         view_ms=100.0,
         grade=0.0,
         clear_m=None,
+        unseen=False,
         detect_s=0.0,
         one_path=False,
         reverse=False,
@@ -115,6 +116,7 @@ def stopping_distance_m(speed_mps: float, reaction_s: float, decel_mps2: float) 
 @pytest.mark.parametrize("clear_m", [0.5, 4.0, 9.0])
 @pytest.mark.parametrize("grade", [-0.12, 0.0, 0.2])
 @pytest.mark.parametrize("detect_s", [0.0, 0.4])
+@pytest.mark.requirement("HF-GOV-01")
 def test_something_ahead__stops_exactly_short_of_it(
     clear_m: float, grade: float, detect_s: float
 ) -> None:
@@ -126,6 +128,11 @@ def test_something_ahead__stops_exactly_short_of_it(
     assert stopping_distance_m(found.speed_mps, reaction_s, decel_mps2) == pytest.approx(
         clear_m, rel=1e-9
     )
+
+
+@pytest.mark.requirement("HF-GOV-02")
+def test_nothing_known_of_the_way_ahead__walking_pace() -> None:
+    assert cap(replace(GOOD, unseen=True)) == SpeedCap(1.0, CapReason.CLEARANCE)
 
 
 def test_free_far_ahead__the_zones_speed() -> None:

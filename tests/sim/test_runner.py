@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,23 +17,25 @@ from protocol.state import VehicleMode
 from sim.human import CAREFUL, Human, Wander
 from sim.network.parameters import DirectionParameters, LinkParameters
 from sim.pursuit import Pose, Pursuit
-from sim.runner import Run
-from sim.runner_agenda import Agenda, Rank
-from sim.runner_link import RETRY_NS, Link
-from sim.runner_pace import RealTime
-from sim.runner_pictures import PERIOD_NS, Picture, Pictures
-from sim.scenario import Scenario
+from sim.runner.agenda import Agenda, Rank
+from sim.runner.link import RETRY_NS, Link
+from sim.runner.pace import RealTime
+from sim.runner.pictures import PERIOD_NS, Picture, Pictures
+from sim.runner.run import Run
+from sim.scenario.file import Scenario
 from sim.speed_plan import SpeedPlan
+from sim.world.site import load_site
 from tests.sim.worlds import machine
 
 MS = 1_000_000
 ROOT = Path(__file__).parents[2]
+SITE = load_site(ROOT / "configs" / "sites" / "mine_drift.toml")
 HERE = Pose(1.0, 2.0, 0.0, 3.0, 0.0)
 STEADY = DirectionParameters(delay_ns=10 * MS)
 LOSSY = DirectionParameters(delay_ns=10 * MS, loss=0.2)
 DIGEST = """
-from sim.runner import Run
-from sim.scenario import Scenario
+from sim.runner.run import Run
+from sim.scenario.file import Scenario
 run = Run(Scenario("x", {"title": "x", "seconds": 1.5, "link": "lte-loaded"}, "x.yaml"), 11)
 run.finish()
 print(run.digest)
@@ -54,7 +57,7 @@ class Bench:
 
     def __init__(self, up: DirectionParameters = STEADY) -> None:
         self.agenda = Agenda(0)
-        self.link = Link(self.agenda, LinkParameters("x", "x", up, STEADY), 1)
+        self.link = Link(self.agenda, LinkParameters("x", "x", up, STEADY), 1, SITE)
         self.painted: list[tuple[int, Picture]] = []
         self.pictures = Pictures(
             self.agenda,
@@ -233,7 +236,46 @@ def test_reliable_message_over_a_cut__comes_after_it_and_in_order() -> None:
     bench.run(50 * MS)
     bench.link.up.trouble.cut -= 1
     bench.run(1_000 * MS)
-    assert bench.arrived == [(RETRY_NS + 10 * MS, "a"), (RETRY_NS + 20 * MS, "b")]
+    assert bench.arrived == [(RETRY_NS + 10 * MS, "a"), (RETRY_NS + 10 * MS, "b")]
+
+
+def test_stream_over_a_lossy_link__all_comes_in_order_and_a_loss_holds_up_what_follows() -> None:
+    bench = Bench(LOSSY)
+    for number in range(200):
+        bench.run(number * 20 * MS)
+        bench.send(f"{number}", surely=True)
+    bench.run(60_000 * MS)
+    assert [name for _, name in bench.arrived] == [f"{number}" for number in range(200)]
+    ages_ms = [at_ns / MS - 20.0 * number for number, (at_ns, _) in enumerate(bench.arrived)]
+    held_up = [after for before, after in pairwise(bench.arrived) if after[0] == before[0]]
+    assert min(ages_ms) == pytest.approx(10.0)
+    assert max(ages_ms) >= 50.0
+    assert len(held_up) >= 20
+
+
+def test_stream_over_a_dead_link__nothing_comes_until_another_link_does() -> None:
+    bench = Bench(DirectionParameters(loss=1.0))
+    bench.send("a", surely=True)
+    bench.run(5_000 * MS)
+    assert bench.arrived == []
+    bench.link.change(LinkParameters("y", "y", STEADY, STEADY), bench.agenda.now_ns)
+    bench.run(6_000 * MS)
+    assert [name for _, name in bench.arrived] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "causes"),
+    [(["data_channel"], []), (["mqtt"], ["L102"]), (["mqtt", "data_channel"], [])],
+    ids=["data channel", "MQTT", "both"],
+)
+def test_drive_over_a_lossy_link__by_mqtt_alone_a_loss_holds_up_commands_until_it_stops(
+    paths: list[str], causes: list[str]
+) -> None:
+    way = {"delay_ms": 20.0, "loss": 0.08}
+    run = Run(scenario(seconds=6.0, link={"up": way, "down": way}, paths=paths), 1)
+    run.finish()
+    assert run.watch.starts == 1
+    assert [stop.cause for stop in run.watch.stops] == causes
 
 
 # -- the pictures
@@ -352,8 +394,8 @@ def test_real_time__waits_for_each_tick_and_counts_how_late_it_came(
 ) -> None:
     clock = [1_000 * MS]
     slept: list[int] = []
-    monkeypatch.setattr("sim.runner_pace.monotonic_ns", lambda: clock[0])
-    monkeypatch.setattr("sim.runner_pace.sleep_until_ns", slept.append)
+    monkeypatch.setattr("sim.runner.pace.monotonic_ns", lambda: clock[0])
+    monkeypatch.setattr("sim.runner.pace.sleep_until_ns", slept.append)
     pace = RealTime()
     pace.wait(10 * MS)
     clock[0] += 13 * MS

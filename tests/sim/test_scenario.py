@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 import pytest
 
 import headframe
-from sim.runner import Run
-from sim.runner_watch import Row, Stop
-from sim.scenario import (
+from sim.runner.run import Run
+from sim.runner.watch import Row, Stop
+from sim.scenario.file import (
     Limit,
     Quantity,
     Scenario,
@@ -20,9 +20,9 @@ from sim.scenario import (
     load_scenario,
     scenario_names,
 )
-from sim.scenario_judge import Check, Outcome, run_scenario
-from sim.scenario_plot import plot
-from sim.scenario_report import as_junit, as_text
+from sim.scenario.judge import Check, Outcome, run_scenario
+from sim.scenario.plot import plot
+from sim.scenario.report import as_junit, as_text
 
 SHORT = """
 title: A few metres
@@ -192,7 +192,7 @@ def test_expectation_that_does_not_hold__exit_1_and_the_text_says_what_was_seen(
 def test_machine_that_never_becomes_active__the_run_fails_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sim.runner.ACTIVE_WITHIN_NS", 1_000_000_000)
+    monkeypatch.setattr("sim.runner.run.ACTIVE_WITHIN_NS", 1_000_000_000)
     text = SHORT.replace("  starts: {equal: 1}\n", "  stops: {equal: 0}\n") + "link: dead\n"
     result = run_scenario(load_scenario(written(tmp_path, text)), seed=1)
     assert [check.name for check in result.checks if not check.held] == ["drive begins"]

@@ -13,19 +13,22 @@ from xml.etree import ElementTree
 import pytest
 
 import headframe
-from sim import sweep_files
-from sim.scenario import Scenario, load_scenario
-from sim.sweep import (
+from sim.scenario.file import Scenario, load_scenario
+from sim.sweep import files as sweep_files
+from sim.sweep.plot import plot
+from sim.sweep.runs import (
     Job,
     Verdict,
     as_text,
     do,
     grade_class,
+    headline,
     in_this_process,
     jobs_of,
     summary,
     sweep,
 )
+from sim.sweep.table import as_markdown
 
 ROOT = Path(__file__).parents[2]
 SHORT: dict[str, Any] = {
@@ -121,6 +124,39 @@ def test_summary__distances_and_false_stops_by_link() -> None:
     assert (rows["b"]["stops"], rows["b"]["p99.9"]) == (1, 2.0)
 
 
+def test_table_as_text__one_column_for_each_link_and_rows_from_down_to_up() -> None:
+    found = [
+        verdict(1, "b", stop(4.0), stop(5.0)),
+        verdict(2, "a", stop(7.0, grade=0.14), stop(6.0, grade=-0.14, speed_mps=11.0)),
+        verdict(3, "a", stop(8.0, grade=-0.14)),
+    ]
+    lines = as_markdown("Stops", summary(found, 1.0)["table"]).splitlines()
+    assert lines[0] == "# Stops"
+    assert lines[5:] == [
+        "| machine | load | grade | speed, m/s | a | b |",
+        "|---|---|---|---|---:|---:|",
+        "| truck | 0.5 | down | 2-4 | 8.00 (1) |  |",
+        "| truck | 0.5 | down | 10-12 | 6.00 (1) |  |",
+        "| truck | 0.5 | level | 2-4 |  | 5.00 (2) |",
+        "| truck | 0.5 | up | 2-4 | 7.00 (1) |  |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("runs", "false_stops", "words"),
+    [(1, 1, "1 run, 0 passed, 1 false stop"), (2, 0, "2 runs, 0 passed, 0 false stops")],
+)
+def test_headline__one_is_one_and_more_are_more(runs: int, false_stops: int, words: str) -> None:
+    assert headline({"runs": runs, "passed": 0, "false_stops": false_stops}) == words
+
+
+def test_picture__a_bar_for_each_link_with_its_name_under_it() -> None:
+    found = [verdict(1, "a-link", stop(4.0), false_stops=1), verdict(2, "b-link", stop(5.0))]
+    picture = plot("Stops", found, summary(found, 1.0))
+    texts = [each.text for each in ElementTree.fromstring(picture).iter() if each.text]
+    assert texts[-4:] == ["1 of 1", "a-link", "0 of 1", "b-link"]
+
+
 def test_table__is_by_machine_link_load_speed_and_grade() -> None:
     slow, down = stop(1.0, speed_mps=1.5), stop(6.0, grade=-0.14)
     table = summary([verdict(1, "a", slow), verdict(2, "a", down)], 1.0)["table"]
@@ -142,6 +178,7 @@ def test_files__verdicts_summary_picture_and_failed_logs(tmp_path: Path) -> None
     assert [json.loads(line)["seed"] for line in lines] == [1, 2]
     assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["runs"] == 2
     assert ElementTree.parse(tmp_path / "sweep.svg").getroot().tag.endswith("svg")
+    assert (tmp_path / "table.md").read_text(encoding="utf-8").startswith("# ")
     assert (tmp_path / "failed" / "2.jsonl").read_text(encoding="utf-8") == "{}\n"
 
 
@@ -162,7 +199,7 @@ def test_command__prints_the_summary_and_exits_1_when_a_run_failed(
 ) -> None:
     path = tmp_path / "short.yaml"
     path.write_text("title: x\nseconds: 0.1\ncauses: [L102]\n", encoding="utf-8")
-    monkeypatch.setattr("sim.sweep_dask.on_dask", lambda _: in_this_process)
+    monkeypatch.setattr("sim.sweep.cluster.on_dask", lambda _: in_this_process)
     out = tmp_path / "out"
 
     code = headframe.main(["sim", "sweep", str(path), "--runs", "1", "--out", str(out), "--json"])

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import compress
+from operator import attrgetter
+
+from protocol.quick import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """Everything that the fail-safe table looks at, for one tick. All false is healthy.
@@ -95,7 +100,8 @@ class Conditions:
 
     def present(self) -> frozenset[str]:
         """Return the names of the conditions that hold."""
-        return frozenset(name for name in CONDITION_NAMES if getattr(self, name))
+        return frozenset(compress(CONDITION_NAMES, _VALUES(self)))
 
 
 CONDITION_NAMES = tuple(field.name for field in fields(Conditions))
+_VALUES = attrgetter(*CONDITION_NAMES)

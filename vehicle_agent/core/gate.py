@@ -13,6 +13,7 @@ from enum import IntEnum
 
 from protocol.frames import FULL_SCALE, CommandFrame, CommandKind
 from protocol.profiles import MachineLimits
+from protocol.quick import quick
 
 DIRECTION_CHANGE_MPS = 0.3
 """Above this speed a change of direction is not obeyed: traction stays off."""
@@ -39,18 +40,22 @@ class Permit(IntEnum):
     """Nothing moves."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What the gate needs to know of the machine; None is unknown.
 
     Attributes:
         speed_mps: + forwards. curvature_per_m: + left.
+        pull_mps2: of gravity along the motion; 0 on the level and uphill.
     """
 
     speed_mps: float | None
     curvature_per_m: float | None
+    pull_mps2: float = 0.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Demand:
     """One tick's by-wire demand, SI, + left, magnitudes for brakes.
@@ -195,9 +200,14 @@ class Gate:
     def _cap_brake(self, measured: Measured, cap_mps: float) -> float:
         if measured.speed_mps is None:
             return self._limits.stop_decel_mps2
-        # A gain of 1/s: 1 m/s² for each m/s above.
+        # A gain of 1/s: 1 m/s² for each m/s above. Gravity is held beside it, all of it from the
+        # margin on: else a decline carries the machine past its cap.
         over_mps = abs(measured.speed_mps) - cap_mps - OVERSPEED_MARGIN_MPS
-        return min(max(over_mps, 0.0), OVERSPEED_BRAKE_MAX_MPS2)
+        held_share = min(max(over_mps / OVERSPEED_MARGIN_MPS + 1.0, 0.0), 1.0)
+        slowing_mps2 = min(max(over_mps, 0.0), OVERSPEED_BRAKE_MAX_MPS2)
+        return min(
+            slowing_mps2 + held_share * measured.pull_mps2, self._limits.service_brake_max_mps2
+        )
 
     def _direction(self, command: CommandFrame, measured: Measured) -> int:
         last = self._last.direction

@@ -11,14 +11,18 @@ import math
 from dataclasses import dataclass
 
 from protocol.profiles import MachineLimits
+from protocol.quick import quick
 from protocol.signals import Timing
 from protocol.state import CapReason
 
 GRAVITY_MPS2 = 9.80665
 ONE_PATH_SHARE = 0.5
 """Share of the zone speed on a single command path where two are fitted."""
+UNSEEN_MPS = 1.0
+"""Where a range finder is fitted and nothing is known of what lies ahead: walking pace."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class GovernorInput:
     """What the governor looks at.
@@ -27,7 +31,8 @@ class GovernorInput:
         loop_ms: T_loop, None before the first command.
         view_ms: age of the main picture, None without one.
         grade: rise over run in the direction of travel, + uphill.
-        clear_m: free distance ahead, None where no sensor is fitted.
+        clear_m: free distance ahead, None where no sensor is fitted or ``unseen``.
+        unseen: a sensor is fitted, and nothing is known of the way ahead.
         detect_s: reaction of detection that adds to T.
         one_path: a fitted command path is silent.
         reverse: driving backwards.
@@ -38,12 +43,14 @@ class GovernorInput:
     view_ms: float | None
     grade: float = 0.0
     clear_m: float | None = None
+    unseen: bool = False
     detect_s: float = 0.0
     one_path: bool = False
     reverse: bool = False
     degraded: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SpeedCap:
     """The cap and the term that holds it."""
@@ -70,6 +77,8 @@ def speed_cap(limits: MachineLimits, timing: Timing, given: GovernorInput) -> Sp
         decel_mps2 = limits.stop_decel_mps2 + GRAVITY_MPS2 * given.grade
         clear_mps = _clearance_term(given.clear_m, reaction_s, decel_mps2)
         terms.append(SpeedCap(clear_mps, CapReason.CLEARANCE))
+    if given.unseen:
+        terms.append(SpeedCap(UNSEEN_MPS, CapReason.CLEARANCE))
     if given.degraded:
         terms.append(SpeedCap(0.0, CapReason.DEGRADED))
     return min(terms, key=lambda cap: cap.speed_mps)

@@ -47,6 +47,7 @@ def state_json(
     blockers: tuple[str, ...],
     figures: Sequence[PathFigures],
     silent_paths: tuple[int, ...],
+    proximity_m: tuple[float | None, ...] = (),
 ) -> bytes:
     """Return the JSON of a state frame."""
     loop_us = driver.loop_us(now_ns)
@@ -76,6 +77,7 @@ def state_json(
         margins=_margins(now_ns, driver, feedback, timing),
         estop=_estop(feedback, relay),
         relay=relay.word,
+        proximity_m=proximity_m,
         stop_id=stop_id,
         warning_ms=warning_ms,
         blockers=blockers,
@@ -85,7 +87,10 @@ def state_json(
 
 def _fitted(state: VehicleState) -> bytes:
     """Return the JSON within its limit: counters go first, then blockers, never the rest."""
-    leaner: tuple[dict[str, object], ...] = ({}, {"refusals": {}}, {"refusals": {}, "blockers": ()})
+    leaner: tuple[dict[str, object], ...] = ({"refusals": {}}, {"refusals": {}, "blockers": ()})
+    text = state.to_json()
+    if len(text) <= STATE_JSON_MAX_BYTES:
+        return text
     for change in leaner:
         text = state.model_copy(update=change).to_json()
         if len(text) <= STATE_JSON_MAX_BYTES:

@@ -17,12 +17,14 @@ from protocol.frames import CommandKind, StateFrame, vehicle_id
 from protocol.freshness import Acceptance, Accepted
 from protocol.messages import Outcome, RequestClaims, RequestKind, Trust, sign_claims
 from protocol.profiles import MachineLimits
+from protocol.quick import quick
 from protocol.relay import RelayWish
 from protocol.signals import Timing
 from protocol.state import CapReason, VehicleMode
 from vehicle_agent.core import report
 from vehicle_agent.core.authority import Answer, Authority
 from vehicle_agent.core.bywire import ByWire, Feedback, Supervision
+from vehicle_agent.core.clearance import UNSEEN, Clearance, RangeFinder
 from vehicle_agent.core.driver import Driver, is_neutral
 from vehicle_agent.core.entropy import Entropy
 from vehicle_agent.core.failsafe import (
@@ -35,7 +37,7 @@ from vehicle_agent.core.failsafe import (
 )
 from vehicle_agent.core.fair import FairShare
 from vehicle_agent.core.gate import Demand, Gate, Measured, Permit
-from vehicle_agent.core.governor import GovernorInput, SpeedCap, speed_cap
+from vehicle_agent.core.governor import GRAVITY_MPS2, GovernorInput, SpeedCap, speed_cap
 from vehicle_agent.core.paths import PathFigures, PathWatch
 from vehicle_agent.core.record import Record
 from vehicle_agent.core.relay import NOT_FITTED, RelayStatus, RelayView, judge
@@ -90,6 +92,7 @@ class Setup:
         main_camera: id of the camera whose picture the driver drives by.
         rear_camera: of the one in reverse gear; None where that is the main one too.
         settings_mismatch: limits, times or trust are not the approved ones.
+        finder: the range finder that looks ahead; None where none is fitted.
     """
 
     vehicle: str
@@ -105,8 +108,10 @@ class Setup:
     main_camera: int = 0
     rear_camera: int | None = None
     settings_mismatch: bool = False
+    finder: RangeFinder | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TickInputs:
     """Everything heard since the last tick.
@@ -117,6 +122,7 @@ class TickInputs:
         bus: (CAN id, data). durable: the newest record known to be on disk.
         relay: None where no relay is fitted or nothing was heard of it.
         outside_zone: what a locator says; None where none is fitted.
+        scans: of the range finder, as they came.
     """
 
     commands: tuple[tuple[int, bytes], ...] = ()
@@ -127,8 +133,10 @@ class TickInputs:
     durable: Record | None = None
     relay: RelayStatus | None = None
     outside_zone: bool | None = None
+    scans: tuple[bytes, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TickOutputs:
     """Everything said by one tick.
@@ -222,6 +230,8 @@ class Supervisor:
         self._relay_needed_ns: int | None = None
         self._now_healthy = Health()
         self._cap = SpeedCap(0.0, CapReason.LOOP)
+        self._clearance = None if setup.finder is None else Clearance(setup.finder)
+        self._sight = UNSEEN
 
     @property
     def mode(self) -> VehicleMode:
@@ -249,7 +259,8 @@ class Supervisor:
             self._durable = given.durable
         self._wire.receive(now_ns, given.bus)
         feedback = self._wire.feedback(now_ns)
-        measured = Measured(feedback.speed_mps, feedback.curvature_per_m)
+        self._look_ahead(now_ns, given, feedback)
+        measured = Measured(feedback.speed_mps, feedback.curvature_per_m, _pull_mps2(feedback))
         self._gate.observe(now_ns, measured)
         self._authority.age_nonce(now_ns)
         news = _News()
@@ -331,6 +342,16 @@ class Supervisor:
             ended_while_driving=died,
             path_silent=bool(self._silent_paths(now_ns)),
         )
+
+    def _look_ahead(self, now_ns: int, given: TickInputs, feedback: Feedback) -> None:
+        """Note what the range finder shows of the way that a stop from here would run on."""
+        if self._clearance is None:
+            return
+        now_us = now_ns // 1000
+        self._clearance.take(now_us, given.scans)
+        measured = feedback.curvature_per_m
+        held = self._gate.last.curvature_per_m if measured is None else measured
+        self._sight = self._clearance.sight(now_us, held)
 
     def _silent_paths(self, now_ns: int) -> tuple[int, ...]:
         if self._authority.holder is None:
@@ -730,6 +751,7 @@ class Supervisor:
         view_us = self._driver.view_age_us(now_ns)
         reverse = self._gate.last.direction < 0
         pitch = feedback.pitch_rad or 0.0
+        sight = UNSEEN if reverse else self._sight
         return speed_cap(
             self._setup.limits,
             self._setup.timing,
@@ -737,6 +759,9 @@ class Supervisor:
                 loop_ms=None if loop_us is None else loop_us / 1000,
                 view_ms=None if view_us is None else view_us / 1000,
                 grade=-pitch if reverse else pitch,
+                clear_m=sight.clear_m,
+                unseen=self._clearance is not None and sight.clear_m is None,
+                detect_s=sight.age_s,
                 one_path=health.path_silent,
                 reverse=reverse,
                 degraded=verdict.action is Action.DEGRADE,
@@ -808,6 +833,7 @@ class Supervisor:
             blockers=self._blockers(now_ns, feedback),
             figures=() if holder is None else self._path_figures(),
             silent_paths=self._silent_paths(now_ns),
+            proximity_m=() if self._clearance is None else self._sight.sectors_m,
         )
         return StateFrame(
             leased=holder is not None,
@@ -873,6 +899,13 @@ def _next_slot(due_ns: int, now_ns: int, period_ns: int) -> int:
     """Return the next slot of a grid; off the grid (late, or another period) start a new one."""
     on_grid = -SLACK_NS <= now_ns - due_ns < period_ns
     return (due_ns if on_grid else now_ns) + period_ns
+
+
+def _pull_mps2(feedback: Feedback) -> float:
+    """Return what gravity pulls along the motion; an unknown pitch is a condition of its own."""
+    forwards = (feedback.speed_mps or 0.0) >= 0.0
+    uphill = (feedback.pitch_rad or 0.0) * (1.0 if forwards else -1.0)
+    return max(-GRAVITY_MPS2 * uphill, 0.0)
 
 
 def _with_horn(demand: Demand) -> Demand:

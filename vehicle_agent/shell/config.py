@@ -95,6 +95,20 @@ class RelaySettings(BaseModel):
     port: _Path
 
 
+class RangeFinderSettings(BaseModel):
+    """A planar scanner at the middle of the front bumper, where one is fitted.
+
+    Its program sends every scan to the guardian's socket (vehicle_agent/core/clearance.py); without
+    scans the machine creeps.
+
+    Attributes:
+        range_m: farthest that it measures on what it must see.
+    """
+
+    model_config = _STRICT
+    range_m: Annotated[float, Field(ge=5.0, le=200.0)]
+
+
 class SourceKind(StrEnum):
     """Where a camera's pictures come from."""
 
@@ -232,6 +246,7 @@ class AgentSettings(BaseModel):
     telemetry: BrokerSettings | None = None
     can: CanSettings
     relay: RelaySettings | None = None
+    range_finder: RangeFinderSettings | None = None
     cameras: list[CameraSettings] = Field(default_factory=list)
     media: MediaSettings = Field(default_factory=MediaSettings)
     control_peer: ControlPeerSettings | None = None

@@ -21,6 +21,7 @@ from protocol.messages import BEFORE_ALL, Trust, load_private_key, load_trust, r
 from protocol.profiles import MachineProfile, parse_profile
 from protocol.signals import Timing, tightened
 from vehicle_agent.core.approval import settings_sha256
+from vehicle_agent.core.clearance import RangeFinder
 from vehicle_agent.core.record import Record
 from vehicle_agent.core.supervisor import Setup, Supervisor, TickInputs, TickOutputs
 from vehicle_agent.core.viewing import Faces
@@ -112,6 +113,9 @@ class Guardian:
                     (camera.id for camera in settings.cameras if camera.faces is Faces.REAR), None
                 ),
                 settings_mismatch=approved not in (None, self._settings_sha256),
+                finder=None
+                if settings.range_finder is None
+                else RangeFinder.of(profile.machine, settings.range_finder.range_m),
             )
         )
         self.beat = Beat(timing.guardian_tick_ms * _MS, clock.monotonic_ns())
@@ -146,6 +150,7 @@ class Guardian:
         requests: list[tuple[str, bytes]] = []
         stops: list[tuple[str, bytes]] = []
         retained: list[int] = []
+        scans: list[bytes] = []
         for _ in range(DATAGRAMS_PER_TICK):
             datagram = self._mailbox.receive()
             if datagram is None:
@@ -155,6 +160,8 @@ class Guardian:
                 commands.append((body[0], body[1:]))
             elif kind == ipc.TO_GUARDIAN_RETAINED and body and body[0] in self._paths:
                 retained.append(body[0])
+            elif kind == ipc.TO_GUARDIAN_SCAN:
+                scans.append(body)
             elif kind in (ipc.TO_GUARDIAN_REQUEST, ipc.TO_GUARDIAN_STOP):
                 addressed = ipc.split_name(body)
                 if addressed is None:
@@ -173,6 +180,7 @@ class Guardian:
             bus=tuple((frame.arbitration_id, bytes(frame.data)) for frame in frames),
             durable=self._news_of_store(),
             relay=self._relay.receive(clock.monotonic_ns()) if self._relay else None,
+            scans=tuple(scans),
         )
 
     def _news_of_store(self) -> Record | None:

@@ -10,6 +10,7 @@ from sim.machines.faults import Fault
 from sim.machines.parameters import Machine
 from sim.pursuit import Pose
 from sim.relay import WatchdogRelay
+from sim.sensors.lookout import Lookout
 from sim.simulated_machine import SimulatedMachine
 from sim.world.site import Site
 from vehicle_agent.core.record import Record
@@ -30,6 +31,7 @@ class Defect:
         estop: the emergency stop at the machine is pressed.
         local_key: the key at the machine is on LOCAL.
         outside_zone: the locator says so.
+        finder_silent: nothing comes from the range finder.
     """
 
     ecu_silent: int = 0
@@ -38,6 +40,7 @@ class Defect:
     estop: int = 0
     local_key: int = 0
     outside_zone: int = 0
+    finder_silent: int = 0
 
 
 @dataclass(slots=True)
@@ -54,12 +57,17 @@ class MachineSide:
 
     Args:
         setup: of the supervisor. machine, site: files. seed: of the sensors' noise.
-        load: share of its payload that the machine carries.
+        load: share of its payload that the machine carries. start_ns: now.
     """
 
-    def __init__(self, setup: Setup, machine: Machine, site: Site, seed: int, load: float) -> None:
+    def __init__(
+        self, setup: Setup, machine: Machine, site: Site, seed: int, load: float, start_ns: int
+    ) -> None:
         self.supervisor = Supervisor(setup)
         self.simulated = SimulatedMachine(machine, site, seed, load)
+        self._lookout = (
+            None if setup.finder is None else Lookout(site, setup.finder, seed, start_ns)
+        )
         self._broken: list[Fault] = []
         self.defect = Defect()
         self.heard = Heard()
@@ -92,6 +100,7 @@ class MachineSide:
             durable=self.durable,
             relay=self._line.status(now_ns),
             outside_zone=True if self.defect.outside_zone else None,
+            scans=self._scans(now_ns),
         )
         outputs = self.supervisor.step(now_ns, given)
         self.durable = outputs.persist
@@ -102,6 +111,12 @@ class MachineSide:
             for can_id, data in outputs.bus:
                 self.simulated.on_frame(now_ns, can_id, data)
         return outputs
+
+    def _scans(self, now_ns: int) -> tuple[bytes, ...]:
+        if self._lookout is None:
+            return ()
+        come = self._lookout.step(now_ns, self.simulated.truth(now_ns))
+        return () if self.defect.finder_silent else come
 
     def break_down(self, fault: Fault) -> None:
         """Have one more fault of an actuator or a sensor."""

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from sim.runner_watch import Row
-from sim.scenario_judge import Outcome
+from sim.runner.watch import Row
+from sim.scenario.judge import Outcome
 from sim.svg import COLOURS, INK, Drawing, Frame, Point, Span
 from sim.world.site import Site
 

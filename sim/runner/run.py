@@ -28,15 +28,17 @@ from protocol.state import VehicleMode
 from protocol.topics import Topics
 from sim.human import CHARACTERS, Human
 from sim.pursuit import Pursuit
-from sim.runner_agenda import Agenda, Rank
-from sim.runner_cockpit import BEAT_LATE_NS, BEAT_NS, Cockpit
-from sim.runner_faults import NS_PER_S, Faults, Stage
-from sim.runner_link import Link
-from sim.runner_machine import Frames, MachineSide
-from sim.runner_pictures import PERIOD_NS, Picture, Pictures
-from sim.runner_watch import MOVING, Watch
-from sim.scenario import Scenario
+from sim.runner.agenda import Agenda, Rank
+from sim.runner.cockpit import BEAT_LATE_NS, BEAT_NS, Cockpit
+from sim.runner.faults import NS_PER_S, Faults, Stage
+from sim.runner.link import Link
+from sim.runner.machine import Frames, MachineSide
+from sim.runner.pictures import PERIOD_NS, Picture, Pictures
+from sim.runner.watch import MOVING, Watch
+from sim.scenario.file import Scenario
+from sim.sensors.lookout import SCANNER
 from sim.simulated_machine import ECU_STEP_NS, Truth
+from vehicle_agent.core.clearance import RangeFinder
 from vehicle_agent.core.entropy import Entropy
 from vehicle_agent.core.record import FIRST
 from vehicle_agent.core.supervisor import Setup, TickOutputs
@@ -108,7 +110,7 @@ class Run:
         self._log = log
         self._digest = hashlib.sha256()
         self._keys = simulated_keys()
-        self.link = Link(self.agenda, scenario.link, seed)
+        self.link = Link(self.agenda, scenario.link, seed, scenario.site)
         self.machine = self._machine(dice("guardian"))
         self.cockpit = self._cockpit(dice("console"))
         self.pictures = Pictures(
@@ -129,6 +131,8 @@ class Run:
 
     def _machine(self, dice: Random) -> MachineSide:
         scenario = self.scenario
+        size = scenario.machine.profile.machine
+        finder = RangeFinder.of(size, SCANNER.range_m) if scenario.file.range_finder else None
         setup = Setup(
             vehicle=VEHICLE,
             key=self._keys.vehicle,
@@ -138,11 +142,12 @@ class Run:
             boot_tag=1 + dice.getrandbits(31),
             seed=dice.randbytes(32),
             record=FIRST,
-            # Commands travel as datagrams, as on the data channel; the state says which path it is.
-            paths=frozenset({CommandPath.DATA_CHANNEL}),
+            paths=scenario.paths,
             relay_fitted=True,
+            finder=finder,
         )
-        return MachineSide(setup, scenario.machine, scenario.site, self.seed, scenario.file.load)
+        load = scenario.file.load
+        return MachineSide(setup, scenario.machine, scenario.site, self.seed, load, START_NS)
 
     def _cockpit(self, dice: Random) -> Cockpit:
         scenario = self.scenario
@@ -154,10 +159,11 @@ class Run:
             self._keys.trust,
             simulated=True,
             dice=entropy.take,
-            paths=frozenset({CommandPath.DATA_CHANNEL}),
+            paths=scenario.paths,
         )
         session.words(up=True)
-        session.path(CommandPath.DATA_CHANNEL, up=True)
+        for path in sorted(scenario.paths):
+            session.path(path, up=True)
         who = CHARACTERS[scenario.file.driver.character]
         speed_mps = scenario.file.driver.speed_mps
         if speed_mps is not None:
@@ -226,6 +232,7 @@ class Run:
         self.agenda.at(now_ns + late_ns, Rank.COCKPIT, self.cockpit.beat)
 
     def _tick(self, now_ns: int) -> None:
+        self.link.move(now_ns, self.machine.simulated.station_m)
         if self.machine.defect.guardian_paused:
             self._watch_over(now_ns)
             return
@@ -281,7 +288,12 @@ class Run:
             self._say({"t_s": self._seconds(now_ns), "sent": kind, "data": data.decode()})
         down = self.link.down
         if kind == "cmd":
-            down.send(now_ns, len(data), lambda _: heard.heard.commands.append((1, data)))
+            if CommandPath.DATA_CHANNEL in self.scenario.paths:
+                down.send(now_ns, len(data), lambda _: heard.heard.commands.append((1, data)))
+            if CommandPath.MQTT in self.scenario.paths:
+                down.send_surely(
+                    now_ns, len(data), lambda _: heard.heard.commands.append((0, data))
+                )
         elif kind == "stop":
             down.send(now_ns, len(data), lambda _: heard.heard.stops.append((sender, data)))
         else:
@@ -294,7 +306,10 @@ class Run:
         state, authority = outputs.state, outputs.authority
         if state is not None:
             self._digest.update(state)
-            up.send(now_ns, len(state), lambda at_ns: cockpit.hear_state(at_ns, state))
+            if CommandPath.DATA_CHANNEL in self.scenario.paths:
+                up.send(now_ns, len(state), lambda at_ns: cockpit.hear_state(at_ns, state))
+            if CommandPath.MQTT in self.scenario.paths:
+                up.send_surely(now_ns, len(state), lambda at_ns: cockpit.hear_state(at_ns, state))
         if authority is not None:
             self._digest.update(authority)
             up.send_surely(now_ns, len(authority), lambda _: cockpit.hear_authority(authority))

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from sim.machines.faults import parse_fault
 from sim.network.files import find_link
-from sim.runner_agenda import Agenda, Rank
-from sim.runner_cockpit import Cockpit
-from sim.runner_link import Link, Way
-from sim.runner_machine import MachineSide
-from sim.runner_pictures import Pictures
-from sim.scenario import ChangeLink, DelayLink, Doing, Event, MachineFault, Mishap
+from sim.runner.agenda import Agenda, Rank
+from sim.runner.cockpit import Cockpit
+from sim.runner.link import Link, Way
+from sim.runner.machine import MachineSide
+from sim.runner.pictures import Pictures
+from sim.scenario.file import ChangeLink, DelayLink, Doing, Event, MachineFault, Mishap
 
 NS_PER_S = 1_000_000_000
 
@@ -108,6 +108,7 @@ SWITCHES: dict[Doing, Switch] = {
     Doing.LEAVE_ZONE: _defect("outside_zone"),
     Doing.SILENCE_ECU: _defect("ecu_silent"),
     Doing.DEAFEN_ECU: _defect("ecu_deaf"),
+    Doing.SILENCE_FINDER: _defect("finder_silent"),
     Doing.PAUSE_GUARDIAN: _defect("guardian_paused"),
 }
 

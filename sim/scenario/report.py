@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from protocol.events import EVENTS
-from sim.scenario_judge import Outcome
+from sim.scenario.judge import Outcome
 
 
 def as_text(outcome: Outcome) -> str:

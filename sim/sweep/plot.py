@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sim.svg import COLOURS, Drawing, Frame, Point, Span
-from sim.sweep import Verdict, grade_class, grouped, measured
+from sim.sweep.runs import Verdict, grade_class, grouped, headline, measured
 
 WIDTH, HEIGHT = 1120.0, 860.0
 LEFT, TOP, FRAME_HEIGHT = 70.0, 80.0, 330.0
@@ -18,11 +18,7 @@ def plot(title: str, verdicts: Sequence[Verdict], result: Mapping[str, Any]) -> 
     """Return the picture as SVG."""
     drawing = Drawing(WIDTH, HEIGHT, title)
     drawing.text(LEFT, 26, title, size=17)
-    drawing.text(
-        LEFT,
-        46,
-        f"{result['runs']} runs, {result['passed']} passed, {result['false_stops']} false stops",
-    )
+    drawing.text(LEFT, 46, headline(result))
     links = {
         link: (COLOURS[number % len(COLOURS)], group)
         for number, ((link,), group) in enumerate(
@@ -113,11 +109,5 @@ def _false_stops(drawing: Drawing, result: Mapping[str, Any], colours: Mapping[s
     frame = _frame(drawing, 1, 1, Span(0.0, float(max(len(rows), 1))), Span.of([*shares, 1.0]))
     frame.axes("", "runs with a false stop, %")
     for number, (row, share) in enumerate(zip(rows, shares, strict=True)):
-        left, right = frame.x(number + 0.2), frame.x(number + 0.8)
-        top = frame.y(share)
-        drawing.add(
-            f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
-            f'height="{frame.y(0.0) - top:.1f}" fill="{colours[row["link"]]}"/>'
-        )
-        words = f"{row['link']}: {row['runs_with_false_stop']} of {row['runs']}"
-        drawing.text((left + right) / 2, top - 6, words, size=11, anchor="middle")
+        words = f"{row['runs_with_false_stop']} of {row['runs']}"
+        frame.bar(number + 0.5, share, colours[row["link"]], row["link"], words)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from random import Random
 
 from sim.pursuit import Pose
-from sim.runner_agenda import Agenda, Rank
-from sim.runner_link import Link
+from sim.runner.agenda import Agenda, Rank
+from sim.runner.link import Link
 
 PERIOD_NS = 33_333_333
 ENCODE_NS = 8_000_000

@@ -1,7 +1,7 @@
 """A scenario many times with one seed after the other: verdicts, and the spread of what came of it.
 
 The work of one run is a plain function of plain values, so that it runs here, in processes, or on
-another computer (sim/sweep_dask.py) with the same result.
+another computer (sim/sweep/cluster.py) with the same result.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sim.ranks import nearest_rank
-from sim.scenario import Quantity, Scenario
-from sim.scenario_judge import run_scenario
+from sim.scenario.file import Quantity, Scenario
+from sim.scenario.judge import run_scenario
 
 SPEED_CLASS_MPS = 2.0
 GRADE_LEVEL = 0.03
@@ -232,11 +232,24 @@ def _distances(stops: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"stops": len(distances)} | ranks
 
 
+def headline(result: Mapping[str, Any]) -> str:
+    """How many runs, how many of them passed, and how many false stops there were."""
+    runs, false_stops = result["runs"], result["false_stops"]
+    return (
+        f"{runs} run{'' if runs == 1 else 's'}, {result['passed']} passed, "
+        f"{false_stops} false stop{'' if false_stops == 1 else 's'}"
+    )
+
+
+def as_number(distance_m: float | None) -> str:
+    """A distance for a table; a dash where there is none."""
+    return "-" if distance_m is None else f"{distance_m:.2f}"
+
+
 def as_text(result: Mapping[str, Any]) -> str:
     """The summary for a person: what failed, and stopping distance and false stops by link."""
     lines = [
-        f"{result['runs']} runs, {result['passed']} passed, {result['false_stops']} false stops,"
-        f" {result['simulated_s']:.0f} s simulated in {result['wall_s']:.1f} s"
+        f"{headline(result)}, {result['simulated_s']:.0f} s simulated in {result['wall_s']:.1f} s"
     ]
     lines += [f"  {number} x {name}" for name, number in result["failures"].items()]
     lines += [f"  seed {seed}: {error}" for seed, error in result["errors"].items()]
@@ -252,6 +265,6 @@ def as_text(result: Mapping[str, Any]) -> str:
         lines.append(
             f"  {row['link']:<16}"
             + "".join(f"{cell:>8}" for cell in cells)
-            + "".join(f"{'-' if d is None else format(d, '.2f'):>8}" for d in distances)
+            + "".join(f"{as_number(distance):>8}" for distance in distances)
         )
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from distributed import Client, LocalCluster, as_completed
 
-from sim.sweep import Job, Mapper, Verdict, do
+from sim.sweep.runs import Job, Mapper, Verdict, do
 
 CONNECT_S = 10
 

@@ -26,14 +26,16 @@ from pydantic import (
     model_validator,
 )
 
+from protocol.control_peer import CommandPath
 from protocol.profiles import first_problem
 from sim.machines.faults import parse_fault
 from sim.machines.parameters import Machine, load_machine
 from sim.network.files import DirectionFile, find_link, link_of
 from sim.network.parameters import LinkParameters
+from sim.radio.files import find_coverage
 from sim.world.site import Site, load_site
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SCENARIOS = CONFIGS / "scenarios"
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 _Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
@@ -75,6 +77,8 @@ class Doing(StrEnum):
     DEAFEN_ECU = "deafen_ecu"
     """Nothing from the supervisor reaches the ECU."""
     PAUSE_GUARDIAN = "pause_guardian"
+    SILENCE_FINDER = "silence_finder"
+    """Nothing comes from the range finder."""
 
 
 class _Event(BaseModel):
@@ -262,7 +266,9 @@ class ScenarioFile(BaseModel):
     Attributes:
         machine, site: a name in configs, or a file. link: a name, a file, or written out.
         load: share of its payload that the machine carries.
+        range_finder: a scanner at its front slows it for what lies ahead.
         seconds: of driving at most, from the moment the machine is first ACTIVE.
+        paths: by which commands and states travel; requests always go by MQTT.
         causes: event ids of the stops, in their order; None leaves them open.
         expect: limits by quantity. never: what must not happen.
         vary: by path of a key: values, or a range, to draw from in each run.
@@ -272,9 +278,13 @@ class ScenarioFile(BaseModel):
     title: str
     machine: str = "ug_truck_60t"
     load: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    range_finder: bool = False
     site: str = "mine_drift"
     start_station_m: Annotated[float, Field(ge=0.0)] | None = None
     link: LinkChoice = "fibre-5g"
+    paths: Annotated[list[Literal["data_channel", "mqtt"]], Field(min_length=1)] = Field(
+        default=["data_channel"]
+    )
     driver: DriverFile = DriverFile()
     seconds: _Seconds
     events: list[Event] = Field(default_factory=list)
@@ -309,11 +319,17 @@ class Scenario:
             self.machine = _machine(self.file)
             self.site = _site(self.file)
             self.link = _link(self.file.link, name)
+            _check_radio(self.link, self.site)
             for event in self.file.events:
                 if isinstance(event, ChangeLink):
-                    find_link(event.link)
+                    _check_radio(find_link(event.link), self.site)
         except ValueError as error:
             raise ScenarioError(f"{source}: {error}") from error
+
+    @property
+    def paths(self) -> frozenset[CommandPath]:
+        """The command paths that are fitted."""
+        return frozenset(CommandPath[name.upper()] for name in self.file.paths)
 
     @property
     def raw(self) -> Mapping[str, Any]:
@@ -477,3 +493,9 @@ def _link(link: str | InlineLink, name: str) -> LinkParameters:
     if isinstance(link, str):
         return find_link(link)
     return link_of(f"{name} (inline)", "written into the scenario", link.up, link.down, CONFIGS)
+
+
+def _check_radio(link: LinkParameters, site: Site) -> None:
+    """A link with a radio map belongs to one site."""
+    if link.radio is not None:
+        find_coverage(link.radio, site)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.ranks import nearest_rank
-from sim.runner import Log, Pace, Run
-from sim.runner_watch import Row, Stop, Watch
-from sim.scenario import Never, Quantity, Scenario
+from sim.runner.run import Log, Pace, Run
+from sim.runner.watch import Row, Stop, Watch
+from sim.scenario.file import Never, Quantity, Scenario
 
 CREEP_M = 0.05
 """Less than this after a stop is the play of tyres and springs."""

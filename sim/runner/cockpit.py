@@ -10,7 +10,7 @@ from operator_console.core.session import ConsoleSession, Outgoing
 from protocol.messages import AckClaims
 from sim.drive_log import DRIVING, STOPPED
 from sim.human import NO_HANDS, Human
-from sim.runner_pictures import Picture
+from sim.runner.pictures import Picture
 from sim.seat import Phase, Seat, input_message, next_action
 
 BEAT_NS = 20_000_000

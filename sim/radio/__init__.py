@@ -1,0 +1,1 @@
+"""Radio by place: which antenna a machine hears where, and what that does to its link."""

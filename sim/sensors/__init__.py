@@ -1,0 +1,1 @@
+"""What a machine's sensors make of the world around it."""

@@ -1,0 +1,380 @@
+"""The free way on a curve, against a body moved step by step; and what is not known to be free."""
+
+from __future__ import annotations
+
+import math
+import struct
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from protocol.profiles import parse_profile
+from vehicle_agent.core.clearance import (
+    ASIDE_M,
+    STALE_US,
+    STAND_OFF_M,
+    UNSEEN,
+    Clearance,
+    RangeFinder,
+    Scan,
+    Sight,
+    decode,
+    encode,
+    free_way_m,
+)
+
+Point = tuple[float, float]
+FINDER = RangeFinder(mount_m=2.6, front_m=2.6, half_m=1.75, range_m=40.0)
+HALF_M = 1.75 + ASIDE_M
+FIRST_RAD, STEP_RAD = -math.pi / 2, math.pi / 180
+BEAMS = 181
+NOW_US = 10_000_000
+MACHINES = Path(__file__).parents[2] / "configs" / "machines"
+
+
+def scan(ahead_m: float = math.inf, stamp_us: int = NOW_US, **beams: float) -> bytes:
+    """A scan of nothing but one range straight ahead, and of ``bN`` at beam N."""
+    ranges_m = [math.inf] * BEAMS
+    ranges_m[90] = ahead_m
+    for name, range_m in beams.items():
+        ranges_m[int(name[1:])] = range_m
+    return encode(stamp_us, FIRST_RAD, STEP_RAD, ranges_m)
+
+
+def taken(*scans: bytes, now_us: int = NOW_US) -> Clearance:
+    clearance = Clearance(FINDER)
+    clearance.take(now_us, scans)
+    return clearance
+
+
+# -- the free way
+
+
+def met_after_m(point: Point, curvature_per_m: float) -> float:
+    """Way of the reference point until the body covers ``point``, three centimetres at a time."""
+    for number in range(1333):
+        way_m = number * 0.03
+        turn = way_m * curvature_per_m
+        x_m = math.sin(turn) / curvature_per_m if curvature_per_m else way_m
+        y_m = (1.0 - math.cos(turn)) / curvature_per_m if curvature_per_m else 0.0
+        dx_m, dy_m = point[0] - x_m, point[1] - y_m
+        ahead_m = dx_m * math.cos(turn) + dy_m * math.sin(turn)
+        left_m = dy_m * math.cos(turn) - dx_m * math.sin(turn)
+        if -1.0 <= ahead_m <= FINDER.front_m and abs(left_m) <= HALF_M:
+            return way_m
+    return FINDER.range_m
+
+
+def spread(seed: int) -> list[Point]:
+    dice = Random(seed)
+    return [(dice.uniform(2.7, 25.0), dice.uniform(-12.0, 12.0)) for _ in range(30)]
+
+
+@pytest.mark.requirement("HF-GOV-01")
+@pytest.mark.parametrize("curvature_per_m", [0.0, 0.02, -0.02, 0.06, -0.06, 0.125, -0.125])
+def test_free_way__is_that_of_a_body_moved_step_by_step(curvature_per_m: float) -> None:
+    for point in spread(round(curvature_per_m * 1000)):
+        found_m = free_way_m([point], FINDER, curvature_per_m)
+        assert found_m == pytest.approx(met_after_m(point, curvature_per_m), abs=0.06)
+
+
+def test_several_points__the_one_met_first_counts() -> None:
+    assert free_way_m([(20.0, 0.0), (9.6, 1.0), (12.6, -1.0)], FINDER, 0.0) == pytest.approx(7.0)
+    several = [(12.0, 30.0), (12.0, 0.6), (8.0, 0.3), (14.0, 0.9)]
+    each = [free_way_m([point], FINDER, 0.01) for point in several]
+    assert free_way_m(several, FINDER, 0.01) == min(each) < 6.0
+
+
+def test_nothing_met__as_far_as_the_scanner_measures() -> None:
+    assert free_way_m([], FINDER, 0.0) == 40.0
+    assert free_way_m([], FINDER, 0.05) == 40.0
+    assert free_way_m([(10.0, 30.0)], FINDER, 0.05) == 40.0
+
+
+@pytest.mark.parametrize(
+    ("left_m", "expected_m"),
+    [(1.89, 7.4), (-1.89, 7.4), (1.9, 40.0), (-1.9, 40.0)],
+)
+def test_straight_on__what_stands_in_the_bodys_width_and_a_little_more(
+    left_m: float, expected_m: float
+) -> None:
+    assert free_way_m([(10.0, left_m)], FINDER, 0.0) == pytest.approx(expected_m)
+
+
+@pytest.mark.parametrize(("ahead_m", "expected_m"), [(2.6, 0.0), (2.59, 40.0)])
+def test_straight_on__what_stands_beside_the_front_is_passed(
+    ahead_m: float, expected_m: float
+) -> None:
+    assert free_way_m([(ahead_m, 1.8)], FINDER, 0.0) == pytest.approx(expected_m)
+
+
+@pytest.mark.parametrize("curvature_per_m", [0.05, -0.05])
+def test_wall_of_a_bend__is_no_obstacle_on_the_curve_and_one_straight_on(
+    curvature_per_m: float,
+) -> None:
+    radius_m = abs(1.0 / curvature_per_m)
+    side = math.copysign(1.0, curvature_per_m)
+    angles = [number * 0.01 for number in range(120)]
+    wall = [
+        (
+            (radius_m + 3.0) * math.sin(angle),
+            side * (radius_m - (radius_m + 3.0) * math.cos(angle)),
+        )
+        for angle in angles
+    ]
+    assert free_way_m(wall, FINDER, curvature_per_m) == 40.0
+    assert free_way_m(wall, FINDER, 0.0) < 10.0
+
+
+def test_curve_so_slight_that_it_is_none__is_straight() -> None:
+    points = [(10.0, 0.0)]
+    assert free_way_m(points, FINDER, 0.000099) == 10.0 - 2.6
+    assert free_way_m(points, FINDER, 0.0001) == pytest.approx(7.4, abs=0.01)
+    assert free_way_m(points, FINDER, 0.0001) != 10.0 - 2.6
+
+
+def test_point_that_passes_behind_the_front_edge__is_met_by_the_inner_side() -> None:
+    angle_rad = math.radians(60.0)
+    point = (6.3 * math.sin(angle_rad), 8.0 - 6.3 * math.cos(angle_rad))
+    way_m = 8.0 * (angle_rad - math.acos(6.1 / 6.3))
+    assert free_way_m([point], FINDER, 0.125) == pytest.approx(way_m)
+
+
+@pytest.mark.parametrize("point", [(0.0, 1.9), (2.6, -1.9)])
+def test_point_that_a_corner_just_grazes__is_not_met(point: Point) -> None:
+    assert free_way_m([point], FINDER, 0.125) == 40.0
+
+
+def test_point_on_the_front_edge_in_a_curve__is_met_at_once() -> None:
+    assert free_way_m([(2.6, 0.0)], FINDER, 0.1) == 0.0
+
+
+def test_curve_tighter_than_the_body__is_taken_as_the_tightest() -> None:
+    tightest = 1.0 / (HALF_M + ASIDE_M)
+    point = (3.0, 3.0)
+    assert free_way_m([point], FINDER, 2.0) == free_way_m([point], FINDER, tightest)
+    assert free_way_m([point], FINDER, 2.0) < 40.0
+
+
+def test_point_nearer_to_the_centre_than_the_front_reaches__is_met_by_the_inner_side() -> None:
+    radius_m = HALF_M + ASIDE_M
+    way_m = radius_m * (math.pi / 2 - math.acos((radius_m - HALF_M) / 1.0))
+    assert free_way_m([(1.0, radius_m)], FINDER, 1.0 / radius_m) == pytest.approx(way_m)
+
+
+@pytest.mark.parametrize("reverse", [1.0, -1.0])
+def test_point_behind_on_the_circle__is_not_ahead(reverse: float) -> None:
+    assert free_way_m([(-8.0, 1.0 * reverse)], FINDER, 0.03 * reverse) == 40.0
+
+
+@pytest.mark.parametrize("name", ["ug_truck_60t", "electric_tractor", "truck_8x8_50t"])
+def test_finder_of_a_machine__stands_at_its_front_and_is_as_wide(name: str) -> None:
+    size = parse_profile((MACHINES / f"{name}.toml").read_text(encoding="utf-8"), name).machine
+    finder = RangeFinder.of(size, 30.0)
+    assert finder.mount_m == finder.front_m == size.front_of_reference_m
+    assert (finder.half_m, finder.range_m) == (size.width_m / 2, 30.0)
+
+
+# -- what is seen
+
+
+def test_something_ahead__free_way_less_what_is_kept() -> None:
+    sight = taken(scan(12.0)).sight(NOW_US + 40_000, 0.0)
+    assert sight.clear_m == pytest.approx(12.0 - STAND_OFF_M)
+    assert sight.age_s == 0.04
+
+
+def test_something_nearer_than_what_is_kept__nothing_is_free() -> None:
+    assert taken(scan(0.3)).sight(NOW_US, 0.0).clear_m == 0.0
+
+
+def test_nothing_in_range__the_range_less_what_is_kept() -> None:
+    assert taken(scan()).sight(NOW_US, 0.0).clear_m == 40.0 - STAND_OFF_M
+
+
+def test_other_curve__the_way_is_reckoned_anew() -> None:
+    clearance = taken(scan(12.0))
+    assert clearance.sight(NOW_US, 0.0).clear_m == pytest.approx(11.5)
+    assert clearance.sight(NOW_US, 0.1).clear_m == pytest.approx(39.5)
+    assert clearance.sight(NOW_US, -0.1).clear_m == pytest.approx(39.5)
+    assert clearance.sight(NOW_US, 0.0).clear_m == pytest.approx(11.5)
+
+
+def test_curve_hardly_changed__the_way_is_not_reckoned_anew() -> None:
+    clearance = taken(scan(b100=12.0))
+    at_first = clearance.sight(NOW_US, 0.03).clear_m
+    assert at_first is not None
+    assert at_first < 13.0
+    assert clearance.sight(NOW_US, 0.0309).clear_m == at_first
+    assert clearance.sight(NOW_US, 0.0291).clear_m == at_first
+    assert clearance.sight(NOW_US, 0.0311).clear_m != at_first
+
+
+def test_curve_changed_by_just_the_step__the_way_is_not_reckoned_anew() -> None:
+    clearance = taken(scan(b90=12.0))
+    at_first = clearance.sight(NOW_US, 0.0).clear_m
+    assert clearance.sight(NOW_US, 0.001).clear_m == at_first
+    assert clearance.sight(NOW_US, 0.0011).clear_m != at_first
+
+
+def test_new_scan__the_way_is_reckoned_anew() -> None:
+    clearance = taken(scan(12.0))
+    clearance.sight(NOW_US, 0.0)
+    clearance.take(NOW_US + 1, [scan(7.0, NOW_US + 1)])
+    assert clearance.sight(NOW_US + 1, 0.0).clear_m == pytest.approx(6.5)
+
+
+def test_several_scans_at_once__the_newest_counts_and_none_is_refused() -> None:
+    clearance = taken(scan(12.0, NOW_US - 2), scan(7.0, NOW_US - 1))
+    assert clearance.sight(NOW_US, 0.0).clear_m == pytest.approx(6.5)
+    assert clearance.refused == 0
+
+
+# -- what is not clear
+
+
+@pytest.mark.requirement("HF-GOV-02")
+def test_no_scan_yet__nothing_is_known() -> None:
+    assert Clearance(FINDER).sight(0, 0.0) == UNSEEN == Sight(None, 0.0, (None,) * 8)
+    assert taken().sight(NOW_US, 0.0) == UNSEEN
+
+
+@pytest.mark.requirement("HF-GOV-02")
+def test_scan_grown_old__nothing_is_known() -> None:
+    clearance = taken(scan(12.0))
+    assert clearance.sight(NOW_US + STALE_US, 0.0).clear_m is not None
+    assert clearance.sight(NOW_US + STALE_US + 1, 0.0) == UNSEEN
+    assert STALE_US == 250_000
+
+
+def test_scan_of_the_first_microsecond__counts() -> None:
+    assert taken(scan(12.0, 0), now_us=0).sight(0, 0.0).clear_m == pytest.approx(11.5)
+
+
+@pytest.mark.requirement("HF-GOV-02")
+def test_scans_that_waited_in_a_queue__are_as_old_as_they_are() -> None:
+    clearance = taken(scan(12.0, NOW_US - STALE_US - 1))
+    assert clearance.sight(NOW_US, 0.0) == UNSEEN
+
+
+@pytest.mark.parametrize("later_us", [0, -1])
+def test_scan_that_is_not_newer__is_refused(later_us: int) -> None:
+    clearance = taken(scan(12.0), scan(30.0, NOW_US + later_us))
+    assert clearance.sight(NOW_US, 0.0).clear_m == pytest.approx(11.5)
+    assert clearance.refused == 1
+
+
+def test_scan_from_the_future__is_refused_and_what_follows_still_counts() -> None:
+    clearance = taken(scan(30.0, NOW_US + 1), scan(12.0))
+    assert clearance.sight(NOW_US, 0.0).clear_m == pytest.approx(11.5)
+    assert clearance.refused == 1
+
+
+def test_every_part_of_a_scan__is_none() -> None:
+    whole = scan(12.0)
+    assert all(decode(whole[:length]) is None for length in range(len(whole)))
+    assert decode(whole + b"\0") is None
+    clearance = taken(whole[:-1])
+    assert (clearance.sight(NOW_US, 0.0), clearance.refused) == (UNSEEN, 1)
+
+
+@pytest.mark.parametrize(("at", "value"), [(0, 0), (0, 2), (1, 1)])
+def test_other_version_and_spare_byte_set__is_none(at: int, value: int) -> None:
+    changed = bytearray(scan(12.0))
+    changed[at] = value
+    assert decode(bytes(changed)) is None
+
+
+@pytest.mark.parametrize(
+    ("beams", "counts"), [(44, False), (45, True), (1440, True), (1441, False)]
+)
+def test_number_of_beams__has_its_limits(beams: int, counts: bool) -> None:
+    data = encode(1, -1.0, 0.002, [5.0] * beams)
+    assert (decode(data) is not None) == counts
+
+
+def test_scan_without_a_step__is_none() -> None:
+    assert decode(encode(1, 0.0, 0.0, [5.0] * 60)) is None
+
+
+@pytest.mark.parametrize(("holes", "counts"), [(5, True), (6, False)])
+@pytest.mark.requirement("HF-GOV-02")
+def test_scan_with_holes__counts_up_to_a_twentieth(holes: int, counts: bool) -> None:
+    ranges_m = [5.0] * 100
+    ranges_m[:holes] = [math.nan] * holes
+    assert (decode(encode(1, -1.0, 0.02, ranges_m)) is not None) == counts
+
+
+def test_hole__is_as_near_as_the_nearer_of_its_neighbours() -> None:
+    ranges_m = [9.0] * 100
+    ranges_m[0] = ranges_m[50] = ranges_m[99] = math.nan
+    ranges_m[1], ranges_m[51], ranges_m[98] = 8.0, 4.0, 3.0
+    ranges_m[20], ranges_m[21] = 2.0, math.nan
+    read = decode(encode(1, -1.0, 0.02, ranges_m))
+    assert read is not None
+    found = [read.ranges_m[index] for index in (0, 21, 49, 50, 51, 99)]
+    assert found == [8.0, 2.0, 9.0, 4.0, 4.0, 3.0]
+
+
+def test_hole_beside_the_first_beam__is_as_near_as_that() -> None:
+    read = decode(encode(1, -1.0, 0.02, [2.0, math.nan] + [9.0] * 98))
+    assert read is not None
+    assert read.ranges_m[1] == 2.0
+
+
+def test_hole_among_holes__is_met_nowhere_and_no_error() -> None:
+    ranges_m = [9.0] * 100
+    ranges_m[40:43] = [math.nan] * 3
+    read = decode(encode(1, -1.0, 0.02, ranges_m))
+    assert read is not None
+    assert read.ranges_m[40] == read.ranges_m[42] == 9.0
+    assert read.ranges_m[41] == math.inf
+
+
+# -- the bytes
+
+
+def test_scan__comes_back_as_it_was() -> None:
+    read = decode(encode(77, -1.5, 0.01, [1.23, math.inf, 655.33] + [2.0] * 60))
+    assert read is not None
+    assert (read.stamp_us, read.first_rad, read.step_rad) == (77, -1.5, 0.01)
+    assert read.ranges_m[:4] == pytest.approx((1.23, math.inf, 655.33, 2.0))
+
+
+def test_bytes__are_those_of_the_layout() -> None:
+    data = encode(0x0102, -1.0, 0.6, [1.0, math.inf, math.nan] + [2.0] * 57)
+    head = struct.pack("<BBHQhH", 1, 0, 60, 0x0102, -10_000, 60_000)
+    assert data == head + struct.pack("<3H", 100, 0xFFFE, 0xFFFF) + struct.pack("<57H", *[200] * 57)
+
+
+def test_points__lie_ahead_and_to_the_left_of_the_reference_point() -> None:
+    read = Scan(1, -math.pi / 2, math.pi / 2, (3.0, 4.0, 5.0))
+    assert [each for point in read.points(2.0) for each in point] == pytest.approx(
+        [2.0, -3.0, 6.0, 0.0, 2.0, 5.0]
+    )
+    assert Scan(1, 0.0, 1.0, (math.inf,)).points(2.0) == ()
+
+
+# -- sectors
+
+
+def test_sectors__nearest_of_each_eighth_from_ahead_clockwise() -> None:
+    data = scan(12.0, b0=3.0, b45=5.14, b135=7.0, b180=9.0)
+    sectors = taken(data).sight(NOW_US, 0.0).sectors_m
+    assert sectors == (12.0, 5.1, 3.0, None, None, None, 9.0, 7.0)
+
+
+def test_sectors__nothing_met_is_the_range_and_nearer_ones_win() -> None:
+    assert taken(scan()).sight(NOW_US, 0.0).sectors_m[0] == 40.0
+    assert taken(scan(12.0, b91=11.0, b89=13.0)).sight(NOW_US, 0.0).sectors_m[0] == 11.0
+
+
+def test_sectors__end_half_way_between_two_eighths() -> None:
+    beams = [math.inf] * BEAMS
+    beams[90 + 22], beams[90 + 23] = 6.0, 5.0
+    read = Scan(1, FIRST_RAD, STEP_RAD, tuple(beams))
+    sectors = read.sectors(40.0)
+    assert (sectors[0], sectors[7]) == (6.0, 5.0)
+    assert all(a != b for a, b in pairwise([sectors[0], sectors[7], None]))
