@@ -141,6 +141,11 @@ def quad_triangles(count: int) -> npt.NDArray[np.uint16]:
     return np.asarray(base + np.array([[0, 1, 2, 0, 2, 3]]), np.uint16)
 
 
+def single_triangles(count: int) -> npt.NDArray[np.uint16]:
+    """Return `count` separate triangles of three points each."""
+    return np.arange(3 * count, dtype=np.uint16).reshape(-1, 3)
+
+
 class Stage:
     """An offscreen buffer seen through one lens at the origin; meshes come in camera-relative.
 
@@ -180,8 +185,10 @@ class Stage:
         """Give the buffer back."""
         self._engine.remove_all_windows()
 
-    def add_mesh(self, mesh: Mesh, picture: npt.NDArray[np.uint8]) -> None:
+    def add_mesh(self, mesh: Mesh, picture: npt.NDArray[np.uint8], *, cut: bool = False) -> None:
         """Show a mesh under a texture: RGB covers, RGBA is blended over what is there.
+
+        With ``cut`` RGBA covers where its alpha is more than half, and is not there elsewhere.
 
         Meshes are drawn in the order in which they were added.
         """
@@ -199,7 +206,9 @@ class Stage:
         path.set_texture(texture)
         path.set_bin("fixed", self._meshes)
         self._meshes += 1
-        if blended:
+        if cut:
+            path.set_transparency(TransparencyAttrib.M_binary)
+        elif blended:
             path.set_transparency(TransparencyAttrib.M_alpha)
             path.set_depth_write(False)
 
