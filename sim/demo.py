@@ -361,7 +361,11 @@ def _check_files(options: DemoOptions) -> tuple[Path, Path, LinkParameters | Non
     machine = find_config("machines", options.machine)
     parts = load_machine(machine)
     site = find_config("sites", options.site or own_site(parts.profile.machine.name))
-    Drift(load_site(site), parts.body)
+    place = load_site(site)
+    Drift(place, parts.body)
+    name = parts.profile.machine.name
+    if place.machines and name not in place.machines:
+        _say(f"{place.name} is made for {', '.join(place.machines)}: {name} may not fit everywhere")
     return machine, site, None if options.link is None else find_link(options.link)
 
 

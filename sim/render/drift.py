@@ -76,9 +76,8 @@ class Drift:
         self._lamps: tuple[Lamp, ...] = lamps if lamps_lit else ()
         first, last = ROOF_COLUMNS
         services = services_grid(streams[6], self.rings, atlas)
-        self._things = Mesh(quad_triangles(THINGS), THINGS * 4)
-        self._things.write(np.zeros((4, 3), np.float32), np.zeros((4, 2), np.float32),
-                           np.zeros((4, 4), np.uint8))  # fmt: skip
+        self._things = Mesh(quad_triangles(THINGS), THINGS * 4, each=4)
+        self._things.clear()
         self._stage.add_mesh(self._things, paint_surface(np.random.default_rng(seed)))
         self._movers = [(mover, mover_faces(mover)) for mover in site.things.movers]
         self._standing = []
@@ -101,9 +100,9 @@ class Drift:
         )
         self._surfaces = (self._services, self._road, self._wall)
         self._boards: Quads = furnish(site, self.rings, atlas, lamps, lamps_lit)
-        self._board_mesh = Mesh(quad_triangles(BOARD_CAPACITY), BOARD_CAPACITY * 4)
+        self._board_mesh = Mesh(quad_triangles(BOARD_CAPACITY), BOARD_CAPACITY * 4, each=4)
         self._stage.add_mesh(self._board_mesh, atlas.picture)
-        self._glow_mesh = Mesh(quad_triangles(GLOW_CAPACITY), GLOW_CAPACITY * 4)
+        self._glow_mesh = Mesh(quad_triangles(GLOW_CAPACITY), GLOW_CAPACITY * 4, each=4)
         self._stage.add_mesh(self._glow_mesh, glow_surface())
 
     def close(self) -> None:
@@ -199,6 +198,9 @@ class Drift:
             x_m, y_m, heading_rad = mover.at(time_s)
             if math.hypot(x_m - eye.position_m[0], y_m - eye.position_m[1]) < THINGS_REACH_M:
                 near.append(faces.moved(upright(heading_rad), self._foot(x_m, y_m)))
+        if not near:
+            self._things.clear()
+            return
         faces = joined(near)
         relative_m = faces.corner_m - eye.position_m.astype(np.float32)
         seen = np.nonzero(np.einsum("ij,ij->i", relative_m[:, 0], faces.normal) < 0.0)[0][:THINGS]
@@ -209,6 +211,8 @@ class Drift:
         colour = self._lighting.colours(faces.colour[seen], head, lamp, distance_m)
         if len(seen):
             self._things.write(relative_m[seen], faces.texcoord(seen), np.repeat(colour, 4, axis=0))
+        else:
+            self._things.clear()
 
     def _foot(self, x_m: float, y_m: float) -> npt.NDArray[np.float64]:
         station_m, _ = self._site.locate(x_m, y_m)

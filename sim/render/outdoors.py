@@ -53,7 +53,7 @@ SUN_RAD = 2.3
 """Heading of the sun; it stands 37° high."""
 SUN = np.array((0.8 * math.cos(SUN_RAD), 0.8 * math.sin(SUN_RAD), 0.6))
 SKY_SHARE, SUN_SHARE = 0.42, 0.85
-_WINDOW = 44
+_WINDOW = 38
 _AHEAD_M = 105.0
 _WAY_SAMPLES = 60
 _FACES, _BODY_FACES = 800, 300
@@ -154,11 +154,11 @@ class Outdoors:
         self._stage.add_mesh(self._ground, ground)
         self._tree_meshes = []
         for _ in range(2):
-            mesh = Mesh(quad_triangles(_BILLBOARDS), _BILLBOARDS * 4)
+            mesh = Mesh(quad_triangles(_BILLBOARDS), _BILLBOARDS * 4, each=4)
             self._stage.add_mesh(mesh, tree_picture(streams[7]), cut=True)
             self._tree_meshes.append(mesh)
         self._dome = _dome(self._stage, panorama(streams[8], self._look, SUN_RAD))
-        self._shadows = Mesh(single_triangles(_SHADOWS), _SHADOWS * 3)
+        self._shadows = Mesh(single_triangles(_SHADOWS), _SHADOWS * 3, each=3)
         self._stage.add_mesh(self._shadows, shadow_surface())
 
     def close(self) -> None:
@@ -257,8 +257,7 @@ class Outdoors:
             away = np.einsum("ij,ij->i", relative_m[seen, 0], relative_m[seen, 0])
             seen = seen[np.argsort(away, kind="stable")[:most]]
         if not len(seen):
-            mesh.write(np.zeros((4, 3), np.float32), np.zeros((4, 2), np.float32),
-                       np.zeros((4, 4), np.uint8))  # fmt: skip
+            mesh.clear()
             return
         lit = np.clip(faces.normal[seen] @ SUN.astype(np.float32), 0.0, 1.0)
         sky = 0.8 + 0.2 * faces.normal[seen, 2]
@@ -282,23 +281,25 @@ class Outdoors:
         self._write_shadows(eye, shadows)
 
     def _write_shadows(self, eye: Eye, feet: list[tuple[float, float, float, float]]) -> None:
+        """A dark disc under each mover and under the trees near the camera."""
         trees = self._trees
         near = np.hypot(trees[:, 0] - eye.position_m[0], trees[:, 1] - eye.position_m[1]) < 70.0
-        feet = feet + [(x, y, z, 0.38 * h) for x, y, z, h, _ in trees[near][: _SHADOWS - len(feet)]]
-        corners = np.zeros((max(1, len(feet)), 3, 3), np.float32)
-        for index, (foot_x_m, foot_y_m, z_m, size_m) in enumerate(feet):
-            shift = -SUN[:2] / SUN[2] * size_m * 0.9
-            x_m, y_m = foot_x_m + shift[0], foot_y_m + shift[1]
-            middle = np.array((x_m, y_m, max(z_m, float(self._relief.at(x_m, y_m))) + 0.12))
-            reach = 1.0 - math.sqrt(0.5)
-            edge = size_m / reach
-            along = np.array((math.cos(SUN_RAD), math.sin(SUN_RAD), 0.0)) * edge * 1.3
-            across = np.array((-math.sin(SUN_RAD), math.cos(SUN_RAD), 0.0)) * edge
-            first = middle - (along + across) * reach
-            corners[index] = [first, first + along, first + across]
-        corners -= eye.position_m.astype(np.float32)
-        texcoord = np.tile(np.array([(0, 0), (1, 0), (0, 1)], np.float32), (len(corners), 1))
-        self._shadows.write(corners, texcoord, np.full((len(corners) * 3, 4), 255, np.uint8))
+        rows = trees[near, :4] * np.array((1.0, 1.0, 1.0, 0.38))
+        foot = np.concatenate((np.array(feet, float).reshape(-1, 4), rows))[:_SHADOWS]
+        if not len(foot):
+            foot = np.array([(*eye.position_m[:2], eye.position_m[2] - 500.0, 0.1)])
+        middle = np.empty((len(foot), 3))
+        middle[:, :2] = foot[:, :2] - 0.9 * SUN[:2] / SUN[2] * foot[:, 3:]
+        middle[:, 2] = np.maximum(foot[:, 2], self._relief.at(middle[:, 0], middle[:, 1])) + 0.12
+        reach = 1.0 - math.sqrt(0.5)
+        edge = foot[:, 3:] / reach
+        along = np.array((math.cos(SUN_RAD), math.sin(SUN_RAD), 0.0)) * edge * 1.3
+        across = np.array((-math.sin(SUN_RAD), math.cos(SUN_RAD), 0.0)) * edge
+        first = middle - (along + across) * reach
+        corners = np.stack((first, first + along, first + across), axis=1) - eye.position_m
+        texcoord = np.tile(np.array([(0, 0), (1, 0), (0, 1)], np.float32), (len(foot), 1))
+        white = np.full((len(foot) * 3, 4), 255, np.uint8)
+        self._shadows.write(corners.astype(np.float32), texcoord, white)
 
     def _write_hedges(self, eye_m: Singles) -> None:
         if not self._hedges:
@@ -416,8 +417,7 @@ class Outdoors:
         for number, mesh in enumerate(self._tree_meshes):
             mine = seen[trees[seen, 4] == number][:_BILLBOARDS]
             if not len(mine):
-                mesh.write(np.zeros((4, 3), np.float32), np.zeros((4, 2), np.float32),
-                           np.zeros((4, 4), np.uint8))  # fmt: skip
+                mesh.clear()
                 continue
             foot, height = to[mine], trees[mine, 3]
             side = np.stack((-foot[:, 1], foot[:, 0]), axis=1)
@@ -438,9 +438,8 @@ class Outdoors:
 
 
 def _face_mesh(stage: Stage, count: int, picture: Bytes) -> Mesh:
-    mesh = Mesh(quad_triangles(count), count * 4)
-    mesh.write(np.zeros((4, 3), np.float32), np.zeros((4, 2), np.float32),
-               np.zeros((4, 4), np.uint8))  # fmt: skip
+    mesh = Mesh(quad_triangles(count), count * 4, each=4)
+    mesh.clear()
     stage.add_mesh(mesh, picture)
     return mesh
 

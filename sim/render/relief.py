@@ -14,7 +14,7 @@ from sim.render.path import Floats, Rings
 from sim.render.tunnel import Singles
 from sim.world.site import Site
 
-PITCH_M = 6.0
+PITCH_M = 7.0
 MARGIN_M = 340.0
 SUNK_M = 0.7
 VERGE_M = 10.0

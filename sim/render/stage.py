@@ -87,30 +87,49 @@ def _vertex_format() -> Any:
 
 
 class Mesh:
-    """Triangles of fixed topology whose points and colours are written anew for each picture."""
+    """Triangles of fixed topology whose points and colours are written anew for each picture.
 
-    def __init__(self, triangles: npt.NDArray[np.uint16], vertices: int) -> None:
+    Args:
+        triangles: (triangles, 3) or (items, 6), numbers of points.
+        vertices: how many points there are.
+        each: of a mesh of separate items, the points of one: items that are not written are then
+            not drawn. 0 for a mesh that is always whole.
+    """
+
+    def __init__(self, triangles: npt.NDArray[np.uint16], vertices: int, *, each: int = 0) -> None:
         self._place = np.zeros((vertices, 5), np.float32)
+        self._triangles, self._each = triangles.reshape(-1, triangles.shape[-1]), each
         data = GeomVertexData("mesh", _vertex_format(), Geom.UH_dynamic)
         data.set_num_rows(vertices)
-        primitive = GeomTriangles(Geom.UH_static)
+        primitive = GeomTriangles(Geom.UH_dynamic if each else Geom.UH_static)
         primitive.set_index_type(Geom.NT_uint16)
-        rows = primitive.modify_vertices()
-        rows.unclean_set_num_rows(triangles.size)
-        memoryview(rows).cast("B")[:] = np.ascontiguousarray(triangles).data.cast("B")
         geom = Geom(data)
         geom.add_primitive(primitive)
         geom.set_bounds_type(0)
         self.node = GeomNode("mesh")
         self.node.add_geom(geom)
         self.node.set_final(True)
+        self._shown = 0
+        self._show(len(self._triangles))
+
+    def _show(self, items: int) -> None:
+        """Draw the first ``items`` rows of triangles."""
+        if items == self._shown:
+            return
+        self._shown = items
+        numbers = np.ascontiguousarray(self._triangles[:items])
+        rows = self.node.modify_geom(0).modify_primitive(0).modify_vertices()
+        rows.unclean_set_num_rows(numbers.size)
+        memoryview(rows).cast("B")[:] = numbers.data.cast("B")
 
     def write(self, relative_m: Singles, texcoord: Singles, colour: npt.NDArray[np.uint8]) -> None:
         """Set the first points of the mesh, from arrays of any shape whose last axis is a point's.
 
-        The rest collapse onto the first point and show nothing.
+        The rest collapse onto the first point, or are not drawn, and show nothing.
         """
         count = relative_m.size // 3
+        if self._each:
+            self._show(max(1, count // self._each))
         self._place[:count, :3] = relative_m.reshape(-1, 3)
         self._place[:count, 3:] = texcoord.reshape(-1, 2)
         self._place[count:] = self._place[0]
@@ -118,6 +137,11 @@ class Mesh:
         memoryview(data.modify_array(0)).cast("B")[:] = self._place.data.cast("B")
         colours = memoryview(data.modify_array(1)).cast("B")
         colours[: count * 4] = np.ascontiguousarray(colour).data.cast("B")
+
+    def clear(self) -> None:
+        """Show nothing."""
+        nothing = np.zeros((max(1, self._each), 3), np.float32)
+        self.write(nothing, nothing[:, :2], np.zeros((len(nothing), 4), np.uint8))
 
 
 def grid_triangles(
