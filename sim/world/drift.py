@@ -33,7 +33,7 @@ class Drift:
         self._walls = DriftWalls(site, body) if site.walled else None
         self._solids = Solids(site.things)
         self._blocked = False
-        self._room_m = 0.0
+        self._room_m = self._apart_m = 0.0
         self._reach_m = body.reach_m
         self._time_ns = 0
         self.station_m = site.start_station_m
@@ -64,9 +64,9 @@ class Drift:
         return self._time_ns * 1e-9
 
     def advance(self, dt_ns: int) -> None:
-        """Let the site's clock go on; what moves takes room from the machine."""
+        """Let the site's clock go on; what moves may have come nearer."""
         self._time_ns += dt_ns
-        self._room_m -= self._solids.fastest_mps * dt_ns * 1e-9
+        self._apart_m -= self._solids.fastest_mps * dt_ns * 1e-9
 
     def floor(self, x_m: float, y_m: float, heading_rad: float) -> Floor:
         """The floor abeam; on a patch of other ground, that ground's grip."""
@@ -95,12 +95,16 @@ class Drift:
 
         Negative when something is touched.
         """
-        least_m = math.inf if self._walls is None else self._walls.room(pose, self.station_m)
+        return min(self._rooms(pose))
+
+    def _rooms(self, pose: BodyPose) -> tuple[float, float]:
+        """Room before what stands, and before what moves."""
+        standing_m = math.inf if self._walls is None else self._walls.room(pose, self.station_m)
+        moving_m = math.inf
         for corners in outline(self._body, pose):
-            if least_m < 0.0:
-                return least_m
-            least_m = min(least_m, self._solids.room(corners, self.time_s))
-        return least_m
+            standing_m = min(standing_m, self._solids.standing_room(corners))
+            moving_m = min(moving_m, self._solids.moving_room(corners, self.time_s))
+        return standing_m, moving_m
 
     def free_share(self, before: BodyPose, after: BodyPose) -> float:
         """Up to the first touch, by halving; a machine that stands at a wall stays there.
@@ -111,11 +115,12 @@ class Drift:
         folded_rad = abs(after.joint_rad - before.joint_rad)
         moved_m = math.hypot(after.x_m - before.x_m, after.y_m - before.y_m)
         moved_m += (turned_rad + folded_rad) * self._reach_m
-        if moved_m < self._room_m:
-            self._room_m -= moved_m
+        self._room_m -= moved_m
+        self._apart_m -= moved_m
+        if self._room_m > 0.0 and self._apart_m > 0.0:
             return 1.0
-        self._room_m = self.room(after)
-        if self._room_m >= 0.0:
+        self._room_m, self._apart_m = self._rooms(after)
+        if self._room_m >= 0.0 and self._apart_m >= 0.0:
             self._blocked = False
             return 1.0
         if self._blocked:

@@ -78,22 +78,33 @@ class Solids:
             box: its corners, counter-clockwise.
             time_s: of the site's clock.
         """
-        if not self._cells and not self._movers:
+        return min(self.standing_room(box), self.moving_room(box, time_s))
+
+    def standing_room(self, box: Sequence[Point]) -> float:
+        """To what stands: at most one cell where anything stands in the site."""
+        if not self._cells:
             return math.inf
-        least_m = REACH_CELLS * CELL_M
         xs, ys = zip(*box, strict=True)
         near = {
             id(solid): solid
             for cell in _cells_of((min(xs), min(ys), max(xs), max(ys)), REACH_CELLS)
             for solid in self._cells.get(cell, ())
         }
-        moving = (each.solid.moved(*each.at(time_s)) for each in self._movers)
-        for solid in (*near.values(), *moving):
-            away_m = distance_m(box, solid.points) - solid.radius_m
-            if away_m < 0.0 or (away_m == 0.0 and solid.radius_m == 0.0):
-                return -1.0
-            least_m = min(least_m, away_m)
-        return least_m
+        rooms_m = (_room(box, solid) for solid in near.values())
+        return min(REACH_CELLS * CELL_M, *rooms_m) if near else REACH_CELLS * CELL_M
+
+    def moving_room(self, box: Sequence[Point], time_s: float) -> float:
+        """To what moves, at ``time_s`` of the site's clock."""
+        return min(
+            (_room(box, each.solid.moved(*each.at(time_s))) for each in self._movers),
+            default=math.inf,
+        )
+
+
+def _room(box: Sequence[Point], solid: Solid) -> float:
+    """Distance to one solid; −1 when it is touched."""
+    away_m = distance_m(box, solid.points) - solid.radius_m
+    return -1.0 if away_m < 0.0 or (away_m == 0.0 and solid.radius_m == 0.0) else away_m
 
 
 def _cells_of(
