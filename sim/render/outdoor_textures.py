@@ -6,13 +6,14 @@ of its own lets the vertices fade to the colour of the haze with distance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from sim.render.noise import Plane, periodic_cells, periodic_noise, unit_step
+from sim.world.site import Weather
 
 Bytes = npt.NDArray[np.uint8]
 Colour = tuple[float, float, float]
@@ -148,6 +149,8 @@ class Look:
         ground, bare, steep: grass or rubble, its worn spots, slopes too steep for it.
         bed: of the driven line. haze: of the far air; extinction_per_m: how thick it is.
         zenith: of the sky. forest: of the far tree line; hills_rad: how high it stands.
+        cloud_share, sun_share: how much white of clouds and glare of the sun the sky shows.
+        shadow_share: how dark shadows are.
     """
 
     ground: Colour
@@ -159,6 +162,9 @@ class Look:
     zenith: Colour
     forest: Colour
     hills_rad: float
+    cloud_share: float = 1.0
+    sun_share: float = 1.0
+    shadow_share: float = 1.0
 
 
 LOOKS: dict[str, Look] = {
@@ -171,6 +177,17 @@ LOOKS: dict[str, Look] = {
     "pit": Look((0.62, 0.55, 0.45), (0.72, 0.64, 0.52), (0.56, 0.47, 0.38), (0.74, 0.66, 0.54),
                 (0.86, 0.82, 0.76), 0.0052, (0.55, 0.68, 0.84), (0.60, 0.52, 0.43), 0.130),
 }  # fmt: skip
+
+
+def weathered(look: Look, weather: Weather) -> Look:
+    """The look of a place under clouds: no blue, no glare, less of the far, faint shadows."""
+    if weather == "clear":
+        return look
+    grey = (0.74, 0.76, 0.78)
+    return replace(
+        look, haze=grey, zenith=grey, extinction_per_m=2.0 * look.extinction_per_m,
+        cloud_share=0.25, sun_share=0.0, shadow_share=0.35,
+    )  # fmt: skip
 
 
 def panorama(rng: np.random.Generator, look: Look, sun_rad: float, size: int = 2048) -> Bytes:
@@ -188,17 +205,21 @@ def panorama(rng: np.random.Generator, look: Look, sun_rad: float, size: int = 2
     clouds = periodic_noise(rng, (size // 2, size), 1.55, 2, 90)
     stretch = np.clip((1.0 / np.maximum(np.sin(np.maximum(up, 0.03)), 0.03)).ravel() * 26, 0, None)
     clouds = clouds[stretch.astype(np.intp) % (size // 2)]
-    cover = unit_step(clouds, 0.35, 1.5) * np.clip(up / 0.14, 0.0, 1.0) * 0.85
+    cover = unit_step(clouds, 0.35, 1.5) * np.clip(up / 0.14, 0.0, 1.0) * 0.85 * look.cloud_share
     sky += cover[:, :, None] * (np.array((0.97, 0.97, 0.96)) - sky)
     away = np.hypot(np.angle(np.exp(1j * (heading - sun_rad))), up - 0.62)
-    sky += (np.exp(-((away / 0.35) ** 2)) * 0.30)[:, :, None] * np.array((1.0, 0.97, 0.88))
+    sky += (np.exp(-((away / 0.35) ** 2)) * 0.30 * look.sun_share)[:, :, None] * np.array(
+        (1.0, 0.97, 0.88)
+    )
+    far_clear = min(1.0, float(np.exp(0.8 - look.extinction_per_m * 190.0)))
     for share, height, dark in ((0.62, 1.0, 0.42), (1.0, 0.42, 0.0)):
         wave = periodic_noise(rng, (8, size), 1.5 if dark else 0.9, 0.02, 40 if not dark else 3)[0]
         ridge = look.hills_rad * height * (0.62 + 0.30 * wave)
         ridge = cv2.GaussianBlur(ridge[None, :], (0, 0), 6.0 if dark else 0.8)
         inside = unit_step((ridge - up).astype(np.float32), -0.0015, 0.0025)
         tint = np.array(look.forest) * share + haze * (1.0 - share)
-        tint = tint * (1.0 - dark) + haze * dark
+        seen = (1.0 - dark) * far_clear
+        tint = tint * seen + haze * (1.0 - seen)
         rough = periodic_noise(rng, (rows, size), 0.7, 12)
         body = tint * (1.0 + (0.02 if dark else 0.10) * rough[:, :, None])
         sky += inside[:, :, None] * (body - sky)

@@ -31,6 +31,7 @@ from sim.render.outdoor_textures import (
     shadow_surface,
     soil_surface,
     tree_picture,
+    weathered,
 )
 from sim.render.path import PLAIN_DETAIL, Floats, lay_rings, ring_capacity, visible_rings
 from sim.render.props import BILLBOARDS, mover_faces, obstacle_faces
@@ -99,7 +100,7 @@ class Outdoors:
     ) -> None:  # fmt: skip
         streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(9)]
         self._site = site
-        self._look = LOOKS[site.kind]
+        self._look = weathered(LOOKS[site.kind], site.weather)
         self._haze = np.array(self._look.haze, np.float32)
         self.rings = rings = lay_rings(site)
         stations_m = [point.station_m for point in site.centre_line]
@@ -298,8 +299,8 @@ class Outdoors:
         first = middle - (along + across) * reach
         corners = np.stack((first, first + along, first + across), axis=1) - eye.position_m
         texcoord = np.tile(np.array([(0, 0), (1, 0), (0, 1)], np.float32), (len(foot), 1))
-        white = np.full((len(foot) * 3, 4), 255, np.uint8)
-        self._shadows.write(corners.astype(np.float32), texcoord, white)
+        dark = np.full((len(foot) * 3, 4), 255 * self._look.shadow_share, np.uint8)
+        self._shadows.write(corners.astype(np.float32), texcoord, dark)
 
     def _write_hedges(self, eye_m: Singles) -> None:
         if not self._hedges:

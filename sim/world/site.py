@@ -34,6 +34,8 @@ Kind = Literal["drift", "pit", "track", "field", "road"]
 """Underground tunnel; haul road between windrows; cross-country track; field; road works."""
 WALLED: frozenset[str] = frozenset({"drift", "pit"})
 """Kinds whose centre line has a wall or a windrow at half the width on either side."""
+Weather = Literal["clear", "overcast"]
+"""Of an open site; for pictures only."""
 Entry = Literal["free", "stop", "call", "one_at_a_time"]
 """What a driver does before he enters: nothing, stand still, ask by radio, wait until empty."""
 
@@ -97,6 +99,7 @@ class Site:
         start_station_m: where a machine's front axle starts.
         step_m: spacing of the points.
         verge_friction: of the ground beyond the width, where no wall stands.
+        weather: of an open site.
         things: what stands and moves here.
     """
 
@@ -111,6 +114,7 @@ class Site:
     start_station_m: float
     step_m: float
     verge_friction: float
+    weather: Weather
     things: Things
     _zone_starts_m: tuple[float, ...] = field(repr=False)
     _chords: tuple[tuple[float, float, float, float, float], ...] = field(repr=False)
@@ -220,6 +224,7 @@ class _SiteHead(Strict):
     kind: Kind
     machines: Annotated[list[str], Field(default_factory=list)]
     closed: bool
+    weather: Weather = "clear"
     start_station_m: Annotated[float, Field(ge=0.0)]
     grade_easing_m: Annotated[float, Field(gt=0.0, le=60.0)]
     width_easing_m: Annotated[float, Field(gt=0.0, le=30.0)]
@@ -322,6 +327,7 @@ def _build(parsed: _SiteFile) -> Site:
         start_station_m=head.start_station_m,
         step_m=length_m / (len(centre_line) - 1),
         verge_friction=parsed.defaults.verge_friction or parsed.defaults.friction,
+        weather=head.weather,
         things=Things(),
         _zone_starts_m=tuple(zone.from_m for zone in zones),
         _chords=_chords(centre_line),

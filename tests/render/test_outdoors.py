@@ -135,6 +135,15 @@ def test_second_camera_of_the_same_seed__same_bytes(roller: tuple[Site, FrontCam
     assert np.array_equal(camera.picture(pose_at(site, 60.0), 0), picture)
 
 
+def test_overcast_site__its_sky_is_grey(roller: tuple[Site, FrontCamera]) -> None:
+    site, camera = roller
+    dull = FrontCamera(replace(site, weather="overcast"), options("roller_13t"))
+    grey = colours(dull.picture(pose_at(site, 60.0), 0))[2:20]
+    dull.close()
+    blue = colours(camera.picture(pose_at(site, 60.0), 0))[2:20]
+    assert np.median(grey[:, :, 2] - grey[:, :, 0]) < 0.5 * np.median(blue[:, :, 2] - blue[:, :, 0])
+
+
 def test_rear_camera__looks_the_other_way(roller: tuple[Site, FrontCamera]) -> None:
     site, camera = roller
     rear = FrontCamera(site, options("roller_13t", "rear"))
