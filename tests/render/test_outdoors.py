@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -27,6 +28,7 @@ PLACES = {
     "roller_13t": "road_section",
     "truck_8x8_50t": "offroad_track",
 }
+Seen = tuple[Site, FrontCamera]
 MACHINES = sorted(path.stem for path in (ROOT / "configs/machines").glob("*.toml"))
 
 
@@ -62,23 +64,33 @@ def machine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def seen(machine: str) -> Iterator[tuple[Site, FrontCamera]]:
-    """A machine's front camera in its own place."""
-    site = place(machine)
-    camera = FrontCamera(site, options(machine))
-    yield site, camera
-    camera.close()
+def front() -> Iterator[Callable[[str], Seen]]:
+    """Each machine's front camera in its own place, built once."""
+
+    @cache
+    def built(machine: str) -> Seen:
+        site = place(machine)
+        camera = FrontCamera(site, options(machine))
+        opened.append(camera)
+        return site, camera
+
+    opened: list[FrontCamera] = []
+    yield built
+    for camera in opened:
+        camera.close()
 
 
-@pytest.fixture(scope="module")
-def roller() -> Iterator[tuple[Site, FrontCamera]]:
-    site = place("roller_13t")
-    camera = FrontCamera(site, options("roller_13t"))
-    yield site, camera
-    camera.close()
+@pytest.fixture
+def seen(machine: str, front: Callable[[str], Seen]) -> Seen:
+    return front(machine)
 
 
-def test_each_place__has_sky_above_ground_and_structure(seen: tuple[Site, FrontCamera]) -> None:
+@pytest.fixture
+def roller(front: Callable[[str], Seen]) -> Seen:
+    return front("roller_13t")
+
+
+def test_each_place__has_sky_above_ground_and_structure(seen: Seen) -> None:
     site, camera = seen
     shown = colours(camera.picture(pose_at(site, 60.0), 0))
     bluish = shown[:, :, 2] > shown[:, :, 0] + 6
@@ -89,7 +101,7 @@ def test_each_place__has_sky_above_ground_and_structure(seen: tuple[Site, FrontC
 
 
 def test_each_place__same_pose_and_time_give_the_same_bytes(
-    seen: tuple[Site, FrontCamera],
+    seen: Seen,
 ) -> None:
     site, camera = seen
     first = camera.picture(pose_at(site, 60.0), 40_000).copy()
@@ -98,7 +110,7 @@ def test_each_place__same_pose_and_time_give_the_same_bytes(
 
 
 def test_each_place__over_the_seam_of_its_line_the_picture_goes_on(
-    seen: tuple[Site, FrontCamera],
+    seen: Seen,
 ) -> None:
     site, camera = seen
     before = camera.picture(pose_at(site, site.length_m - 0.01), 0).copy()
@@ -107,7 +119,7 @@ def test_each_place__over_the_seam_of_its_line_the_picture_goes_on(
 
 
 def test_joint_turns__the_drum_in_the_rollers_view_turns(
-    roller: tuple[Site, FrontCamera],
+    roller: Seen,
 ) -> None:
     site, camera = roller
     pose = pose_at(site, 60.0)
@@ -119,7 +131,7 @@ def test_joint_turns__the_drum_in_the_rollers_view_turns(
 
 
 def test_person_walks_by_the_sites_clock__the_picture_shows_it(
-    roller: tuple[Site, FrontCamera],
+    roller: Seen,
 ) -> None:
     site, camera = roller
     early = camera.picture(pose_at(site, 60.0, 5.0), 0).copy()
@@ -127,7 +139,7 @@ def test_person_walks_by_the_sites_clock__the_picture_shows_it(
     assert differing(early, later) > 60
 
 
-def test_second_camera_of_the_same_seed__same_bytes(roller: tuple[Site, FrontCamera]) -> None:
+def test_second_camera_of_the_same_seed__same_bytes(roller: Seen) -> None:
     site, camera = roller
     second = FrontCamera(site, options("roller_13t"))
     picture = second.picture(pose_at(site, 60.0), 0)
@@ -135,7 +147,7 @@ def test_second_camera_of_the_same_seed__same_bytes(roller: tuple[Site, FrontCam
     assert np.array_equal(camera.picture(pose_at(site, 60.0), 0), picture)
 
 
-def test_overcast_site__its_sky_is_grey(roller: tuple[Site, FrontCamera]) -> None:
+def test_overcast_site__its_sky_is_grey(roller: Seen) -> None:
     site, camera = roller
     dull = FrontCamera(replace(site, weather="overcast"), options("roller_13t"))
     grey = colours(dull.picture(pose_at(site, 60.0), 0))[2:20]
@@ -144,7 +156,7 @@ def test_overcast_site__its_sky_is_grey(roller: tuple[Site, FrontCamera]) -> Non
     assert np.median(grey[:, :, 2] - grey[:, :, 0]) < 0.5 * np.median(blue[:, :, 2] - blue[:, :, 0])
 
 
-def test_rear_camera__looks_the_other_way(roller: tuple[Site, FrontCamera]) -> None:
+def test_rear_camera__looks_the_other_way(roller: Seen) -> None:
     site, camera = roller
     rear = FrontCamera(site, options("roller_13t", "rear"))
     back = rear.picture(pose_at(site, 60.0), 0)
