@@ -82,7 +82,10 @@ def demo(
     machine: Annotated[str, typer.Option(help="name in configs/machines, or a file")] = (
         "ug_truck_60t"
     ),
-    site: Annotated[str, typer.Option(help="name in configs/sites, or a file")] = "mine_drift",
+    site: Annotated[
+        str | None,
+        typer.Option(help="name in configs/sites, or a file; without it the machine's own"),
+    ] = None,
     link: Annotated[
         str | None,
         typer.Option(help="between cockpit and machine: name in configs/links, or a file"),

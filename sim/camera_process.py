@@ -1,6 +1,7 @@
-"""The simulated front camera: truth of the machine in, pictures at an even rate out.
+"""A simulated camera of a machine: truth of the machine in, pictures at an even rate out.
 
 python -m sim.camera_process --site FILE --machine FILE --truth DIR --buffer DIR
+                             [--camera front|rear|left|right]
                              [--width PX --height PX --fps N] [--lamps]
 
 Subscribes to the truth datagrams, draws the newest pose on each slot of the frame rate, and
@@ -21,23 +22,24 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 import cv2
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from protocol.profiles import MachineSize, parse_profile
+from sim.machines.cameras import CameraName
+from sim.machines.parameters import Machine, load_machine
 from sim.pacing import StepPacer
 from sim.render.camera import CameraOptions, CameraPose, FrontCamera
 from sim.render.errors import RenderError
-from sim.world.files import WorldFileError, read_text
+from sim.render.mounted import mounted
+from sim.world.files import WorldFileError
 from sim.world.site import Site, load_site
 from vehicle_agent.shell.clock import monotonic_ns, monotonic_us
 from vehicle_agent.shell.framebuffer import FrameWriter
 from vehicle_agent.shell.local_bus import DatagramFanout
 
 _NAME = "camera_process"
-_BONNET_M = 1.7  # lens to bumper: the bonnet is painted for this distance
 _NICENESS = 5  # the picture gives way to the machine's control on a small computer
 _DRAIN_LIMIT = 256
 
@@ -54,6 +56,9 @@ class Truth(BaseModel):
     pitch_rad: float
     station_m: float
     distance_m: float
+    roll_rad: float = 0.0
+    articulation_rad: float = 0.0
+    site_s: float = 0.0
 
     def pose(self) -> CameraPose:
         """Return the pose to draw."""
@@ -65,6 +70,9 @@ class Truth(BaseModel):
             self.pitch_rad,
             self.station_m,
             self.distance_m,
+            self.roll_rad,
+            self.articulation_rad,
+            self.site_s,
         )
 
 
@@ -114,7 +122,7 @@ def capture_stamp_us(truth: Truth | None, now_us: int) -> int:
 
 
 def start_pose(site: Site) -> CameraPose:
-    """Return the pose of a truck that stands where the site's machines start."""
+    """Return the pose of a machine that stands where the site's machines start."""
     point = site.pose_at(site.start_station_m)
     return CameraPose(
         point.x_m,
@@ -123,6 +131,7 @@ def start_pose(site: Site) -> CameraPose:
         point.heading_rad,
         math.atan(point.grade),
         point.station_m,
+        roll_rad=math.atan(point.cross_slope),
     )
 
 
@@ -134,6 +143,7 @@ class Arguments:
     machine: Path
     truth: Path
     buffer: Path
+    camera: CameraName
     width: int
     height: int
     fps: int
@@ -148,6 +158,7 @@ def _parse(argv: Sequence[str] | None) -> Arguments:
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE")
     for name in ("truth", "buffer"):
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--camera", choices=get_args(CameraName), default="front")
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--height", type=int, default=720)
     parser.add_argument("--fps", type=int, default=30, choices=range(1, 121), metavar="1…120")
@@ -159,17 +170,20 @@ def _parse(argv: Sequence[str] | None) -> Arguments:
     return Arguments(**vars(parser.parse_args(argv)))
 
 
-def camera_options(arguments: Arguments, machine: MachineSize) -> CameraOptions:
-    """Return how this machine carries the camera."""
-    return CameraOptions(
+def camera_options(arguments: Arguments, machine: Machine) -> CameraOptions:
+    """Return how this machine carries the camera.
+
+    Raises:
+        RenderError: its file mounts no such camera.
+    """
+    options = CameraOptions(
         width_px=arguments.width,
         height_px=arguments.height,
-        height_m=machine.camera_height_m,
-        ahead_m=machine.front_of_reference_m - _BONNET_M,
         scale=arguments.scale,
         lamps_lit=arguments.lamps,
         backend="opengl" if arguments.renderer == "opengl" else "software",
     )
+    return mounted(machine, arguments.camera, options)
 
 
 class EndRequest:
@@ -234,7 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with contextlib.ExitStack() as stack:
             site = load_site(arguments.site)
-            machine = parse_profile(read_text(arguments.machine), str(arguments.machine)).machine
+            machine = load_machine(arguments.machine)
             camera = FrontCamera(site, camera_options(arguments, machine))
             stack.callback(camera.close)
             writer = FrameWriter(arguments.buffer, arguments.width, arguments.height)

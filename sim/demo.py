@@ -25,6 +25,7 @@ from sim.network.files import find_link
 from sim.network.parameters import LinkParameters
 from sim.radio.files import find_coverage
 from sim.run_folder import keep_logs, run_folder
+from sim.world.drift import Drift
 from sim.world.site import load_site
 from vehicle_agent.core.record import FIRST
 from vehicle_agent.shell.store import create_record
@@ -62,7 +63,7 @@ class DemoOptions:
     """What the command line asks.
 
     Attributes:
-        machine, site: a name in configs/, or a file.
+        machine, site: a name in configs/, or a file; without a site the machine's own.
         scripted: a program drives instead of a person.
         seconds: end after this long; a scripted drive counts from the moment it is ACTIVE.
             None goes on until Ctrl-C (a scripted drive ends after 60 s).
@@ -74,7 +75,7 @@ class DemoOptions:
     """
 
     machine: str = DEFAULT_MACHINE
-    site: str = DEFAULT_SITE
+    site: str | None = None
     link: str | None = None
     seed: int = 1
     scripted: bool = False
@@ -98,6 +99,14 @@ def find_config(kind: str, name: str) -> Path:
         return Path(name).resolve()
     known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
     raise DemoError(f"no {kind.removesuffix('s')} {name!r}; there are: {known}")
+
+
+def own_site(machine: str) -> str:
+    """Return the shipped site that is made for a machine; the mine drift if none says so."""
+    for path in sorted((CONFIGS / "sites").glob("*.toml")):
+        if machine in load_site(path).machines:
+            return path.stem
+    return DEFAULT_SITE
 
 
 def toml_text(tables: Mapping[str, Settings | Sequence[Settings]]) -> str:
@@ -351,12 +360,17 @@ def _open_browser(url: str) -> None:
 
 def _check_files(options: DemoOptions) -> tuple[Path, Path, LinkParameters | None]:
     """Find and read every file before anything starts, so that a mistake costs nothing."""
-    machine, site = find_config("machines", options.machine), find_config("sites", options.site)
-    load_machine(machine)
-    built = load_site(site)
+    machine = find_config("machines", options.machine)
+    parts = load_machine(machine)
+    site = find_config("sites", options.site or own_site(parts.profile.machine.name))
+    place = load_site(site)
+    Drift(place, parts.body)
+    name = parts.profile.machine.name
+    if place.machines and name not in place.machines:
+        _say(f"{place.name} is made for {', '.join(place.machines)}: {name} may not fit everywhere")
     link = None if options.link is None else find_link(options.link)
     if link is not None and link.radio is not None:
-        find_coverage(link.radio, built)
+        find_coverage(link.radio, place)
     return machine, site, link
 
 

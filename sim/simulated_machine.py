@@ -35,8 +35,9 @@ class Truth(TypedDict):
     """The simulator's own knowledge, for pictures, scripted drivers and logs.
 
     The pose is that of the reference point (sim/machines/frames.py); z is the floor there,
-    pitch + nose up; articulation is the angle of the joint or of the trailer's drawbar;
-    curvature and offset from the centre line + left. ``park`` is true when the springs hold.
+    pitch + nose up, roll + left side up; articulation is the angle of the joint or of the
+    trailer's drawbar; curvature and offset from the centre line + left. ``park`` is true when
+    the springs hold. ``site_s`` is the site's clock: other machines and people go by it.
     """
 
     t_us: int
@@ -45,6 +46,7 @@ class Truth(TypedDict):
     z_m: float
     heading_rad: float
     pitch_rad: float
+    roll_rad: float
     articulation_rad: float
     speed_mps: float
     curvature_per_m: float
@@ -54,6 +56,7 @@ class Truth(TypedDict):
     distance_m: float
     brake_mps2: float
     park: bool
+    site_s: float
 
 
 class SimulatedMachine:
@@ -100,20 +103,22 @@ class SimulatedMachine:
     def step(self, now_ns: int) -> tuple[tuple[int, bytes], ...]:
         """One cycle of ``ECU_STEP_NS``: the ECU decides, the plant moves; frames to send."""
         output = self.ecu.step(now_ns, self._feedback)
+        self._drift.advance(ECU_STEP_NS)
         felt = self._noise(self.plant.step(ECU_STEP_NS, output.demand))
         self._feedback = self._sensors.step(ECU_STEP_NS * 1e-9, felt)
         return output.frames
 
     def truth(self, now_ns: int) -> Truth:
         """Where the machine really is, stamped ``now_ns``."""
-        state, centre = self.plant.state, self._drift.centre
+        state = self.plant.state
         return Truth(
             t_us=now_ns // 1000,
             x_m=state.x_m,
             y_m=state.y_m,
-            z_m=centre.z_m,
+            z_m=self._drift.floor_m,
             heading_rad=state.heading_rad,
             pitch_rad=state.pitch_rad,
+            roll_rad=self._drift.roll_rad,
             articulation_rad=state.joint_rad,
             speed_mps=state.speed_mps,
             curvature_per_m=state.curvature_per_m,
@@ -123,4 +128,5 @@ class SimulatedMachine:
             distance_m=state.distance_m,
             brake_mps2=state.brake_mps2,
             park=state.park_share == 1.0,
+            site_s=self._drift.time_s,
         )

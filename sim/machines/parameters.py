@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError, with_config
 from protocol.profiles import MachineProfile, first_problem, parse_profile
 from sim.machines.body import BodySize, MountedParameters, body_of
 from sim.machines.brakes import BrakeParameters
+from sim.machines.cameras import CameraMount, CameraName
 from sim.machines.electric import ElectricParameters
 from sim.machines.fields import STRICT, Coefficient, FromDegrees, NotNegative, Positive, Share
 from sim.machines.hydrostatic import HydrostaticParameters
@@ -55,6 +56,7 @@ class PlantParameters:
         empty_kg, payload_kg: mass, and what it carries when loaded.
         mass_factor: inertia of rotating parts, as a multiple of mass.
         drag_area_m2: drag coefficient times area.
+        cameras: by name; "front" is the one that a demo sends.
     """
 
     empty_kg: Positive
@@ -74,6 +76,7 @@ class PlantParameters:
     ] = None
     mounted: MountedParameters | None = None
     trailer: TrailerParameters | None = None
+    cameras: dict[CameraName, CameraMount] = field(default_factory=dict)
 
     @property
     def loaded_kg(self) -> float:

@@ -33,7 +33,7 @@ from sim.machines.parameters import Machine, PlantParameters
 from sim.machines.power_shift import PowerShift
 from sim.machines.stability import LYING_RAD, SLIDING_FRICTION, Stability
 from sim.machines.steering import Steering
-from sim.machines.surroundings import BodyPose, Surroundings
+from sim.machines.surroundings import BodyPose, Floor, Surroundings
 from sim.machines.tools import tool_of
 
 STEP_MAX_NS = 20_000_000
@@ -278,9 +278,8 @@ class MachinePlant:
             raise ValueError(f"a demand is not a number: {demand}")
         self._time_ns = now_ns = self._time_ns + dt_ns
         dt_s = dt_ns * 1e-9
-        grade, cross_grade, friction = self._surroundings.floor(
-            self._x_m, self._y_m, self._heading_rad
-        )
+        floor = self._surroundings.floor(self._x_m, self._y_m, self._heading_rad)
+        grade, cross_grade = floor.grade, floor.cross_grade
         self._pitch_rad, self._roll_rad = math.atan(grade), math.atan(cross_grade)
         before_mps, tool = self._speed_mps, self.tool
         tool.step(dt_s, demand.implement, before_mps)
@@ -288,20 +287,21 @@ class MachinePlant:
             self.load(tool.payload_most)
         curvature_per_m = None if self.stability.overturned else demand.curvature_per_m
         steer_rad = self._steering.step(now_ns, dt_s, curvature_per_m, before_mps * dt_s)
-        self._longitudinal(dt_s, demand, grade, friction, steer_rad)
+        self._longitudinal(dt_s, demand, floor, steer_rad)
         self._accel_mps2 = (self._speed_mps - before_mps) / dt_s
         self.stability.step(dt_ns, self._speed_mps * self._yaw_rate_radps, cross_grade)
         return self._feedback()
 
     def _longitudinal(
-        self, dt_s: float, demand: ActuatorDemand, grade: float, friction: float, steer_rad: float
+        self, dt_s: float, demand: ActuatorDemand, floor: Floor, steer_rad: float
     ) -> None:
         """Forces along the path, the way that they make, and the books of their work."""
+        grade = floor.grade
         mass_eff_kg, speed_mps = self._mass_eff_kg, self._speed_mps
         load_n = self._mass_kg * GRAVITY_MPS2 / math.sqrt(1.0 + grade * grade)
-        whole_n = load_n * min(self._tyres.friction, friction)
+        whole_n = load_n * min(self._tyres.friction, floor.friction)
         grip_n = _rest_of(whole_n, self._mass_kg * speed_mps * self._yaw_rate_radps)
-        forces = self._act(dt_s, demand, load_n, grip_n, grade)
+        forces = self._act(dt_s, demand, load_n, grip_n, floor)
         push_n = forces.drive_n + forces.grade_n
         after_mps, mean_mps = next_speed(speed_mps, push_n, forces.hold_n, mass_eff_kg, dt_s)
         tyre_n = forces.drive_n - math.copysign(forces.brakes_n, speed_mps)
@@ -315,14 +315,15 @@ class MachinePlant:
         self.drive.account(dt_s, pulled_w, forces.retarder_n * mean_mps, self.tool.power_w)
 
     def _act(
-        self, dt_s: float, demand: ActuatorDemand, load_n: float, grip_n: float, grade: float
+        self, dt_s: float, demand: ActuatorDemand, load_n: float, grip_n: float, floor: Floor
     ) -> Forces:
         """What drive and brakes make of the demand on this floor."""
         p, road, forces, drive = self._p, self._road, self._forces, self.drive
         speed_mps, mass_eff_kg = self._speed_mps, self._mass_eff_kg
-        forces.rolling_n = p.tyres.rolling_resistance * load_n + self.tool.draft_n
+        rolling = p.tyres.rolling_resistance + floor.rolling
+        forces.rolling_n = rolling * load_n + self.tool.draft_n
         forces.drag_n = 0.5 * AIR_DENSITY_KGPM3 * p.drag_area_m2 * speed_mps * speed_mps
-        forces.grade_n = -load_n * grade
+        forces.grade_n = -load_n * floor.grade
         road.now_ns, road.dt_s, road.speed_mps = self._time_ns, dt_s, speed_mps
         road.mass_kg, road.grade_n = mass_eff_kg, forces.grade_n
         road.resistance_n = forces.rolling_n + forces.drag_n

@@ -27,11 +27,13 @@ class Floor(NamedTuple):
         grade: rise over plan run along the heading, + uphill.
         cross_grade: rise over plan run to the left of the heading.
         friction: tyre-to-floor coefficient that the floor allows.
+        rolling: resistance over load that soft ground adds to the tyres' own.
     """
 
     grade: float
     cross_grade: float
     friction: float
+    rolling: float = 0.0
 
 
 class Surroundings(Protocol):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from sim.render.faces import Faces, joined, upright
 from sim.render.furniture import Lamp, Quads, furnish, hang_lamps, station_texts
 from sim.render.light import EXTINCTION_PER_M, Eye, HeadLamps, Lighting, bake_lamps
+from sim.render.outdoor_textures import paint_surface
 from sim.render.path import (
     PLAIN_DETAIL,
     WALL_DETAIL,
@@ -17,6 +20,7 @@ from sim.render.path import (
     ring_capacity,
     visible_rings,
 )
+from sim.render.props import mover_faces, obstacle_faces
 from sim.render.stage import Backend, Frustum, Mesh, Stage, grid_triangles, quad_triangles
 from sim.render.textures import GLOW_REACH, glow_surface, road_surface, rock_surfaces, sign_atlas
 from sim.render.tunnel import ROOF_COLUMNS, Grid, Singles, road_grid, services_grid, wall_grid
@@ -24,6 +28,9 @@ from sim.world.site import Site
 
 _DETAILS: tuple[tuple[DetailRun, ...], ...] = (WALL_DETAIL, PLAIN_DETAIL)
 BOARD_CAPACITY = 400
+THINGS = 900
+"""Faces of what stands and moves and of the machine itself, at most."""
+THINGS_REACH_M = 90.0
 GLOW_CAPACITY = 16
 _GLOW_SIZE_M = 1.7
 
@@ -59,6 +66,7 @@ class Drift:
     ) -> None:
         streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(7)]
         self.rings = lay_rings(site)
+        self._site = site
         self._stage = Stage(width_px, height_px, frustum, backend)
         self._lighting = Lighting(head)
         atlas = sign_atlas(streams[0], station_texts(self.rings))
@@ -68,6 +76,15 @@ class Drift:
         self._lamps: tuple[Lamp, ...] = lamps if lamps_lit else ()
         first, last = ROOF_COLUMNS
         services = services_grid(streams[6], self.rings, atlas)
+        self._things = Mesh(quad_triangles(THINGS), THINGS * 4, each=4)
+        self._things.clear()
+        self._stage.add_mesh(self._things, paint_surface(np.random.default_rng(seed)))
+        self._movers = [(mover, mover_faces(mover)) for mover in site.things.movers]
+        self._standing = []
+        for obstacle in site.things.obstacles:
+            foot_m = self._foot(obstacle.x_m, obstacle.y_m)
+            faces = obstacle_faces(obstacle, 0.5).moved(upright(obstacle.heading_rad), foot_m)
+            self._standing.append((faces, foot_m))
         # what stands in front comes first: hidden pixels are then refused before texturing
         self._services = self._surface(services, PLAIN_DETAIL, [(0, None, atlas.picture)])
         self._road = self._surface(
@@ -83,9 +100,9 @@ class Drift:
         )
         self._surfaces = (self._services, self._road, self._wall)
         self._boards: Quads = furnish(site, self.rings, atlas, lamps, lamps_lit)
-        self._board_mesh = Mesh(quad_triangles(BOARD_CAPACITY), BOARD_CAPACITY * 4)
+        self._board_mesh = Mesh(quad_triangles(BOARD_CAPACITY), BOARD_CAPACITY * 4, each=4)
         self._stage.add_mesh(self._board_mesh, atlas.picture)
-        self._glow_mesh = Mesh(quad_triangles(GLOW_CAPACITY), GLOW_CAPACITY * 4)
+        self._glow_mesh = Mesh(quad_triangles(GLOW_CAPACITY), GLOW_CAPACITY * 4, each=4)
         self._stage.add_mesh(self._glow_mesh, glow_surface())
 
     def close(self) -> None:
@@ -111,8 +128,13 @@ class Drift:
             meshes.append((part, mesh))
         return _Surface(grid, bake_lamps(self.rings, grid, self._lamps), meshes, detail, glossy)
 
-    def draw(self, eye: Eye, station_m: float) -> npt.NDArray[np.uint8]:
-        """Draw the view of `eye`, which is near `station_m`; BGRA, valid until the next call."""
+    def draw(
+        self, eye: Eye, station_m: float, time_s: float = 0.0, body: Faces | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Draw the view of `eye`, which is near `station_m`; BGRA, valid until the next call.
+
+        `time_s` is the site's clock, for what moves; `body` the machine itself, in the site.
+        """
         ring = round(station_m / self.rings.pitch_m) % self.rings.count
         way = 1 if float(self.rings.ahead[ring] @ eye.forward) >= 0.0 else -1
         numbers = {detail: visible_rings(self.rings, detail, station_m, way) for detail in _DETAILS}
@@ -128,6 +150,7 @@ class Drift:
             self._write_surface(surface, eye, rows, laps, lamps_m)
         self._write_boards(eye, inside)
         self._write_glows(eye, lamps_m)
+        self._write_things(eye, time_s, body)
         return self._stage.draw(eye.forward, eye.left, eye.up)
 
     def ambient(self, station_m: float) -> float:
@@ -164,6 +187,36 @@ class Drift:
         colour = colour.reshape(len(picks), -1, 4)
         for part, mesh in surface.meshes:
             mesh.write(points_m[:, part], texcoord[:, part], colour[:, part])
+
+    def _write_things(self, eye: Eye, time_s: float, body: Faces | None) -> None:
+        """What stands and moves, and the machine itself, in its own beams and dim lamp light."""
+        near = [] if body is None else [body]
+        for faces, middle_m in self._standing:
+            if np.linalg.norm(middle_m - eye.position_m) < THINGS_REACH_M:
+                near.append(faces)
+        for mover, faces in self._movers:
+            x_m, y_m, heading_rad = mover.at(time_s)
+            if math.hypot(x_m - eye.position_m[0], y_m - eye.position_m[1]) < THINGS_REACH_M:
+                near.append(faces.moved(upright(heading_rad), self._foot(x_m, y_m)))
+        if not near:
+            self._things.clear()
+            return
+        faces = joined(near)
+        relative_m = faces.corner_m - eye.position_m.astype(np.float32)
+        seen = np.nonzero(np.einsum("ij,ij->i", relative_m[:, 0], faces.normal) < 0.0)[0][:THINGS]
+        middle_m = relative_m[seen].mean(axis=1)
+        head = self._lighting.head_light(middle_m, faces.normal[seen], eye)
+        lamp = (0.10 + 0.06 * faces.normal[seen, 2]) * (1.0 if self._lamps else 0.0)
+        distance_m = np.linalg.norm(middle_m, axis=1)
+        colour = self._lighting.colours(faces.colour[seen], head, lamp, distance_m)
+        if len(seen):
+            self._things.write(relative_m[seen], faces.texcoord(seen), np.repeat(colour, 4, axis=0))
+        else:
+            self._things.clear()
+
+    def _foot(self, x_m: float, y_m: float) -> npt.NDArray[np.float64]:
+        station_m, _ = self._site.locate(x_m, y_m)
+        return np.array((x_m, y_m, self._site.pose_at(station_m).z_m))
 
     def _write_boards(self, eye: Eye, inside: npt.NDArray[np.bool_]) -> None:
         boards = self._boards

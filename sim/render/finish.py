@@ -1,4 +1,4 @@
-"""From the drawn drift to the camera's picture: bonnet, lens, dust in the beam, sensor, I420.
+"""From the drawn place to the camera's picture: bonnet, lens, dust in the beam, sensor, I420.
 
 All of it works on the luma plane at full size, where it costs a fraction of what the three
 dimensional part costs.
@@ -13,9 +13,11 @@ import numpy.typing as npt
 from sim.render.noise import Plane, grown, periodic_noise, shrunk, unit_step
 
 Bytes = npt.NDArray[np.uint8]
+_Bonnet = tuple[list[Bytes], list[Bytes], int]
 
 STRIP_ROWS = 16  # the identity strip covers them and the page hides them
 _VIGNETTE = 0.36
+_VIGNETTE_BY_DAY = 0.20
 _HAZE_PEAK = 17.0
 _MOTES = 26
 _NOISE_BANKS = 5
@@ -27,13 +29,31 @@ def bonnet_rows(height_px: int) -> int:
 
 
 class Finish:
-    """Turns drawn pictures of the drift into what the camera on the truck would send."""
+    """Turns drawn pictures into what the camera on the machine would send.
 
-    def __init__(self, width_px: int, height_px: int, focal_px: float, seed: int) -> None:
+    Args:
+        width_px, height_px, focal_px: of the sent picture.
+        seed: of grain and dust.
+        bonnet: the truck's front edge is painted over the lowest rows.
+        beams: dust stands in the machine's own beams; in daylight it does not.
+    """
+
+    def __init__(
+        self,
+        width_px: int,
+        height_px: int,
+        focal_px: float,
+        seed: int,
+        *,
+        bonnet: bool = True,
+        beams: bool = True,
+    ) -> None:
         rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
         self._width, self._height = width_px, height_px
         self._focal_px = focal_px
-        self._view_rows = slice(STRIP_ROWS, height_px - bonnet_rows(height_px))
+        hidden_rows = bonnet_rows(height_px) if bonnet else 0
+        self._view_rows = slice(STRIP_ROWS, height_px - hidden_rows)
+        self._beams = beams
         view_height = self._view_rows.stop - self._view_rows.start
         self._vignette_full = self._make_vignette()
         self._vignette = self._vignette_full
@@ -45,9 +65,8 @@ class Finish:
         self._motes = rng.uniform(0.0, 1.0, (_MOTES, 4))
         grain = rng.standard_normal((_NOISE_BANKS, view_height, width_px), np.float32) + 2.0
         self._grain = np.clip(grain, 0.0, 4.9).astype(np.uint8)
-        self._bonnet, self._bonnet_gap, self._bonnet_top = _draw_bonnet(
-            rng, width_px, height_px, focal_px
-        )
+        painted = _draw_bonnet(rng, width_px, height_px, focal_px) if bonnet else None
+        self._bonnet = painted
         self._picture = np.full((height_px * 3 // 2, width_px), 128, np.uint8)
         self._picture[:height_px] = 16
 
@@ -66,13 +85,16 @@ class Finish:
         # what varies slowly over the picture is cheaper before it is grown
         view_small = small[:small_rows]
         cv2.multiply(view_small, self._vignette_for(view_small.shape), view_small, 1.0 / 255.0)
-        haze = self._drifting_haze(seconds, travelled_m)
-        cv2.add(view_small, cv2.resize(haze, (small_columns, small_rows)), view_small)
+        if self._beams:
+            haze = self._drifting_haze(seconds, travelled_m)
+            cv2.add(view_small, cv2.resize(haze, (small_columns, small_rows)), view_small)
         cv2.resize(view_small, (self._width, rows), luma, 0, 0, cv2.INTER_LINEAR)
-        self._add_motes(luma, seconds, travelled_m)
+        if self._beams:
+            self._add_motes(luma, seconds, travelled_m)
         cv2.add(luma, self._grain[(exposure_us // 1000) % _NOISE_BANKS], luma)
         self._chroma(small, small_rows, small_columns, rows)
-        self._add_bonnet(ambient)
+        if self._bonnet is not None:
+            self._add_bonnet(self._bonnet, ambient)
         return self._picture
 
     def _chroma(self, small: Bytes, small_rows: int, small_columns: int, rows: int) -> None:
@@ -93,7 +115,11 @@ class Finish:
         view = self._view_rows
         rows, columns = np.mgrid[view.start : view.stop, 0 : self._width].astype(np.float32)
         radius = np.hypot(columns - self._width / 2, rows - self._height / 2) / self._focal_px
-        fall = 1.0 - _VIGNETTE * np.clip(radius / 0.95, 0.0, 1.2) ** 2.2
+        fall = (
+            1.0
+            - (_VIGNETTE if self._beams else _VIGNETTE_BY_DAY)
+            * np.clip(radius / 0.95, 0.0, 1.2) ** 2.2
+        )
         return np.asarray(np.clip(fall * 255.0, 0, 255), np.uint8)
 
     def _vignette_for(self, shape: tuple[int, ...]) -> Bytes:
@@ -136,21 +162,18 @@ class Finish:
             place = (round(column * 8), round(row * 8))
             cv2.circle(luma, place, radius * 8, min(level, 235), -1, cv2.LINE_AA, 3)
 
-    def _add_bonnet(self, ambient: float) -> None:
-        top, light = self._bonnet_top, 0.72 + 0.5 * ambient
+    def _add_bonnet(self, bonnet: _Bonnet, ambient: float) -> None:
+        painted, gaps, top = bonnet
+        light = 0.72 + 0.5 * ambient
         planes = self._picture.reshape(-1)[self._width * self._height :]
         chroma = planes.reshape(2, self._height // 2, self._width // 2)[:, top // 2 :]
         bands = (self._picture[top : self._height], chroma[0], chroma[1])
-        for band, part, gap, gain in zip(
-            bands, self._bonnet, self._bonnet_gap, (light, 1.0, 1.0), strict=True
-        ):
+        for band, part, gap, gain in zip(bands, painted, gaps, (light, 1.0, 1.0), strict=True):
             cv2.multiply(band, gap, band, 1.0 / 255.0)
             cv2.scaleAdd(part, gain, band, band)
 
 
-def _draw_bonnet(
-    rng: np.random.Generator, width: int, height: int, focal_px: float
-) -> tuple[list[Bytes], list[Bytes], int]:
+def _draw_bonnet(rng: np.random.Generator, width: int, height: int, focal_px: float) -> _Bonnet:
     """Paint the truck's own front edge: deck plate, worn yellow lip, rail and lamp guards.
 
     Returns, for Y, U and V, what it adds and how much of the drift is left (0…255), and its first

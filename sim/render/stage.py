@@ -87,30 +87,49 @@ def _vertex_format() -> Any:
 
 
 class Mesh:
-    """Triangles of fixed topology whose points and colours are written anew for each picture."""
+    """Triangles of fixed topology whose points and colours are written anew for each picture.
 
-    def __init__(self, triangles: npt.NDArray[np.uint16], vertices: int) -> None:
+    Args:
+        triangles: (triangles, 3) or (items, 6), numbers of points.
+        vertices: how many points there are.
+        each: of a mesh of separate items, the points of one: items that are not written are then
+            not drawn. 0 for a mesh that is always whole.
+    """
+
+    def __init__(self, triangles: npt.NDArray[np.uint16], vertices: int, *, each: int = 0) -> None:
         self._place = np.zeros((vertices, 5), np.float32)
+        self._triangles, self._each = triangles.reshape(-1, triangles.shape[-1]), each
         data = GeomVertexData("mesh", _vertex_format(), Geom.UH_dynamic)
         data.set_num_rows(vertices)
-        primitive = GeomTriangles(Geom.UH_static)
+        primitive = GeomTriangles(Geom.UH_dynamic if each else Geom.UH_static)
         primitive.set_index_type(Geom.NT_uint16)
-        rows = primitive.modify_vertices()
-        rows.unclean_set_num_rows(triangles.size)
-        memoryview(rows).cast("B")[:] = np.ascontiguousarray(triangles).data.cast("B")
         geom = Geom(data)
         geom.add_primitive(primitive)
         geom.set_bounds_type(0)
         self.node = GeomNode("mesh")
         self.node.add_geom(geom)
         self.node.set_final(True)
+        self._shown = 0
+        self._show(len(self._triangles))
+
+    def _show(self, items: int) -> None:
+        """Draw the first ``items`` rows of triangles."""
+        if items == self._shown:
+            return
+        self._shown = items
+        numbers = np.ascontiguousarray(self._triangles[:items])
+        rows = self.node.modify_geom(0).modify_primitive(0).modify_vertices()
+        rows.unclean_set_num_rows(numbers.size)
+        memoryview(rows).cast("B")[:] = numbers.data.cast("B")
 
     def write(self, relative_m: Singles, texcoord: Singles, colour: npt.NDArray[np.uint8]) -> None:
         """Set the first points of the mesh, from arrays of any shape whose last axis is a point's.
 
-        The rest collapse onto the first point and show nothing.
+        The rest collapse onto the first point, or are not drawn, and show nothing.
         """
         count = relative_m.size // 3
+        if self._each:
+            self._show(max(1, count // self._each))
         self._place[:count, :3] = relative_m.reshape(-1, 3)
         self._place[:count, 3:] = texcoord.reshape(-1, 2)
         self._place[count:] = self._place[0]
@@ -118,6 +137,11 @@ class Mesh:
         memoryview(data.modify_array(0)).cast("B")[:] = self._place.data.cast("B")
         colours = memoryview(data.modify_array(1)).cast("B")
         colours[: count * 4] = np.ascontiguousarray(colour).data.cast("B")
+
+    def clear(self) -> None:
+        """Show nothing."""
+        nothing = np.zeros((max(1, self._each), 3), np.float32)
+        self.write(nothing, nothing[:, :2], np.zeros((len(nothing), 4), np.uint8))
 
 
 def grid_triangles(
@@ -139,6 +163,11 @@ def quad_triangles(count: int) -> npt.NDArray[np.uint16]:
     """Return the triangles of `count` separate quads of four points each."""
     base = np.arange(count)[:, None] * 4
     return np.asarray(base + np.array([[0, 1, 2, 0, 2, 3]]), np.uint16)
+
+
+def single_triangles(count: int) -> npt.NDArray[np.uint16]:
+    """Return `count` separate triangles of three points each."""
+    return np.arange(3 * count, dtype=np.uint16).reshape(-1, 3)
 
 
 class Stage:
@@ -180,8 +209,10 @@ class Stage:
         """Give the buffer back."""
         self._engine.remove_all_windows()
 
-    def add_mesh(self, mesh: Mesh, picture: npt.NDArray[np.uint8]) -> None:
+    def add_mesh(self, mesh: Mesh, picture: npt.NDArray[np.uint8], *, cut: bool = False) -> None:
         """Show a mesh under a texture: RGB covers, RGBA is blended over what is there.
+
+        With ``cut`` RGBA covers where its alpha is more than half, and is not there elsewhere.
 
         Meshes are drawn in the order in which they were added.
         """
@@ -199,7 +230,9 @@ class Stage:
         path.set_texture(texture)
         path.set_bin("fixed", self._meshes)
         self._meshes += 1
-        if blended:
+        if cut:
+            path.set_transparency(TransparencyAttrib.M_binary)
+        elif blended:
             path.set_transparency(TransparencyAttrib.M_alpha)
             path.set_depth_write(False)
 

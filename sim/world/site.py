@@ -3,7 +3,7 @@
 Stations are plan (horizontal) distances along the centre line, as surveyors count them.
 Headings and curvatures are positive to the left (ISO 8855), grades positive uphill in the
 direction of rising station. Walls stand at half the width on either side, square to the
-centre line.
+centre line; where they do not, the ground goes on beyond it as a verge.
 """
 
 from __future__ import annotations
@@ -11,23 +11,34 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from protocol.profiles import first_problem
 from protocol.quick import quick
 from sim.world.alignment import PiecewiseLinear, eased_steps
 from sim.world.files import WorldFileError, read_toml
+from sim.world.things import Things
+from sim.world.things_file import Strict, ThingsTables
 
 SAMPLE_M = 0.5
 CLOSURE_M = 0.25
 """A closed line may miss its start by this much; the miss is spread over its length."""
 TAPER_MAX = 0.46
 """Steepest that a wall may leave the direction of the drift: 25°."""
+
+Kind = Literal["drift", "pit", "track", "field", "road"]
+"""Underground tunnel; haul road between windrows; cross-country track; field; road works."""
+WALLED: frozenset[str] = frozenset({"drift", "pit"})
+"""Kinds whose centre line has a wall or a windrow at half the width on either side."""
+Weather = Literal["clear", "overcast"]
+"""Of an open site; for pictures only."""
+Entry = Literal["free", "stop", "call", "one_at_a_time"]
+"""What a driver does before he enters: nothing, stand still, ask by radio, wait until empty."""
 
 _GAUSS = ((0.5 - math.sqrt(0.15), 5 / 18), (0.5, 8 / 18), (0.5 + math.sqrt(0.15), 5 / 18))
 """Three-point Gauss-Legendre nodes and weights on 0…1."""
@@ -46,6 +57,8 @@ class CentrePoint:
         grade: rise over plan run, + uphill.
         width_m, height_m: clear opening, wall to wall and floor to back (roof).
         friction: tyre-to-floor coefficient that the floor allows.
+        cross_slope: rise over plan run to the left.
+        rolling: resistance over load that soft ground adds to the tyres' own.
     """
 
     station_m: float
@@ -58,16 +71,19 @@ class CentrePoint:
     width_m: float
     height_m: float
     friction: float
+    cross_slope: float = 0.0
+    rolling: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A named run of the site with one speed limit; ``from_m`` ≤ station < ``to_m``."""
+    """A named run with one speed limit and entry rule; ``from_m`` ≤ station < ``to_m``."""
 
     name: str
     from_m: float
     to_m: float
     speed_limit_mps: float
+    entry: Entry = "free"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +92,7 @@ class Site:
 
     Attributes:
         name: short id; ``title`` for people.
-        kind: ``"drift"`` is an underground tunnel with two walls.
+        kind: what sort of place it is. machines: names of those that it is made for.
         centre_line: points each ``step_m`` (≤ 0.5 m), the first at station 0 and the last at
             ``length_m``. A closed line's last point lies on its first, its heading 2π later.
         length_m: plan length.
@@ -84,20 +100,41 @@ class Site:
         zones: speed limits, covering the whole length in rising station.
         start_station_m: where a machine's front axle starts.
         step_m: spacing of the points.
+        verge_friction: of the ground beyond the width, where no wall stands.
+        weather: of an open site.
+        things: what stands and moves here.
     """
 
     name: str
     title: str
-    kind: str
+    kind: Kind
+    machines: tuple[str, ...]
     centre_line: tuple[CentrePoint, ...]
     length_m: float
     closed: bool
     zones: tuple[Zone, ...]
     start_station_m: float
     step_m: float
+    verge_friction: float
+    weather: Weather
+    things: Things
     _zone_starts_m: tuple[float, ...] = field(repr=False)
     _chords: tuple[tuple[float, float, float, float, float], ...] = field(repr=False)
     """Of each run between points: x, y of its start, unit direction, plan length."""
+
+    @property
+    def walled(self) -> bool:
+        """Whether something stands at half the width on either side."""
+        return self.kind in WALLED
+
+    def abeam(self, station_m: float, offset_m: float) -> tuple[float, float, float]:
+        """x, y and the line's heading at an offset from the line, + left."""
+        point = self.pose_at(station_m)
+        return (
+            point.x_m - offset_m * math.sin(point.heading_rad),
+            point.y_m + offset_m * math.cos(point.heading_rad),
+            point.heading_rad,
+        )
 
     def wrap(self, station_m: float) -> float:
         """``station_m`` brought into 0…length: round again when closed, else clamped."""
@@ -123,6 +160,8 @@ class Site:
             before.width_m * rest + after.width_m * share,
             before.height_m * rest + after.height_m * share,
             before.friction * rest + after.friction * share,
+            before.cross_slope * rest + after.cross_slope * share,
+            before.rolling * rest + after.rolling * share,
         )
 
     def half_width_at(self, station_m: float) -> float:
@@ -181,36 +220,38 @@ class Site:
         ).station_m
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
-
-
-class _SiteHead(_Strict):
+class _SiteHead(Strict):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]+$")]
     title: str
-    kind: Literal["drift"]
+    kind: Kind
+    machines: Annotated[list[str], Field(default_factory=list)]
     closed: bool
+    weather: Weather = "clear"
     start_station_m: Annotated[float, Field(ge=0.0)]
     grade_easing_m: Annotated[float, Field(gt=0.0, le=60.0)]
     width_easing_m: Annotated[float, Field(gt=0.0, le=30.0)]
 
 
-class _Opening(_Strict):
+class _Opening(Strict):
     """What holds along a segment unless the segment says otherwise."""
 
-    width_m: Annotated[float, Field(ge=3.0, le=30.0)]
+    width_m: Annotated[float, Field(ge=2.5, le=60.0)]
     height_m: Annotated[float, Field(ge=2.5, le=20.0)]
     speed_limit_mps: Annotated[float, Field(gt=0.0, le=25.0)]
     friction: Annotated[float, Field(ge=0.05, le=1.2)]
+    verge_friction: Annotated[float | None, Field(ge=0.05, le=1.2)] = None
 
 
-class _SegmentBase(_Strict):
+class _SegmentBase(Strict):
     name: str
     grade: Annotated[float, Field(ge=-0.25, le=0.25)] = 0.0
-    width_m: Annotated[float | None, Field(ge=3.0, le=30.0)] = None
+    width_m: Annotated[float | None, Field(ge=2.5, le=60.0)] = None
     height_m: Annotated[float | None, Field(ge=2.5, le=20.0)] = None
     speed_limit_mps: Annotated[float | None, Field(gt=0.0, le=25.0)] = None
     friction: Annotated[float | None, Field(ge=0.05, le=1.2)] = None
+    cross_slope: Annotated[float, Field(ge=-0.25, le=0.25)] = 0.0
+    rolling: Annotated[float, Field(ge=0.0, le=0.3)] = 0.0
+    entry: Entry = "free"
 
 
 class _Straight(_SegmentBase):
@@ -222,7 +263,7 @@ class _Arc(_SegmentBase):
     """Clothoid in, arc, clothoid out; ``angle_deg`` is the whole turn, + left."""
 
     kind: Literal["arc"]
-    radius_m: Annotated[float, Field(ge=8.0, le=5000.0)]
+    radius_m: Annotated[float, Field(ge=5.0, le=5000.0)]
     angle_deg: Annotated[float, Field(ge=-270.0, le=270.0)]
     easing_m: Annotated[float, Field(gt=0.0, le=100.0)]
 
@@ -235,7 +276,7 @@ class _Arc(_SegmentBase):
 _Segment = Annotated[_Straight | _Arc, Field(discriminator="kind")]
 
 
-class _SiteFile(_Strict):
+class _SiteFile(ThingsTables):
     site: _SiteHead
     defaults: _Opening
     segments: Annotated[list[_Segment], Field(min_length=2)]
@@ -276,19 +317,24 @@ def _build(parsed: _SiteFile) -> Site:
         raise _AlignmentError(f"start_station_m lies past the end at {length_m:.1f} m")
     centre_line = _sample(parsed, lengths_m)
     zones = _zones(parsed, lengths_m)
-    return Site(
+    site = Site(
         name=head.name,
         title=head.title,
         kind=head.kind,
+        machines=tuple(head.machines),
         centre_line=centre_line,
         length_m=length_m,
         closed=head.closed,
         zones=zones,
         start_station_m=head.start_station_m,
         step_m=length_m / (len(centre_line) - 1),
+        verge_friction=parsed.defaults.verge_friction or parsed.defaults.friction,
+        weather=head.weather,
+        things=Things(),
         _zone_starts_m=tuple(zone.from_m for zone in zones),
         _chords=_chords(centre_line),
     )
+    return replace(site, things=parsed.things(site.abeam))
 
 
 def _curvature(segments: Sequence[_Straight | _Arc]) -> PiecewiseLinear:
@@ -330,6 +376,8 @@ def _sample(parsed: _SiteFile, lengths_m: Sequence[float]) -> tuple[CentrePoint,
     friction = eased(
         [segment.friction or defaults.friction for segment in segments], head.width_easing_m
     )
+    cross = eased([segment.cross_slope for segment in segments], head.grade_easing_m)
+    rolling = eased([segment.rolling for segment in segments], head.width_easing_m)
     plan = _integrate_plan(curvature, step_m, count)
     miss = _closure(plan, curvature, grade, length_m) if head.closed else (0.0, 0.0, 0.0)
     points = []
@@ -348,6 +396,8 @@ def _sample(parsed: _SiteFile, lengths_m: Sequence[float]) -> tuple[CentrePoint,
                 width.at(station_m),
                 height.at(station_m),
                 friction.at(station_m),
+                cross.at(station_m),
+                rolling.at(station_m),
             )
         )
     return tuple(points)
@@ -388,7 +438,7 @@ def _closure(
 
 
 def _zones(parsed: _SiteFile, lengths_m: Sequence[float]) -> tuple[Zone, ...]:
-    """Neighbouring segments of the same name and limit are one zone."""
+    """Neighbouring segments of the same name, limit and entry are one zone."""
     zones: list[Zone] = []
     station_m = 0.0
     for segment, run_m in zip(parsed.segments, lengths_m, strict=True):
@@ -396,9 +446,10 @@ def _zones(parsed: _SiteFile, lengths_m: Sequence[float]) -> tuple[Zone, ...]:
         from_m = station_m
         station_m += run_m
         last = zones[-1] if zones else None
-        if last and (last.name, last.speed_limit_mps) == (segment.name, limit_mps):
+        rules = (segment.name, limit_mps, segment.entry)
+        if last and (last.name, last.speed_limit_mps, last.entry) == rules:
             from_m = zones.pop().from_m
-        zones.append(Zone(segment.name, from_m, station_m, limit_mps))
+        zones.append(Zone(segment.name, from_m, station_m, limit_mps, segment.entry))
     return tuple(zones)
 
 

@@ -99,6 +99,54 @@ def test_config_name_with_a_path_that_is_not_toml__is_refused() -> None:
         find_config("sites", "../machines/ug_truck_60t")
 
 
+@pytest.mark.parametrize(
+    ("machine", "site"),
+    [("roller_13t", "road_section"), ("electric_tractor", "farm_field"), ("a_raft", "mine_drift")],
+)
+def test_machine_without_a_site__gets_the_one_made_for_it(machine: str, site: str) -> None:
+    assert demo.own_site(machine) == site
+
+
+def test_missing_site__error_names_the_known_ones() -> None:
+    with pytest.raises(DemoError, match=r"^no site 'moon'; there are: farm_field, haul_road, .*$"):
+        demo.run(DemoOptions(site="moon", port=0, browser=False))
+
+
+@pytest.mark.parametrize(
+    ("site", "old", "new", "said"),
+    [
+        ("road_section", "friction =", "mud =", r"own\.toml: defaults\.friction: "),
+        ("road_section", 'kind = "cone"', 'kind = "cat"', r"own\.toml: obstacles\.0\.kind: "),
+        ("mine_drift", "width_m = 6.5", "width_m = 3.0", "does not fit at the start"),
+    ],
+    ids=["wrong_key", "wrong_thing", "too_narrow"],
+)
+def test_site_that_cannot_be_driven_in__is_one_line_before_anything_starts(
+    site: str, old: str, new: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "run_folder", lambda: pytest.fail("half-started"))
+    text = find_config("sites", site).read_text(encoding="utf-8")
+    own = tmp_path / "own.toml"
+    own.write_text(text.replace(old, new, 2), encoding="utf-8")
+    with pytest.raises(ValueError, match=said) as caught:
+        demo.run(DemoOptions(site=str(own), port=0, browser=False))
+    assert "\n" not in str(caught.value)
+
+
+def _far_enough() -> None:
+    raise DemoError("far enough")
+
+
+def test_machine_in_another_machines_site__is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "run_folder", _far_enough)
+    with pytest.raises(DemoError, match="far enough"):
+        demo.run(DemoOptions(machine="roller_13t", site="mine_drift", port=0, browser=False))
+    said = "mine_drift is made for ug_truck_60t: roller_13t may not fit everywhere"
+    assert said in capsys.readouterr().err
+
+
 def test_own_machine_file__is_taken(tmp_path: Path) -> None:
     own = tmp_path / "mine.toml"
     own.touch()

@@ -74,7 +74,10 @@ def test_shipped_scenario__every_expectation_holds(name: str) -> None:
         (SHORT.replace("2.0", "-1.0"), "seconds: Input should be greater than 0"),
         (SHORT.replace("2.0", ".nan"), "seconds: Input should be a finite number"),
         (SHORT.replace("2.0", '"2"'), "seconds: Input should be a valid number"),
-        (SHORT + "site: atlantis\n", "no site 'atlantis'; there are: mine_drift"),
+        (
+            SHORT + "site: atlantis\n",
+            "no site 'atlantis'; there are: farm_field, haul_road, mine_drift",
+        ),
         (SHORT + "machine: submarine\n", "no machine 'submarine'; there are: "),
         (SHORT + "link: string\n", "no link 'string'; there are: "),
         (
