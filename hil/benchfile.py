@@ -17,9 +17,12 @@ from protocol.profiles import first_problem
 SCHEMA = "headframe-bench/1"
 Capability = Literal[
     "drop", "delay", "corrupt", "counter", "insert", "bus_off", "line", "node", "estop",
-    "brownout", "plant", "actuator", "relay", "serial", "replug", "adapters", "soak",
+    "brownout", "plant", "actuator", "relay", "serial", "adapter_noise", "replug", "adapters",
 ]  # fmt: skip
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+_NO_DEVICE = frozenset({"emulated", "slcan_pty", "udp_multicast"})
 
 
 class BenchRefused(ValueError):
@@ -61,12 +64,13 @@ class CanChannel(BaseModel):
     """A by-wire bus.
 
     Attributes:
-        kind: ``emulated`` is in this process; the others are python-can's.
+        kind: ``emulated`` is in this process, ``slcan_pty`` beside it an emulated adapter on a
+            pseudo-terminal; the others are adapters, by way of python-can.
         port: interface (can0), device, ``by-id:NAME`` of /dev/serial/by-id, or group address.
     """
 
     model_config = _STRICT
-    kind: Literal["emulated", "socketcan", "slcan", "udp_multicast"]
+    kind: Literal["emulated", "slcan_pty", "socketcan", "slcan", "udp_multicast"]
     port: str | None = None
     bitrate_bps: Annotated[int, Field(ge=10_000, le=1_000_000)] = 500_000
 
@@ -168,7 +172,7 @@ def check_ports(path: Path, bench: BenchFile) -> None:
     """
     for name in ("dbw", "relay"):
         channel = getattr(bench.channels, name)
-        if channel is None or channel.kind == "emulated" or channel.kind == "udp_multicast":
+        if channel is None or channel.kind in _NO_DEVICE:
             continue
         where = _device(channel.kind, channel.port)
         if not where.exists():

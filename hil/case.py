@@ -52,6 +52,14 @@ class Variant(BaseModel):
     watch_ms: Annotated[float, Field(gt=0, le=600_000)] = 400.0
     checks: list[Check] = Field(default_factory=list)
 
+    @property
+    def requires(self) -> frozenset[str]:
+        """The capabilities it needs."""
+        kinds = [str(fault.get("kind")) for fault in (*self.before, *self.faults)]
+        of_faults = {name for kind in kinds for name in needs(kind)}
+        seen = any(c.signal.startswith(("actuator.", "plant.")) for c in self.checks)
+        return frozenset(of_faults) | ({"actuator"} if seen else set())
+
 
 class Case(BaseModel):
     """One row of the table of cases.
@@ -76,12 +84,8 @@ class Case(BaseModel):
 
     @property
     def requires(self) -> frozenset[str]:
-        """Every capability the case needs."""
-        faults = [f for v in self.variants for f in (*v.before, *v.faults)]
-        of_faults = {name for fault in faults for name in needs(str(fault.get("kind")))}
-        checks = [check for v in self.variants for check in v.checks]
-        probes = {"actuator" for c in checks if c.signal.startswith(("actuator.", "plant."))}
-        return frozenset(self.needs) | of_faults | probes
+        """Every capability that some variant of the case needs."""
+        return frozenset(self.needs).union(*(v.requires for v in self.variants))
 
 
 @lru_cache(maxsize=4)

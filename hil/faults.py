@@ -13,6 +13,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from hil.drivers.slcan_device import SlcanDevice
+from hil.realtime import PtyRig
 from hil.rig import Rig
 from hil.wire import WireFrame
 from protocol.dbw import codec, matrix
@@ -20,6 +22,8 @@ from protocol.dbw.codec import ContactState
 from protocol.dbw.e2e import protect
 from protocol.dbw.endpoint import DbwSender
 from protocol.dbw.matrix import COUNTER_STATES, FrameSpec
+from protocol.relay import FrameDecoder, RelayStroke
+from protocol.relay import encode as encode_line
 from sim.machines.faults import parse_fault
 from sim.relay import Defect as RelayDefect
 
@@ -427,6 +431,20 @@ class Injector:
         self._rig.to_relay = self._rig.to_agent = partial(self._noisy, share)
         injection.effective_ns = self._rig.now_ns
 
+    def _do_wrong_answers(self, injection: Injection) -> None:
+        """Strokes whose answer does not fit the relay's challenge; all else about them is right."""
+        decoder = FrameDecoder()
+
+        def wrong(data: bytes) -> bytes:
+            return b"".join(
+                encode_line(replace(r.message, answer=r.message.answer ^ 1), r.sequence, 0)
+                for r in decoder.feed(data)
+                if isinstance(r.message, RelayStroke)
+            )
+
+        self._rig.to_relay = wrong
+        injection.effective_ns = self._rig.now_ns
+
     def _do_serial_cut(self, injection: Injection, for_ms: float | None = None) -> None:
         """Unplug the relay's line."""
         rig = self._rig
@@ -441,6 +459,25 @@ class Injector:
         return bytes(
             byte ^ (1 << dice.randrange(8)) if dice.random() < share else byte for byte in data
         )
+
+    # -- the adapter of a bench that has one
+
+    def _do_adapter_noise(self, injection: Injection, share: float) -> None:
+        """Change bytes between the guardian and its CAN adapter, both ways."""
+        self._adapter().noise = share
+        injection.effective_ns = self._rig.now_ns
+
+    def _do_replug(self, injection: Injection, for_ms: float) -> None:
+        """Pull the CAN adapter out, and plug it in again: the same path, another terminal."""
+        adapter = self._adapter()
+        injection.row, injection.absent = matrix.SUP_CMD, True
+        injection.acted_ns = self._rig.now_ns
+        adapter.unplug()
+        self._after(for_ms, adapter.plug)
+
+    def _adapter(self) -> SlcanDevice:
+        assert isinstance(self._rig, PtyRig), "the bench's capabilities say so"
+        return self._rig.adapter
 
     # -- the driver
 
@@ -486,7 +523,10 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "machine": ("plant",),
     "weld_relay": ("relay",),
     "serial_noise": ("serial",),
+    "wrong_answers": ("serial",),
     "serial_cut": ("serial",),
+    "adapter_noise": ("adapter_noise",),
+    "replug": ("replug",),
     "drive_off": (),
     "resume": (),
     "silent_console": (),

@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 from hil.benchfile import sha256
 from hil.judge import Verdict
 from hil.report_page import page
-from hil.runner import CaseResult, Result
+from hil.runner import ORDER, CaseResult, Result
 from vehicle_agent.shell.clock import wall_label
 
 SCHEMA_ID = "headframe-hil-report/1"
@@ -131,6 +131,7 @@ def _variant(result: CaseResult, name: str) -> dict[str, Any]:
     causes = Counter(o.first_cause for o in outcomes if o.first_cause)
     return {
         "name": name,
+        "verdict": str(min((o.verdict for o in outcomes), key=ORDER.index)),
         "runs": len(runs),
         "passed": sum(o.verdict is Verdict.PASS for o in outcomes),
         "limit_ms": next((o.limit_ms for o in outcomes if o.limit_ms is not None), None),

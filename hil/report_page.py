@@ -92,6 +92,12 @@ def _limits(report: Json) -> str:
     said += [
         f"<b>{c['id']}</b> {escape(c['title'])}: not shown, {escape(c['why'])}." for c in open_
     ]
+    said += [
+        f"<b>{c['id']}</b> {escape(v['name'])}: not shown, {escape(v['not_passed'][0]['why'])}."
+        for c in report["cases"]
+        for v in c["variants"]
+        if c["verdict"] != "not-run" and v["verdict"] == "not-run"
+    ]
     missed = [m["name"] for m in report["mutants"] if not m["caught_by"]]
     if missed:
         said.append(f"Defects that no case noticed: <b>{escape(', '.join(missed))}</b>.")
@@ -141,7 +147,7 @@ def _case_rows(case: Json) -> str:
         + '<td colspan="6"></tr>'
         + "".join(
             f'<tr><td><td class="dim">{escape(v["name"])}{_logs(v)}<td>'
-            f"{_badge('pass' if v['passed'] == v['runs'] else 'fail')}{_figures(v)}</tr>"
+            f"{_badge(v['verdict'])}{_figures(v)}</tr>"
             for v in case["variants"]
         )
     )

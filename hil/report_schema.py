@@ -37,6 +37,7 @@ class VariantRow(BaseModel):
 
     model_config = _STRICT
     name: str
+    verdict: Word
     runs: int
     passed: int
     limit_ms: float | None

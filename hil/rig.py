@@ -175,7 +175,7 @@ class Rig:
     Args:
         settings: what it is made of. seed: of phases, noise and nonces. mutants: defects.
         make_bus: gives the guardian's bus; by default a node of the emulated wire.
-        wait: real time; None is lock-step.
+        wait: real time; None is lock-step. poll_ns: how often at least the bus is looked after.
 
     Attributes:
         now_ns: the bench's clock. trace: what was seen. wire, agent, ecu, relay, machine: parts.
@@ -189,14 +189,14 @@ class Rig:
         mutants: Mutants | None = None,
         make_bus: MakeBus | None = None,
         wait: Wait | None = None,
-        start_ns: int = START_NS,
+        poll_ns: int | None = None,
     ) -> None:
         mutants = mutants or Mutants()
         dice = Random(f"{seed}/phases")  # noqa: S311 - repeatable, not secret
         machine, site = load_machine(settings.machine), load_site(settings.site)
         limits = machine.profile.limits
         self.settings, self.seed, self._wait = settings, seed, wait
-        self.now_ns = self.start_ns = start_ns
+        start_ns = self.now_ns = START_NS
         self.profile = machine.profile
         self.trace = Trace()
         self.wire = Wire(settings.bitrate_bps, start_ns, self._on_frame, self._on_error)
@@ -225,12 +225,14 @@ class Rig:
         self._down, self._up = _Link(down), _Link(up)
         self.command_sent_ns: dict[int, int] = {}
         agent_phase_ns = dice.randrange(100_000, TICK_NS - 100_000)
-        self._agenda = (
+        self._agenda: tuple[_Every, ...] = (
             _Every(BEAT_NS, start_ns + dice.randrange(BEAT_NS), self._beat),
             _Every(ECU_STEP_NS, start_ns + ECU_STEP_NS, self._ecu_step),
             _Every(ECU_STEP_NS, start_ns + dice.randrange(ECU_STEP_NS), self._relay_step),
             _Every(TICK_NS, start_ns + agent_phase_ns, self._tick),
         )
+        if poll_ns is not None:
+            self._agenda = (*self._agenda, _Every(poll_ns, start_ns + poll_ns, lambda _: None))
         self._sense: tuple[object, ...] = ()
 
     def close(self) -> None:

@@ -21,11 +21,13 @@ from hil.benchfile import BenchFile, BenchRefused, check_ports, load_bench, reso
 from hil.case import Case, Variant, load_cases
 from hil.faults import Injector
 from hil.judge import Outcome, Verdict, bring, run_case
+from hil.realtime import PtyRig
 from hil.rig import Mutants, Rig, RigSettings
 from sim.ecu_defects import EcuDefect
 from sim.relay import Defect as RelayDefect
 
 _MS = 1_000_000
+TRIES_IN_TIME = 3
 SLICE_NS = 2_000 * _MS
 ORDER = tuple(Verdict)
 
@@ -59,8 +61,8 @@ class CaseResult:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of its runs; a case without runs was not run."""
-        verdicts = [outcome.verdict for _, _, outcome in self.runs]
+        """The worst of what could be run; a case without runs was not run."""
+        verdicts = [o.verdict for _, _, o in self.runs if o.verdict is not Verdict.NOT_RUN]
         return min(verdicts, key=ORDER.index) if verdicts else Verdict.NOT_RUN
 
     @property
@@ -131,9 +133,10 @@ class Benches:
         self.capabilities = frozenset(bench.capabilities)
         self._ready: dict[tuple[str, int, str], tuple[Rig, str]] = {}
 
-    def missing(self, case: Case) -> list[str]:
-        """Return the capabilities a case needs and this bench has not."""
-        return sorted(case.requires - self.capabilities)
+    def missing(self, case: Case, variant: Variant | None) -> list[str]:
+        """Return the capabilities a variant needs and this bench has not."""
+        needed = frozenset(case.needs) | (frozenset() if variant is None else variant.requires)
+        return sorted(needed - self.capabilities)
 
     def ready(self, mutant: Mutant, seed: int, start: str) -> tuple[Rig, str]:
         """Return a rig in its start state, and what is wrong with it."""
@@ -155,18 +158,45 @@ class Benches:
         self, mutant: Mutant, seed: int, case: Case, variant: Variant | None, folder: Path | None
     ) -> Outcome:
         """Run one variant once, on a copy of the start state; ``folder`` takes failures' logs."""
+        if self.bench.channels.dbw.kind == "slcan_pty":
+            return self._run_in_time(mutant, seed, case, variant, folder)
         rig, wrong = self.ready(mutant, seed, case.start)
         if wrong:
             return Outcome(Verdict.INCONCLUSIVE, wrong)
 
-        def once() -> Outcome:
-            injector = Injector(rig, self.capabilities, seed)
-            outcome = run_case(rig, case, variant, injector)
-            if folder is None or outcome.verdict is Verdict.PASS:
-                return outcome
-            return _with_slice(rig, outcome, folder / _slice_name(case, variant, seed))
+        return in_copy(lambda: self._judged(rig, seed, case, variant, folder))
 
-        return in_copy(once)
+    def _run_in_time(
+        self, mutant: Mutant, seed: int, case: Case, variant: Variant | None, folder: Path | None
+    ) -> Outcome:
+        """Run on a fresh rig in real time; once more when the bench came late: no evidence."""
+        limit_ns = self.bench.clock.lateness_limit_ms * _MS
+        late_ns = 0
+        for _ in range(TRIES_IN_TIME):
+            rig = PtyRig(self.settings, seed, mutant.mutants)
+            try:
+                wrong = bring(rig, case.start)
+                if wrong:
+                    return Outcome(Verdict.INCONCLUSIVE, wrong)
+                rig.judged_from_here()
+                outcome = self._judged(rig, seed, case, variant, folder)
+                late_ns = rig.pacer.latest_ns
+            finally:
+                rig.close()
+            if late_ns <= limit_ns:
+                return outcome
+        return Outcome(
+            Verdict.BENCH_ERROR,
+            f"the bench was {late_ns / _MS:.1f} ms late, {TRIES_IN_TIME} times over its limit",
+        )
+
+    def _judged(
+        self, rig: Rig, seed: int, case: Case, variant: Variant | None, folder: Path | None
+    ) -> Outcome:
+        outcome = run_case(rig, case, variant, Injector(rig, self.capabilities, seed))
+        if folder is None or outcome.verdict is Verdict.PASS:
+            return outcome
+        return _with_slice(rig, outcome, folder / _slice_name(case, variant, seed))
 
 
 def _slice_name(case: Case, variant: Variant | None, seed: int) -> str:
@@ -210,7 +240,7 @@ def in_copy(do: Callable[[], Outcome]) -> Outcome:
 
 def variants(case: Case) -> Iterable[Variant | None]:
     """Return a case's variants; a procedure is its own."""
-    return case.variants if case.procedure is None else (None,)
+    return case.variants or (None,)
 
 
 GOOD = Mutant("", Mutants())
@@ -222,13 +252,11 @@ def try_mutants(
     """Yield (mutant, case, verdict) of every case on every mutant, once each."""
     for mutant in all_mutants():
         for case in cases:
-            if case.once or benches.missing(case):
+            able = [v for v in variants(case) if not benches.missing(case, v)]
+            if case.once or not able:
                 continue
-            worst = min(
-                (benches.run(mutant, seed, case, v, None).verdict for v in variants(case)),
-                key=ORDER.index,
-            )
-            yield mutant.name, case.id, worst
+            verdicts = (benches.run(mutant, seed, case, v, None).verdict for v in able)
+            yield mutant.name, case.id, min(verdicts, key=ORDER.index)
 
 
 def run(options: Options, say: Callable[[str], None] = lambda _: None) -> Result:
@@ -239,10 +267,10 @@ def run(options: Options, say: Callable[[str], None] = lambda _: None) -> Result
     """
     bench = load_bench(options.bench)
     check_ports(options.bench, bench)
-    if bench.channels.dbw.kind != "emulated":
+    if bench.channels.dbw.kind not in ("emulated", "slcan_pty"):
         raise BenchRefused(
             f"{options.bench}: channels.dbw.kind: {bench.channels.dbw.kind}: this version judges "
-            "cases on the emulated wire only"
+            "cases on the emulated wire and on slcan_pty only"
         )
     result = Result(options, bench)
     benches = Benches(options.bench, bench)
@@ -276,13 +304,14 @@ def _run_all(
 
 
 def _run_once(benches: Benches, into: CaseResult, seed: int, folder: Path) -> None:
-    missing = benches.missing(into.case)
-    if missing:
-        into.runs = [("", seed, Outcome(Verdict.NOT_RUN, f"the bench lacks {', '.join(missing)}"))]
-        return
     for variant in variants(into.case):
         name = "" if variant is None else variant.name
-        into.runs.append((name, seed, benches.run(GOOD, seed, into.case, variant, folder)))
+        missing = benches.missing(into.case, variant)
+        if missing:
+            outcome = Outcome(Verdict.NOT_RUN, f"the bench lacks {', '.join(missing)}")
+        else:
+            outcome = benches.run(GOOD, seed, into.case, variant, folder)
+        into.runs.append((name, seed, outcome))
 
 
 def environment() -> dict[str, str]:
