@@ -67,20 +67,21 @@ class CanChannel(BaseModel):
         kind: ``emulated`` is in this process, ``slcan_pty`` beside it an emulated adapter on a
             pseudo-terminal; the others are adapters, by way of python-can.
         port: interface (can0), device, ``by-id:NAME`` of /dev/serial/by-id, or group address.
+        peer_port: the bench's own adapter, where that is another one than the guardian's.
     """
 
     model_config = _STRICT
     kind: Literal["emulated", "slcan_pty", "socketcan", "slcan", "udp_multicast"]
     port: str | None = None
+    peer_port: str | None = None
     bitrate_bps: Annotated[int, Field(ge=10_000, le=1_000_000)] = 500_000
 
 
 class SerialChannel(BaseModel):
-    """The watchdog relay's line."""
+    """The watchdog relay's line; this version has the emulated one."""
 
     model_config = _STRICT
-    kind: Literal["emulated", "serial"]
-    port: str | None = None
+    kind: Literal["emulated"]
 
 
 class Channels(BaseModel):
@@ -102,7 +103,7 @@ class BenchFile(BaseModel):
     """The whole file.
 
     Attributes:
-        emulate: what the bench plays; everything else must be there for real.
+        emulate: what the bench plays; this version plays ECU, relay and plant.
         seed: of every chance; a run is told by it.
     """
 
@@ -114,7 +115,7 @@ class BenchFile(BaseModel):
     dbc: Hashed
     clock: Clock
     channels: Channels
-    emulate: list[Literal["agent", "ecu", "relay", "plant"]]
+    emulate: list[Literal["ecu", "relay", "plant"]]
     capabilities: list[Capability]
     limits: Limits = Field(default_factory=Limits)
     suites: list[str]
@@ -170,16 +171,18 @@ def check_ports(path: Path, bench: BenchFile) -> None:
     Raises:
         BenchRefused: naming the port and what was looked for.
     """
-    for name in ("dbw", "relay"):
-        channel = getattr(bench.channels, name)
-        if channel is None or channel.kind in _NO_DEVICE:
+    dbw = bench.channels.dbw
+    for key in ("port", "peer_port"):
+        port = getattr(dbw, key)
+        if dbw.kind in _NO_DEVICE or (port is None and key == "peer_port"):
             continue
-        where = _device(channel.kind, channel.port)
+        where = device(dbw.kind, port)
         if not where.exists():
-            raise BenchRefused(f"{path}: channels.{name}.port: {channel.port}: no {where} here")
+            raise BenchRefused(f"{path}: channels.dbw.{key}: {port}: no {where} here")
 
 
-def _device(kind: str, port: str | None) -> Path:
+def device(kind: str, port: str | None) -> Path:
+    """Return what a port's name stands for."""
     if port is None:
         return Path("/port-is-not-given")
     if kind == "socketcan":

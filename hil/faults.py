@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from hil.drivers.slcan_device import SlcanDevice
-from hil.realtime import PtyRig
+from hil.realtime import TimedRig
 from hil.rig import Rig
 from hil.wire import WireFrame
 from protocol.dbw import codec, matrix
@@ -476,8 +476,10 @@ class Injector:
         self._after(for_ms, adapter.plug)
 
     def _adapter(self) -> SlcanDevice:
-        assert isinstance(self._rig, PtyRig), "the bench's capabilities say so"
-        return self._rig.adapter
+        adapter = self._rig.medium.adapter if isinstance(self._rig, TimedRig) else None
+        if adapter is None:
+            raise FaultRefused("this bench has no emulated adapter")
+        return adapter
 
     # -- the driver
 

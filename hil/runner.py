@@ -21,7 +21,7 @@ from hil.benchfile import BenchFile, BenchRefused, check_ports, load_bench, reso
 from hil.case import Case, Variant, load_cases
 from hil.faults import Injector
 from hil.judge import Outcome, Verdict, bring, run_case
-from hil.realtime import PtyRig
+from hil.realtime import TimedRig
 from hil.rig import Mutants, Rig, RigSettings
 from sim.ecu_defects import EcuDefect
 from sim.relay import Defect as RelayDefect
@@ -158,7 +158,7 @@ class Benches:
         self, mutant: Mutant, seed: int, case: Case, variant: Variant | None, folder: Path | None
     ) -> Outcome:
         """Run one variant once, on a copy of the start state; ``folder`` takes failures' logs."""
-        if self.bench.channels.dbw.kind == "slcan_pty":
+        if self.bench.channels.dbw.kind != "emulated":
             return self._run_in_time(mutant, seed, case, variant, folder)
         rig, wrong = self.ready(mutant, seed, case.start)
         if wrong:
@@ -173,7 +173,7 @@ class Benches:
         limit_ns = self.bench.clock.lateness_limit_ms * _MS
         late_ns = 0
         for _ in range(TRIES_IN_TIME):
-            rig = PtyRig(self.settings, seed, mutant.mutants)
+            rig = TimedRig(self.settings, seed, mutant.mutants, self.bench.channels.dbw)
             try:
                 wrong = bring(rig, case.start)
                 if wrong:
@@ -267,11 +267,6 @@ def run(options: Options, say: Callable[[str], None] = lambda _: None) -> Result
     """
     bench = load_bench(options.bench)
     check_ports(options.bench, bench)
-    if bench.channels.dbw.kind not in ("emulated", "slcan_pty"):
-        raise BenchRefused(
-            f"{options.bench}: channels.dbw.kind: {bench.channels.dbw.kind}: this version judges "
-            "cases on the emulated wire and on slcan_pty only"
-        )
     result = Result(options, bench)
     benches = Benches(options.bench, bench)
     try:

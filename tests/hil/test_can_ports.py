@@ -10,8 +10,11 @@ from pathlib import Path
 import can
 import pytest
 
+from hil.benchfile import BenchRefused, CanChannel
+from hil.drivers.bridge import BusBridge
 from hil.drivers.emulated_can import EmulatedCanBus
 from hil.drivers.slcan_device import SlcanCore, SlcanDevice
+from hil.realtime import open_medium
 from hil.wire import Wire
 from vehicle_agent.shell.bus import BusReader, BusSender
 from vehicle_agent.shell.local_bus import LocalCanBus
@@ -173,3 +176,27 @@ def test_adapter_unplugged__send_raises_and_it_opens_again_by_its_path(tmp_path:
 def test_device_that_is_not_there__is_named(tmp_path: Path) -> None:
     with pytest.raises(can.CanInitializationError, match="tty: cannot be opened"):
         SlcanBus(str(tmp_path / "tty"), BITRATE)
+
+
+def test_bridge__carries_frames_between_a_medium_and_the_wire(tmp_path: Path) -> None:
+    wire = Wire(BITRATE, 0)
+    guardian = LocalCanBus(str(tmp_path), name="guardian")
+    bench = LocalCanBus(str(tmp_path), name="bench")
+    bridge = BusBridge(wire, "agent", bench)
+    ecu = EmulatedCanBus(wire, "ecu", lambda: wire.now_ns)
+    guardian.send(frame(1))
+    bridge.poll(0)
+    wire.run_until(1_000_000)
+    ecu.send(frame(2))
+    wire.run_until(2_000_000)
+    reader = BusReader()
+    heard = (seen(reader.drain(ecu, 8)), seen(reader.drain(guardian, 8)))
+    for bus in (guardian, bench, ecu):
+        bus.shutdown()
+    assert heard == (seen([frame(1)]), seen([frame(2)]))
+
+
+def test_interface_that_is_not_there__is_one_line_with_its_name() -> None:
+    channel = CanChannel(kind="slcan", port="/dev/no")
+    with pytest.raises(BenchRefused, match=r"channels.dbw: slcan /dev/no: /dev/no: cannot be"):
+        open_medium(channel, Wire(BITRATE, 0), 1)
