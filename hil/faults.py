@@ -98,6 +98,10 @@ class Injector:
         self._rig.trace.marks.append((self._rig.now_ns, f"fault {kind} {table or ''}".strip()))
         return injection
 
+    def phase_s(self, most_s: float) -> float:
+        """Draw how long to wait before a fault."""
+        return most_s * self._dice.random()
+
     # -- machinery
 
     def _through(self, node: str, at_ns: int, frame: WireFrame) -> list[tuple[int, WireFrame]]:
@@ -286,12 +290,17 @@ class Injector:
     # -- bus and nodes
 
     def _do_second_sender(self, injection: Injection, frame: str, address: str) -> None:
-        """Another node sends a command row, whole and counted: ``same`` or ``other`` address."""
+        """Another node sends a command row, whole and counted: ``same`` or ``other`` address.
+
+        It wants something else than the guardian: two that send the same bytes at the same
+        count cannot be told apart, and need not be.
+        """
         row = next(iter(_rows(frame)))
         self._intruders += 1
         node = self._rig.wire.node(f"intruder-{self._intruders}")
         sender = DbwSender()
         due_ns = self._rig.now_ns + 3 * _MS
+        off_beat_ns = self._dice.randrange(_MS // 5, 2 * _MS)  # no part of the rig sends then
         newest: dict[str, bytes] = {}
 
         def keep(_at: int, _spec: FrameSpec, data: bytes) -> None:
@@ -302,13 +311,13 @@ class Injector:
             if now_ns < due_ns or "data" not in newest:
                 return
             due_ns += row.period_ms * _MS
-            _, data = sender.encode(codec.decode(row.can_id, newest["data"]))
+            _, data = sender.encode(_otherwise(codec.decode(row.can_id, newest["data"])))
             can_id = row.can_id
             if address == "other":
                 can_id = can_id & ~0xFF | INTRUDER_ADDRESS
             if injection.acted_ns is None:
                 injection.acted_ns, injection.put_in = now_ns, data
-            node.post(now_ns, WireFrame(can_id, data))
+            node.post(now_ns + off_beat_ns, WireFrame(can_id, data))
 
         injection.row = row
         self._rules["agent"].append((frozenset({row}), keep))
@@ -567,7 +576,8 @@ def settle(injection: Injection, rig: Rig) -> int | None:
             for s in rig.trace.frames
             if matrix.pgn_of(s.can_id) == pgn and s.t_ns >= acted_ns and s.data == injection.put_in
         ]
-        injection.effective_ns = ends[0] if ends else None
+        clashes = [t for t, _ in rig.trace.errors if t >= acted_ns]  # it met another's at once
+        injection.effective_ns = next(iter(ends or clashes), None)
     return injection.effective_ns
 
 
@@ -594,6 +604,13 @@ def _is_byte(key: str) -> bool:
 def _value(key: str, value: Any) -> Any:
     """Return a value as the codec takes it: modes go by their names."""
     return codec.EcuMode[value] if key == "mode_request" else value
+
+
+def _otherwise(message: codec.Message) -> codec.Message:
+    """Return a command that asks for a little more to the left; others as they are."""
+    if isinstance(message, codec.SteerCommand):
+        return replace(message, curvature_per_m=0.5 * message.curvature_per_m + 0.01)
+    return message
 
 
 def _sealed(spec: FrameSpec, data: bytes | bytearray) -> bytes:

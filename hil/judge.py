@@ -19,6 +19,8 @@ from hil.trace import Trace, Value
 _MS = 1_000_000
 STANDBY_S = 1.5
 DRIVING_WITHIN_S = 20.0
+PHASES_S = 0.1
+"""A fault begins anywhere in this time: no cycle of any part may always meet it alike."""
 UNDER_WAY_S = 1.2
 """Driven before a fault: every row's counters have been told by then."""
 
@@ -39,7 +41,8 @@ class Outcome:
 
     Attributes:
         why: of anything but a pass. reaction_ms: of the first check with a limit.
-        limit_ms: of that check. first_cause: as the ECU told it. figures: more, by name.
+        limit_ms: of that check. reaction_of: what it asks for.
+        first_cause: as the ECU told it. figures: more, by name.
         slice_path: log around a failure, once written.
     """
 
@@ -47,6 +50,7 @@ class Outcome:
     why: str = ""
     reaction_ms: float | None = None
     limit_ms: float | None = None
+    reaction_of: str = ""
     first_cause: str = ""
     figures: dict[str, list[float]] = field(default_factory=dict)
     t0_ns: int | None = None
@@ -69,6 +73,7 @@ def run_variant(rig: Rig, injector: Injector, variant: Variant) -> Outcome:
     """Run one variant on a rig that is in its start state."""
     begun_ns = rig.now_ns
     try:
+        rig.run(injector.phase_s(PHASES_S))
         for fault in variant.before:
             injector.put(fault)
         rig.run(variant.settle_ms / 1e3)
@@ -95,6 +100,7 @@ def judged(trace: Trace, variant: Variant, t0_ns: int, begun_ns: int) -> Outcome
         why="; ".join(wrong),
         reaction_ms=reaction_ms,
         limit_ms=None if reaction is None else reaction.within_ms,
+        reaction_of="" if reaction is None else _asked(reaction),
         first_cause=causes[0] if causes else "",
         t0_ns=t0_ns,
     )
@@ -114,6 +120,12 @@ def _satisfies(check: Check, value: Value) -> bool:
     if check.signal.endswith("curvature_per_m") and value is None:
         return True  # frozen where it stands
     return _OPS[check.op](value, check.value)
+
+
+def _asked(check: Check) -> str:
+    value = " or ".join(check.value) if isinstance(check.value, list) else check.value
+    op = "" if check.op in ("==", "in") else f"{check.op} "
+    return f"{check.signal} {op}{value}"
 
 
 def _reached_ms(trace: Trace, check: Check, t0_ns: int) -> float | None:

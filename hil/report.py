@@ -14,6 +14,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from hil.benchfile import sha256
+from hil.case import load_cases
 from hil.judge import Verdict
 from hil.report_page import page
 from hil.runner import ORDER, CaseResult, Result
@@ -64,6 +65,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "verdict": str(result.verdict),
         "stopped": result.stopped,
         "when": wall_label(),
+        "table": len(load_cases()),
         "verdicts": {str(v): verdicts[str(v)] for v in Verdict},
         "bench": _bench(result),
         "cases": [_case(c) for c in result.cases],
@@ -135,6 +137,7 @@ def _variant(result: CaseResult, name: str) -> dict[str, Any]:
         "runs": len(runs),
         "passed": sum(o.verdict is Verdict.PASS for o in outcomes),
         "limit_ms": next((o.limit_ms for o in outcomes if o.limit_ms is not None), None),
+        "reaction_of": next((o.reaction_of for o in outcomes if o.reaction_of), ""),
         "reaction_ms": _spread(times),
         "samples_ms": [round(t, 3) for t in times],
         "first_causes": dict(causes),

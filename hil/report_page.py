@@ -72,8 +72,10 @@ def _head(report: Json) -> str:
     stopped = (
         f'<p class="why">Stopped: {escape(report["stopped"])}</p>' if report["stopped"] else ""
     )
+    shown = report["verdicts"]["pass"]
     return (
         f"<h1>Hardware-in-the-loop report {_badge(report['verdict'])}</h1>"
+        f"<p><b>{shown} of the {report['table']} cases of the table are shown to pass.</b></p>"
         f'<p class="dim">Bench {escape(bench["id"])}, machine {escape(bench["machine"])}, '
         f"revision {escape(bench['revision'])}, {escape(report['when'])}</p>"
         f'<div class="sum">{counts}</div>{stopped}'
@@ -100,7 +102,9 @@ def _limits(report: Json) -> str:
     ]
     missed = [m["name"] for m in report["mutants"] if not m["caught_by"]]
     if missed:
-        said.append(f"Defects that no case noticed: <b>{escape(', '.join(missed))}</b>.")
+        said.append(
+            f"Defects that no case of this run noticed: <b>{escape(', '.join(missed))}</b>."
+        )
     if not report["mutants"]:
         said.append("The cases were not tried on defective parts in this run.")
     return '<div class="note">' + "<br>".join(said) + "</div>" if said else ""
@@ -128,7 +132,9 @@ def _cases(cases: list[Json]) -> str:
     return (
         "<h2>Cases</h2><p class=dim>Reaction: from when the fault took effect on the bus or "
         "pin, to the first thing that was asked for.</p><table><tr><th>Case<th>What<th>Verdict"
-        "<th>Runs<th>Limit<th>p50<th>p99<th>Max, ms<th>First cause told</tr>" + rows + "</table>"
+        "<th>Runs<th>Limit<th>p50<th>p99<th>Max, ms<th>Reaction is<th>First cause told</tr>"
+        + rows
+        + "</table>"
     )
 
 
@@ -144,7 +150,7 @@ def _case_rows(case: Json) -> str:
         return head + _figures(case["variants"][0]) + "</tr>"
     return (
         head
-        + '<td colspan="6"></tr>'
+        + '<td colspan="7"></tr>'
         + "".join(
             f'<tr><td><td class="dim">{escape(v["name"])}{_logs(v)}<td>'
             f"{_badge(v['verdict'])}{_figures(v)}</tr>"
@@ -163,7 +169,8 @@ def _figures(variant: Json) -> str:
     causes = ", ".join(f"{name} {n}" for name, n in variant["first_causes"].items())
     cells = [f"{variant['passed']}/{variant['runs']}", "" if limit is None else f"{limit:g}"]
     cells += [f"{spread[k]:.1f}" if spread else "" for k in ("p50", "p99", "max")]
-    return "".join(f'<td class="n">{c}' for c in cells) + f"<td>{escape(causes)}"
+    numbers = "".join(f'<td class="n">{c}' for c in cells)
+    return f"{numbers}<td>{escape(variant['reaction_of'])}<td>{escape(causes)}"
 
 
 def _plots(cases: list[Json]) -> str:

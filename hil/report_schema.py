@@ -41,6 +41,7 @@ class VariantRow(BaseModel):
     runs: int
     passed: int
     limit_ms: float | None
+    reaction_of: str
     reaction_ms: SpreadRow | None
     samples_ms: list[float]
     first_causes: dict[str, int]
@@ -111,13 +112,17 @@ class CoverageRow(BaseModel):
 
 
 class Report(BaseModel):
-    """The whole file. ``when`` is a label; no figure is made from it."""
+    """The whole file.
+
+    ``when`` is a label; no figure is made from it. ``table``: how many cases there are.
+    """
 
     model_config = _STRICT
     schema_: Annotated[Literal["headframe-hil-report/1"], Field(alias="schema")]
     verdict: Word
     stopped: str
     when: str
+    table: int
     verdicts: dict[str, int]
     bench: BenchRow
     cases: list[CaseRow]
