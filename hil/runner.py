@@ -138,13 +138,20 @@ class Benches:
         needed = frozenset(case.needs) | (frozenset() if variant is None else variant.requires)
         return sorted(needed - self.capabilities)
 
+    def fresh(self, mutant: Mutant, seed: int) -> Rig:
+        """Return a rig at power-up."""
+        channel = self.bench.channels.dbw
+        if channel.kind == "emulated":
+            return Rig(self.settings, seed, mutant.mutants)
+        return TimedRig(self.settings, seed, mutant.mutants, channel)
+
     def ready(self, mutant: Mutant, seed: int, start: str) -> tuple[Rig, str]:
         """Return a rig in its start state, and what is wrong with it."""
         key = (mutant.name, seed, start)
         if key not in self._ready:
             for old in [k for k in self._ready if k[:2] != key[:2]]:
                 self._ready.pop(old)[0].close()
-            rig = Rig(self.settings, seed, mutant.mutants)
+            rig = self.fresh(mutant, seed)
             self._ready[key] = (rig, bring(rig, start))
         return self._ready[key]
 
@@ -173,7 +180,8 @@ class Benches:
         limit_ns = self.bench.clock.lateness_limit_ms * _MS
         late_ns = 0
         for _ in range(TRIES_IN_TIME):
-            rig = TimedRig(self.settings, seed, mutant.mutants, self.bench.channels.dbw)
+            rig = self.fresh(mutant, seed)
+            assert isinstance(rig, TimedRig), "its channel is a real one"
             try:
                 wrong = bring(rig, case.start)
                 if wrong:

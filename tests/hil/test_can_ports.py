@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,3 +201,9 @@ def test_interface_that_is_not_there__is_one_line_with_its_name() -> None:
     channel = CanChannel(kind="slcan", port="/dev/no")
     with pytest.raises(BenchRefused, match=r"channels.dbw: slcan /dev/no: /dev/no: cannot be"):
         open_medium(channel, Wire(BITRATE, 0), 1)
+
+
+def test_interface_headframe_slcan__names_this_bus() -> None:
+    text = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    named = tomllib.loads(text)["project"]["entry-points"]["can.interface"]["headframe_slcan"]
+    assert named == f"{SlcanBus.__module__}:{SlcanBus.__name__}"
