@@ -31,7 +31,8 @@ _MS = 1_000_000
 FLOOD_PERIOD_NS = 100_000
 RESTART_NS = 200 * _MS
 """A bus-off node is let back after this."""
-BUS_OFFS_MAX = 3
+IN_FLIGHT_NS = 2 * _MS
+"""What a guardian sent before it hung is still on its way for so long."""
 INTRUDER_ADDRESS = 0x82
 
 
@@ -386,7 +387,7 @@ class Injector:
     def _do_stall(self, injection: Injection, ms: float | None = None) -> None:
         """The guardian's process hangs; None: for ever."""
         injection.row, injection.absent = matrix.SUP_CMD, True
-        injection.acted_ns = self._rig.now_ns
+        injection.acted_ns = self._rig.now_ns + IN_FLIGHT_NS
         self._rig.agent.stalled = True
         if ms is not None:
             self._after(ms, partial(setattr, self._rig.agent, "stalled", False))
@@ -394,7 +395,7 @@ class Injector:
     def _do_kill(self, injection: Injection) -> None:
         """The guardian's process ends."""
         injection.row, injection.absent = matrix.SUP_CMD, True
-        injection.acted_ns = self._rig.now_ns
+        injection.acted_ns = self._rig.now_ns + IN_FLIGHT_NS
         self._rig.agent.dead = True
 
     # -- pins, supply, sensors, serial line

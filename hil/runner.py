@@ -303,7 +303,14 @@ def _run_all(
             _run_once(benches, into, seed + number, options.report / "logs")
             if into.verdict is Verdict.BENCH_ERROR:
                 result.stopped = f"{into.case.id}: {into.why}"
+                _mark_the_rest(result.cases)
                 return
+
+
+def _mark_the_rest(cases: list[CaseResult]) -> None:
+    for case in cases:
+        if not case.runs:
+            case.runs = [("", 0, Outcome(Verdict.NOT_RUN, "the run had stopped"))]
 
 
 def _run_once(benches: Benches, into: CaseResult, seed: int, folder: Path) -> None:
