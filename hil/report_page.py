@@ -29,7 +29,7 @@ white-space:nowrap}.v{display:inline-block;padding:.05rem .5rem;border-radius:.2
 font-weight:600;white-space:nowrap;border:1px solid}.pass{color:#0b5d2a;background:#e3f4e8}
 .fail{color:#8f1320;background:#fde7e9}.bench-error,.inconclusive{color:#7a4a00;background:#fdf0d8}
 .not-run{color:#4a5560;background:#eef1f4}.sum{display:flex;gap:.6rem;margin:.8rem 0;flex-wrap:wrap}
-.why{color:#8f1320}.dim{color:#5b6671}code{font-size:.85em;word-break:break-all}
+.why{color:#8f1320}.id{white-space:nowrap}.dim{color:#5b6671}code{font-size:.85em;word-break:break-all}
 .note{background:#fdf6e3;border-left:4px solid #b58900;padding:.6rem .9rem;margin:1rem 0}
 .grid{font-size:.72rem}.grid td,.grid th{padding:.12rem .2rem;text-align:center}
 .grid td:first-child,.grid th:first-child{text-align:left;white-space:nowrap}
@@ -143,7 +143,7 @@ def _case_rows(case: Json) -> str:
     requirements = f'<div class="dim">{", ".join(case["verifies"])}</div>'
     single = len(case["variants"]) == 1
     head = (
-        f"<tr><td><b>{case['id']}</b><td>{escape(case['title'])}{requirements}{why}"
+        f"<tr><td class=id><b>{case['id']}</b><td>{escape(case['title'])}{requirements}{why}"
         f"<td>{_badge(case['verdict'])}"
     )
     if single:
