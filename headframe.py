@@ -48,6 +48,7 @@ LINK_TEST_S = 30.0
 try:
     import typer
 
+    from hil.cli import app as hil_app
     from sim.cli import app as sim_app
 except ModuleNotFoundError as missing:
     sys.exit(_without(missing.name, sys.argv[1:]))
@@ -62,6 +63,7 @@ app = typer.Typer(
 ConfigOption = Annotated[Path, typer.Option("--config", help="settings file (TOML)")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 app.add_typer(sim_app, name="sim")
+app.add_typer(hil_app, name="hil")
 
 
 class Driver(StrEnum):

@@ -256,13 +256,19 @@ class Ecu:
     Args:
         profile: the machine's limits.
         inputs: contacts at power-up.
+        receiver: judges and decodes what comes; a bench may give a defective one.
 
     Attributes:
         mode, reason, first_cause, sub_state: as sent in ECU_STATE.
         refused: command frames refused beyond the bus receiver's own counts, by reason.
     """
 
-    def __init__(self, profile: EcuProfile, inputs: EcuInputs | None = None) -> None:
+    def __init__(
+        self,
+        profile: EcuProfile,
+        inputs: EcuInputs | None = None,
+        receiver: DbwReceiver | None = None,
+    ) -> None:
         self.mode = EcuMode.INIT
         self.reason = ExitReason.CLEAR
         self.first_cause = FirstCause.NONE
@@ -270,7 +276,7 @@ class Ecu:
         self.refused: Counter[str] = Counter()
         self._profile = profile
         self._inputs = inputs or EcuInputs()
-        self._receiver = DbwReceiver(Direction.TO_ECU)
+        self._receiver = receiver or DbwReceiver(Direction.TO_ECU)
         self._sender = DbwSender()
         self._slots = _slots()
         self._sent_mode = EcuMode.INIT

@@ -1,0 +1,192 @@
+"""The bench file: which bench this is, what it is made of, and what it can do (YAML, strict).
+
+A bench that names what is not there is refused in one line, before anything moves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from protocol.profiles import first_problem
+
+SCHEMA = "headframe-bench/1"
+Capability = Literal[
+    "drop", "delay", "corrupt", "counter", "insert", "bus_off", "line", "node", "estop",
+    "brownout", "plant", "actuator", "relay", "serial", "adapter_noise", "replug", "adapters",
+]  # fmt: skip
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+_NO_DEVICE = frozenset({"emulated", "slcan_pty", "udp_multicast"})
+
+
+class BenchRefused(ValueError):
+    """Raised when a bench file cannot be used; one line that names file, key and reason."""
+
+
+class Identity(BaseModel):
+    """Which bench this is. ``owner`` is who answers for it."""
+
+    model_config = _STRICT
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]+$")]
+    site: str
+    owner: str
+
+
+class Hashed(BaseModel):
+    """A file that must be exactly the one that was approved; sha256 None: it is only recorded."""
+
+    model_config = _STRICT
+    path: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
+class Clock(BaseModel):
+    """What stamps are worth. ``simulated``: exact. ``monotonic``: of this computer, in user space.
+
+    Attributes:
+        error_us: worst error of a stamp, as calibrated; it is printed beside every figure.
+        lateness_limit_ms: a bench that is later than this in a step is no evidence.
+    """
+
+    model_config = _STRICT
+    source: Literal["simulated", "monotonic"]
+    error_us: Annotated[int, Field(ge=0)] = 0
+    lateness_limit_ms: Annotated[float, Field(gt=0)] = 5.0
+
+
+class CanChannel(BaseModel):
+    """A by-wire bus.
+
+    Attributes:
+        kind: ``emulated`` is in this process, ``slcan_pty`` beside it an emulated adapter on a
+            pseudo-terminal; the others are adapters, by way of python-can.
+        port: interface (can0), device, ``by-id:NAME`` of /dev/serial/by-id, or group address.
+        peer_port: the bench's own adapter, where that is another one than the guardian's.
+    """
+
+    model_config = _STRICT
+    kind: Literal["emulated", "slcan_pty", "socketcan", "slcan", "udp_multicast"]
+    port: str | None = None
+    peer_port: str | None = None
+    bitrate_bps: Annotated[int, Field(ge=10_000, le=1_000_000)] = 500_000
+
+
+class SerialChannel(BaseModel):
+    """The watchdog relay's line; this version has the emulated one."""
+
+    model_config = _STRICT
+    kind: Literal["emulated"]
+
+
+class Channels(BaseModel):
+    """The bench's ports by their names in the case files."""
+
+    model_config = _STRICT
+    dbw: CanChannel
+    relay: SerialChannel | None = None
+
+
+class Limits(BaseModel):
+    """Ceilings that hold for the whole run."""
+
+    model_config = _STRICT
+    load_max: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
+class BenchFile(BaseModel):
+    """The whole file.
+
+    Attributes:
+        emulate: what the bench plays; this version plays ECU, relay and plant.
+        seed: of every chance; a run is told by it.
+    """
+
+    model_config = _STRICT
+    schema_: Annotated[Literal["headframe-bench/1"], Field(alias="schema")]
+    bench: Identity
+    machine: Hashed
+    site: Hashed
+    dbc: Hashed
+    clock: Clock
+    channels: Channels
+    emulate: list[Literal["ecu", "relay", "plant"]]
+    capabilities: list[Capability]
+    limits: Limits = Field(default_factory=Limits)
+    suites: list[str]
+    seed: int
+
+
+def load_bench(path: Path) -> BenchFile:
+    """Read a bench file and check its hashes; paths inside count from the file's folder.
+
+    Raises:
+        BenchRefused: unreadable, no such key, a wrong hash.
+    """
+    try:
+        bench = BenchFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BenchRefused(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BenchRefused(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise BenchRefused(f"{path}: {first_problem(error)}") from error
+    for key in ("machine", "site", "dbc"):
+        hashed: Hashed = getattr(bench, key)
+        digest = sha256(path, hashed, key)
+        if hashed.sha256 not in (None, digest):
+            raise BenchRefused(
+                f"{path}: {key}: {hashed.path} has SHA-256 {digest[:12]}…, "
+                f"the bench was approved with {str(hashed.sha256)[:12]}…"
+            )
+    return bench
+
+
+def resolved(path: Path, hashed: Hashed) -> Path:
+    """Return where a named file is."""
+    return (path.parent / hashed.path).resolve()
+
+
+def sha256(path: Path, hashed: Hashed, key: str) -> str:
+    """Return a named file's digest.
+
+    Raises:
+        BenchRefused: it is not there.
+    """
+    where = resolved(path, hashed)
+    try:
+        return hashlib.sha256(where.read_bytes()).hexdigest()
+    except OSError as error:
+        raise BenchRefused(f"{path}: {key}: {where}: {error.strerror}") from error
+
+
+def check_ports(path: Path, bench: BenchFile) -> None:
+    """Check that every port is there.
+
+    Raises:
+        BenchRefused: naming the port and what was looked for.
+    """
+    dbw = bench.channels.dbw
+    for key in ("port", "peer_port"):
+        port = getattr(dbw, key)
+        if dbw.kind in _NO_DEVICE or (port is None and key == "peer_port"):
+            continue
+        where = device(dbw.kind, port)
+        if not where.exists():
+            raise BenchRefused(f"{path}: channels.dbw.{key}: {port}: no {where} here")
+
+
+def device(kind: str, port: str | None) -> Path:
+    """Return what a port's name stands for."""
+    if port is None:
+        return Path("/port-is-not-given")
+    if kind == "socketcan":
+        return Path("/sys/class/net") / port
+    if port.startswith("by-id:"):
+        return Path("/dev/serial/by-id") / port.removeprefix("by-id:")
+    return Path(port)

@@ -1,0 +1,1 @@
+"""What stands behind a bench's ports: real drivers, and a fake beside each."""

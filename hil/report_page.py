@@ -1,0 +1,263 @@
+"""The report's page: one HTML file that needs nothing else, made to be read and printed.
+
+First what a safety engineer asks: did it pass, on what, and what was not shown. Then each case
+with its limit beside what was measured, then who would have noticed a bad ECU.
+"""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import Any
+
+Json = dict[str, Any]
+_WORDS = {
+    "pass": "Pass",
+    "fail": "Fail",
+    "inconclusive": "Inconclusive",
+    "bench-error": "Bench error",
+    "not-run": "Not run",
+}
+_STYLE = """
+body{font:15px/1.45 system-ui,sans-serif;color:#1b1f24;background:#fff;margin:2rem auto;
+max-width:72rem;padding:0 1.5rem}h1{font-size:1.6rem;margin:0 0 .2rem}
+h2{font-size:1.15rem;margin:2.2rem 0 .6rem;border-bottom:1px solid #c9d1d9;padding-bottom:.2rem}
+table{border-collapse:collapse;width:100%;font-size:.88rem}
+th,td{text-align:left;vertical-align:top;padding:.3rem .55rem;border-bottom:1px solid #e3e7eb}
+th{background:#f3f5f7;font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums;
+white-space:nowrap}.v{display:inline-block;padding:.05rem .5rem;border-radius:.25rem;
+font-weight:600;white-space:nowrap;border:1px solid}.pass{color:#0b5d2a;background:#e3f4e8}
+.fail{color:#8f1320;background:#fde7e9}.bench-error,.inconclusive{color:#7a4a00;background:#fdf0d8}
+.not-run{color:#4a5560;background:#eef1f4}.sum{display:flex;gap:.6rem;margin:.8rem 0;flex-wrap:wrap}
+.why{color:#8f1320}.id{white-space:nowrap}.dim{color:#5b6671}code{font-size:.85em;word-break:break-all}
+.note{background:#fdf6e3;border-left:4px solid #b58900;padding:.6rem .9rem;margin:1rem 0}
+.grid{font-size:.72rem}.grid td,.grid th{padding:.12rem .2rem;text-align:center}
+.grid td:first-child,.grid th:first-child{text-align:left;white-space:nowrap}
+td.hit{background:#0b5d2a;color:#fff}td.odd{background:#fdf0d8}td.none{background:#fde7e9}
+svg text{font:11px system-ui,sans-serif;fill:#4a5560}.plots{display:flex;flex-wrap:wrap;gap:1rem}
+.plots figure{margin:0;width:21rem}figcaption{font-size:.8rem}
+@media print{body{margin:0;max-width:none}h2{break-after:avoid}tr,figure{break-inside:avoid}}
+"""
+
+
+def page(report: Json) -> str:
+    """Return the page of a report."""
+    bench = report["bench"]
+    parts = [
+        _head(report),
+        _limits(report),
+        _identity(bench),
+        _cases(report["cases"]),
+        _plots(report["cases"]),
+        _coverage(report, bench["machine"]),
+        _mutants(report["mutants"]),
+    ]
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f"<title>HIL report {escape(bench['id'])}</title><style>{_STYLE}</style>"
+        f"<body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def _badge(verdict: str) -> str:
+    return f'<span class="v {verdict}">{_WORDS[verdict]}</span>'
+
+
+def _head(report: Json) -> str:
+    bench = report["bench"]
+    counts = "".join(
+        f'<span class="v {v}">{number} {_WORDS[v].lower()}</span>'
+        for v, number in report["verdicts"].items()
+    )
+    stopped = (
+        f'<p class="why">Stopped: {escape(report["stopped"])}</p>' if report["stopped"] else ""
+    )
+    shown = report["verdicts"]["pass"]
+    return (
+        f"<h1>Hardware-in-the-loop report {_badge(report['verdict'])}</h1>"
+        f"<p><b>{shown} of the {report['table']} cases of the table are shown to pass.</b></p>"
+        f'<p class="dim">Bench {escape(bench["id"])}, machine {escape(bench["machine"])}, '
+        f"revision {escape(bench['revision'])}, {escape(report['when'])}</p>"
+        f'<div class="sum">{counts}</div>{stopped}'
+    )
+
+
+def _limits(report: Json) -> str:
+    bench = report["bench"]
+    said = []
+    if bench["emulated"]:
+        said.append(
+            f"Emulated on this bench, not real: <b>{escape(', '.join(bench['emulated']))}</b>. "
+            "The figures show the software's conduct; they are no evidence for the physical parts."
+        )
+    open_ = [c for c in report["cases"] if c["verdict"] in ("not-run", "inconclusive")]
+    said += [
+        f"<b>{c['id']}</b> {escape(c['title'])}: not shown, {escape(c['why'])}." for c in open_
+    ]
+    said += [
+        f"<b>{c['id']}</b> {escape(v['name'])}: not shown, {escape(v['not_passed'][0]['why'])}."
+        for c in report["cases"]
+        for v in c["variants"]
+        if c["verdict"] != "not-run" and v["verdict"] == "not-run"
+    ]
+    missed = [m["name"] for m in report["mutants"] if not m["caught_by"]]
+    if missed:
+        said.append(
+            f"Defects that no case of this run noticed: <b>{escape(', '.join(missed))}</b>."
+        )
+    if not report["mutants"]:
+        said.append("The cases were not tried on defective parts in this run.")
+    return '<div class="note">' + "<br>".join(said) + "</div>" if said else ""
+
+
+def _identity(bench: Json) -> str:
+    error = (
+        "exact, simulated" if bench["clock"] == "simulated" else f"±{bench['clock_error_us']} µs"
+    )
+    rows = [
+        ("Bench", f"{bench['id']} at {bench['site']}, kept by {bench['owner']}"),
+        ("Bench file", f"{bench['file']} <code>{bench['file_sha256']}</code>"),
+        *((key, f"<code>{digest}</code>") for key, digest in bench["hashes"].items()),
+        ("Clock", f"{bench['clock']}; error of a stamp {error}"),
+        ("Repeats", f"{bench['repeat']}, first seed {bench['seed']}"),
+        ("Capabilities", ", ".join(bench["capabilities"])),
+        ("Computer", f"{bench['system']}, Python {bench['python']}"),
+    ]
+    body = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows)
+    return f"<h2>Bench</h2><table>{body}</table>"
+
+
+def _cases(cases: list[Json]) -> str:
+    rows = "".join(_case_rows(case) for case in cases)
+    return (
+        "<h2>Cases</h2><p class=dim>Reaction: from when the fault took effect on the bus or "
+        "pin, to the first thing that was asked for.</p><table><tr><th>Case<th>What<th>Verdict"
+        "<th>Runs<th>Limit<th>p50<th>p99<th>Max, ms<th>Reaction is<th>First cause told</tr>"
+        + rows
+        + "</table>"
+    )
+
+
+def _case_rows(case: Json) -> str:
+    why = f'<div class="why">{escape(case["why"])}</div>' if case["verdict"] != "pass" else ""
+    requirements = f'<div class="dim">{", ".join(case["verifies"])}</div>'
+    single = len(case["variants"]) == 1
+    head = (
+        f"<tr><td class=id><b>{case['id']}</b><td>{escape(case['title'])}{requirements}{why}"
+        f"<td>{_badge(case['verdict'])}"
+    )
+    if single:
+        return head + _figures(case["variants"][0]) + "</tr>"
+    return (
+        head
+        + '<td colspan="7"></tr>'
+        + "".join(
+            f'<tr><td><td class="dim">{escape(v["name"])}{_logs(v)}<td>'
+            f"{_badge(v['verdict'])}{_figures(v)}</tr>"
+            for v in case["variants"]
+        )
+    )
+
+
+def _logs(variant: Json) -> str:
+    names = [run["log"] for run in variant["not_passed"] if run["log"]]
+    return "".join(f' <a href="logs/{escape(n)}">{escape(n)}</a>' for n in names[:3])
+
+
+def _figures(variant: Json) -> str:
+    spread, limit = variant["reaction_ms"], variant["limit_ms"]
+    causes = ", ".join(f"{name} {n}" for name, n in variant["first_causes"].items())
+    cells = [f"{variant['passed']}/{variant['runs']}", "" if limit is None else f"{limit:g}"]
+    cells += [f"{spread[k]:.1f}" if spread else "" for k in ("p50", "p99", "max")]
+    numbers = "".join(f'<td class="n">{c}' for c in cells)
+    return f"{numbers}<td>{escape(variant['reaction_of'])}<td>{escape(causes)}"
+
+
+def _plots(cases: list[Json]) -> str:
+    figures = []
+    for case in cases:
+        for variant in case["variants"]:
+            if len(variant["samples_ms"]) > 1 and variant["limit_ms"] is not None:
+                name = f"{case['id']} {variant['name'] or case['title']}"
+                figures.append(_histogram(name, variant))
+    if not figures:
+        return ""
+    return (
+        "<h2>Reaction times</h2><p class=dim>The red line is the limit.</p>"
+        f'<div class="plots">{"".join(figures)}</div>'
+    )
+
+
+def _histogram(name: str, variant: Json) -> str:
+    """One histogram from 0 to a little beyond its limit; a taller bar is more runs."""
+    samples, limit = variant["samples_ms"], variant["limit_ms"]
+    top = 1.1 * max(limit, *samples)
+    bins = 44
+    counts = [0] * bins
+    for value in samples:
+        counts[min(bins - 1, int(bins * value / top))] += 1
+    high = max(counts)
+    bars = "".join(
+        f'<rect x="{8 + 7 * i}" y="{70 - 58 * c / high:.1f}" width="6" height="{58 * c / high:.1f}"'
+        ' fill="#2f6f9f"/>'
+        for i, c in enumerate(counts)
+        if c
+    )
+    at = 8 + 7 * bins * limit / top
+    s = variant["reaction_ms"]
+    step = 10 ** math.floor(math.log10(top))
+    step = step if top / step >= 2 else step / 2
+    ticks = "".join(
+        f'<text x="{8 + 7 * bins * n * step / top:.0f}" y="84" text-anchor="middle">'
+        f"{n * step:g}</text>"
+        for n in range(int(top / step) + 1)
+    )
+    return (
+        f"<figure><figcaption><b>{escape(name)}</b><br>n {s['n']}, p50 {s['p50']:.1f}, "
+        f"p95 {s['p95']:.1f}, p99 {s['p99']:.1f}, max {s['max']:.1f}, "
+        f"limit {limit:g} ms</figcaption>"
+        f'<svg viewBox="0 0 324 90" role="img" aria-label="{escape(name)}">{bars}'
+        '<line x1="8" y1="70.5" x2="316" y2="70.5" stroke="#5b6671"/>'
+        f'<line x1="{at:.1f}" y1="6" x2="{at:.1f}" y2="72" stroke="#b3202c" stroke-width="2"/>'
+        f"{ticks}</svg></figure>"
+    )
+
+
+def _coverage(report: Json, machine: str) -> str:
+    rows = "".join(
+        f"<tr><td><b>{row['requirement']}</b><td>"
+        + " ".join(f'<span class="v {c["verdict"]}">{c["id"]}</span>' for c in row["cases"])
+        + f"<td>{escape(', '.join(row['faults']))}<td>{escape(machine)}</tr>"
+        for row in report["coverage"]
+    )
+    return (
+        "<h2>Coverage: requirement, cases, faults, machine</h2><table><tr><th>Requirement<th>Cases"
+        f"<th>Kinds of fault<th>Machine</tr>{rows}</table>"
+    )
+
+
+def _mutants(mutants: list[Json]) -> str:
+    if not mutants:
+        return ""
+    ids = list(dict.fromkeys(case for m in mutants for case in m["verdicts"]))
+    head = "".join(f"<th>{case.removeprefix('HIL-')}" for case in ids)
+    caught = sum(bool(m["caught_by"]) for m in mutants)
+    rows = "".join(
+        f"<tr><td>{escape(m['name'])}<td{'' if m['caught_by'] else ' class=none'}>"
+        + str(len(m["caught_by"]))
+        + "".join(_mark(m["verdicts"].get(case)) for case in ids)
+        + "</tr>"
+        for m in mutants
+    )
+    return (
+        f"<h2>Defective parts: {caught} of {len(mutants)} noticed</h2><p class=dim>Each row is an "
+        "ECU, relay or guardian with one named defect. ● the case failed on it, as it must; i: "
+        "inconclusive, no evidence; empty: the case does not see this defect.</p>"
+        f'<table class="grid"><tr><th>Defect<th>by{head}</tr>{rows}</table>'
+    )
+
+
+def _mark(verdict: str | None) -> str:
+    if verdict == "fail":
+        return '<td class="hit">●'
+    return "<td>" if verdict in (None, "pass", "not-run") else f'<td class="odd">{verdict[0]}'

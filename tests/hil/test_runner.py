@@ -1,0 +1,171 @@
+"""Cases on the emulated bench: the good parts pass, the defective ones are noticed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from xml.etree.ElementTree import parse
+
+import pytest
+
+import headframe
+from hil.benchfile import BenchRefused, load_bench
+from hil.case import Case, load_cases
+from hil.faults import FaultRefused, Injector
+from hil.judge import Outcome, Verdict
+from hil.report import Spread, write
+from hil.report_schema import Report, schema_text
+from hil.runner import GOOD, Benches, Mutant, Options, Result, all_mutants, in_copy, run, variants
+from tests.hil.test_benchfile import EMULATED
+
+ROOT = Path(__file__).resolve().parents[2]
+CASES = {case.id: case for case in load_cases()}
+MUTANTS = {mutant.name: mutant for mutant in all_mutants()}
+SEED = 7
+
+
+@pytest.fixture(scope="module")
+def benches() -> Iterator[Benches]:
+    made = Benches(EMULATED, load_bench(EMULATED))
+    yield made
+    made.close()
+
+
+def verdicts(benches: Benches, mutant: Mutant, case: Case) -> set[Verdict]:
+    return {benches.run(mutant, SEED, case, v, None).verdict for v in variants(case)}
+
+
+@pytest.mark.parametrize("case_id", ["HIL-01", "HIL-05", "HIL-09", "HIL-18", "HIL-25", "HIL-30"])
+def test_good_parts__case_passes(benches: Benches, case_id: str) -> None:
+    assert verdicts(benches, GOOD, CASES[case_id]) == {Verdict.PASS}
+
+
+@pytest.mark.parametrize(
+    ("mutant", "case_id"),
+    [
+        ("ecu:ignores_timeouts", "HIL-05"),
+        ("ecu:skips_crc", "HIL-09"),
+        ("agent:repeats_when_hung", "HIL-17"),
+    ],
+)
+def test_defective_part__case_fails(benches: Benches, mutant: str, case_id: str) -> None:
+    assert Verdict.FAIL in verdicts(benches, MUTANTS[mutant], CASES[case_id])
+
+
+def test_same_seed__same_run(benches: Benches) -> None:
+    case = CASES["HIL-05"]
+    first, second = (benches.run(GOOD, SEED, case, case.variants[0], None) for _ in range(2))
+    assert first == second
+
+
+def test_capability_missing__case_is_not_run_and_says_which(tmp_path: Path) -> None:
+    result = run(Options(EMULATED, tmp_path, cases=("HIL-29",), repeat=2, mutants=False))
+    assert (result.cases[0].verdict, result.cases[0].why) == (
+        Verdict.NOT_RUN,
+        "the bench lacks adapters",
+    )
+
+
+def test_nothing_could_be_run__is_no_pass(tmp_path: Path) -> None:
+    result = run(Options(EMULATED, tmp_path, cases=("HIL-29",), repeat=1, mutants=False))
+    assert result.verdict is Verdict.NOT_RUN
+
+
+def test_injector__refuses_what_the_bench_cannot_do(benches: Benches) -> None:
+    rig, _ = benches.ready(GOOD, SEED, "driving")
+    injector = Injector(rig, frozenset({"delay"}), SEED)
+    with pytest.raises(FaultRefused, match="drop: this bench cannot do drop"):
+        injector.put({"kind": "drop", "frame": "SUP_CMD"})
+
+
+def test_raising_run__is_a_bench_error_and_no_pass() -> None:
+    def broken() -> Outcome:
+        raise RuntimeError("adapter is gone")
+
+    assert in_copy(broken) == Outcome(Verdict.BENCH_ERROR, "RuntimeError: adapter is gone")
+
+
+def test_unknown_case__is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchRefused, match="--case HIL-99"):
+        run(Options(EMULATED, tmp_path, cases=("HIL-99",)))
+
+
+def a_result(folder: Path) -> Result:
+    """A run whose good parts are swapped for a defective ECU: it has a failure to report."""
+    bench = load_bench(EMULATED)
+    made = Benches(EMULATED, bench)
+    case = CASES["HIL-05"]
+    options = Options(EMULATED, folder, cases=("HIL-05", "HIL-29"), repeat=1, mutants=False)
+    result = run(options)
+    bad = made.run(MUTANTS["ecu:ignores_timeouts"], SEED, case, case.variants[0], folder / "logs")
+    made.close()
+    result.cases[0].runs.append((case.variants[0].name, SEED, bad))
+    result.caught = {"ecu:ignores_timeouts": {"HIL-05": Verdict.FAIL}}
+    return result
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write(a_result(folder))
+    return folder
+
+
+def test_json_report__keeps_to_its_schema(written: Path) -> None:
+    report = Report.model_validate_json((written / "report.json").read_text(encoding="utf-8"))
+    assert (report.verdict, report.cases[0].variants[0].passed) == ("fail", 1)
+
+
+def test_schema_in_docs__is_the_one_of_the_code() -> None:
+    assert (ROOT / "docs/schema/hil-report.json").read_text(encoding="utf-8") == schema_text()
+
+
+def test_junit__failure_is_a_failure_and_not_run_is_skipped(written: Path) -> None:
+    root = parse(written / "junit.xml").getroot()
+    assert {tag: len(root.findall(f".//{tag}")) for tag in ("failure", "skipped", "error")} == {
+        "failure": 1,
+        "skipped": 1,
+        "error": 0,
+    }
+
+
+def test_page__needs_nothing_else_and_names_what_was_not_shown(written: Path) -> None:
+    text = (written / "report.html").read_text(encoding="utf-8")
+    outside = [word for word in ("http://", "https://", "<script", "src=") if word in text]
+    assert (outside, "the bench lacks adapters" in text) == ([], True)
+
+
+def test_failure__leaves_a_log_that_python_can_reads(written: Path) -> None:
+    import can
+
+    report = json.loads((written / "report.json").read_text(encoding="utf-8"))
+    name = report["cases"][0]["variants"][0]["not_passed"][0]["log"]
+    with can.LogReader(written / "logs" / name) as log:
+        assert sum(1 for _ in log) > 500
+
+
+def test_spread__quantiles_are_values_that_were_measured() -> None:
+    assert Spread.of([float(n) for n in range(1, 101)]) == Spread(100, 50.0, 95.0, 99.0, 100.0)
+
+
+def test_worst_run__makes_the_verdict_of_its_case(tmp_path: Path) -> None:
+    result = run(Options(EMULATED, tmp_path, cases=("HIL-01",), repeat=1, mutants=False))
+    result.cases[0].runs.append(("", 1, replace(result.cases[0].runs[0][2], verdict=Verdict.FAIL)))
+    assert result.verdict is Verdict.FAIL
+
+
+def test_command_line__bad_bench_is_one_line_and_exit_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = headframe.main(["hil", "run", "--bench", "/no.yaml", "--report", str(tmp_path)])
+    assert (code, capsys.readouterr().err) == (
+        1,
+        "headframe: /no.yaml: cannot be read: No such file or directory\n",
+    )
+
+
+def test_command_line__list_names_all_thirty(capsys: pytest.CaptureFixture[str]) -> None:
+    assert headframe.main(["hil", "list", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["cases"]) == 30
