@@ -14,11 +14,12 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sim, "QUICK", (2, 0.2))
 
 
-def test_every_part__gives_its_samples_with_the_step_cost(
+def test_every_part_that_steps__gives_its_samples_with_the_step_cost(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sim, "PLANT_TARGET", 0.001)
-    assert sim.main(["--quick", "--json"]) == 0
+    stepping = [f"--part={name}" for name in ("plant", "drift", "machine")]
+    assert sim.main(["--quick", "--json", *stepping]) == 0
     said = json.loads(capsys.readouterr().out)
     names = [part["name"] for part in said["parts"]]
     assert names[:2] == ["plant electric_tractor", "plant electric_tractor_trailer"]
