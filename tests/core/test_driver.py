@@ -281,6 +281,15 @@ def test_rear_camera_fitted__picture_of_the_direction_of_travel_counts(
     assert (driver.view_age_us(T_NS) is not None) is counts
 
 
+@pytest.mark.parametrize("gear", [1, 0, -1])
+@pytest.mark.requirement("HF-VIEW-04")
+def test_no_rear_camera_fitted__the_main_ones_picture_counts_in_every_gear(gear: int) -> None:
+    driver = Driver(DEFAULT_TIMING, FRONT)
+    driver.take(accepted(view_stamp_us=T_NS // 1000, camera=FRONT, gear=gear))
+
+    assert driver.view_age_us(T_NS) == 0
+
+
 @pytest.mark.requirement("HF-VIEW-04")
 def test_gear_changed_before_the_view__last_picture_of_the_way_ages_on() -> None:
     driver = Driver(DEFAULT_TIMING, FRONT, REAR)

@@ -52,7 +52,7 @@ class Measured:
 
     speed_mps: float | None
     curvature_per_m: float | None
-    pull_mps2: float = 0.0
+    pull_mps2: float
 
 
 @quick
