@@ -214,8 +214,7 @@ class E2EReceiver:
         self.counts.lost += lost
         if self._score:
             self._score -= 1
-        if self._good < QUALIFY_FRAMES:
-            self._good += 1
+        self._good = min(QUALIFY_FRAMES, self._good + 1)
         if not self.qualified:
             return E2EStatus.QUALIFYING
         now_ns = self._arrivals[-1]
