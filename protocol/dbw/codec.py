@@ -649,14 +649,9 @@ def _unpack_brake(payload: bytes) -> BrakeCommand:
     )
 
 
-_FUNCTION_BITS = tuple(
-    sum((value >> bit & 1) << 2 * bit for bit in range(4)) for value in range(16)
-)
-"""Two bits for each function: 0 off, 1 on."""
-
-
 def _pack_functions(functions: BodyFunction) -> int:
-    return _FUNCTION_BITS[_pack_int("functions", functions, 0, 15)]
+    value = _pack_int("functions", functions, 0, 15)
+    return sum(bool(value & part) << 2 * bit for bit, part in enumerate(BodyFunction))
 
 
 def _unpack_functions(bits: int) -> BodyFunction:
