@@ -15,13 +15,13 @@ from tests.rig import TRUST, new_identity
 from vehicle_agent.core.approval import settings_sha256
 
 BOTH = frozenset(CommandPath)
-APPROVED = settings_sha256("truck", LIMITS, DEFAULT_TIMING, TRUST, BOTH)
+APPROVED = settings_sha256("truck", LIMITS, DEFAULT_TIMING, TRUST, BOTH, 40.0)
 
 
 def test_same_settings_in_another_order__same_digest() -> None:
     turned = dict(reversed(list(TRUST.items())))
 
-    assert settings_sha256("truck", LIMITS, DEFAULT_TIMING, turned, [1, 0]) == APPROVED
+    assert settings_sha256("truck", LIMITS, DEFAULT_TIMING, turned, [1, 0], 40.0) == APPROVED
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,17 @@ def test_same_settings_in_another_order__same_digest() -> None:
 def test_one_thing_changed__another_digest(
     vehicle: str, machine: MachineLimits, timing: Timing, trust: Trust
 ) -> None:
-    assert settings_sha256(vehicle, machine, timing, trust, BOTH) != APPROVED
+    assert settings_sha256(vehicle, machine, timing, trust, BOTH, 40.0) != APPROVED
 
 
 @pytest.mark.requirement("HF-GUARD-09")
 def test_second_command_path_taken_away__another_digest() -> None:
-    alone = settings_sha256("truck", LIMITS, DEFAULT_TIMING, TRUST, {CommandPath.MQTT})
+    alone = settings_sha256("truck", LIMITS, DEFAULT_TIMING, TRUST, {CommandPath.MQTT}, 40.0)
 
     assert alone != APPROVED
+
+
+@pytest.mark.parametrize("range_m", [None, 41.0])
+@pytest.mark.requirement("HF-GUARD-09")
+def test_range_finder_taken_away_or_another_one__another_digest(range_m: float | None) -> None:
+    assert settings_sha256("truck", LIMITS, DEFAULT_TIMING, TRUST, BOTH, range_m) != APPROVED

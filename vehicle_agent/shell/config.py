@@ -31,9 +31,9 @@ class VehicleSettings(BaseModel):
         machine: machine file, see protocol/profiles.py.
         simulated: the machine is a simulated one; a page's keyboard may drive it.
         timing: tightened rows of the timing table, by name.
-        approved_sha256: digest of limits, times, trusted keys and command paths that an engineer
-            approved, as the factsheet gives it; any other one refuses motion. None approves
-            whatever is here.
+        approved_sha256: digest of limits, times, trusted keys, command paths and range finder
+            that an engineer approved, as the factsheet gives it; any other one refuses motion. None
+            approves whatever is here.
     """
 
     model_config = _STRICT
@@ -256,6 +256,11 @@ class AgentSettings(BaseModel):
         """The paths by which commands may come."""
         both = self.control_peer is not None
         return frozenset(CommandPath) if both else frozenset({CommandPath.MQTT})
+
+    @property
+    def range_finder_m(self) -> float | None:
+        """How far the range finder measures; None where none is fitted."""
+        return None if self.range_finder is None else self.range_finder.range_m
 
 
 def load_agent_config(path: Path) -> AgentSettings:

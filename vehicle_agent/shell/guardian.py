@@ -74,7 +74,12 @@ class Guardian:
     ) -> None:
         trust = load_trust(settings.keys.trust.read_text(encoding="utf-8"), BEFORE_ALL)
         self._settings_sha256 = settings_sha256(
-            settings.vehicle.name, profile.limits, timing, trust, settings.command_paths
+            settings.vehicle.name,
+            profile.limits,
+            timing,
+            trust,
+            settings.command_paths,
+            settings.range_finder_m,
         )
         approved = settings.vehicle.approved_sha256
         self._mailbox = ipc.Mailbox(settings.runtime.dir, ipc.GUARDIAN)

@@ -89,7 +89,12 @@ def _facts(settings: AgentSettings) -> dict[str, object]:
         "limits": profile.limits.model_dump(),
         "timing": asdict(timing),
         "settings_sha256": settings_sha256(
-            settings.vehicle.name, profile.limits, timing, trust, settings.command_paths
+            settings.vehicle.name,
+            profile.limits,
+            timing,
+            trust,
+            settings.command_paths,
+            settings.range_finder_m,
         ),
         "cameras": [
             camera.model_dump(include={"id", "name", "width", "height", "fps"})
