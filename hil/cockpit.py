@@ -9,8 +9,11 @@ from operator_console.core.session import ConsoleSession, Outgoing
 from protocol.messages import Trust
 from protocol.profiles import MachineLimits
 from protocol.topics import Topics
-from sim.pursuit import Controls, Pose, Pursuit
-from sim.seat import Phase, Seat, input_message, next_action
+from sim.drive_log import DRIVING
+from sim.human import NO_HANDS
+from sim.pursuit import Pose, Pursuit
+from sim.runner.cockpit import seat_before
+from sim.seat import Phase, input_message, next_action
 from sim.world.site import Site
 from vehicle_agent.core.entropy import Entropy
 
@@ -18,7 +21,6 @@ BEAT_NS = 20_000_000
 PRESS_NS = 300_000_000
 """Between two presses of a button."""
 PICTURE_AGE_US = 60_000
-NO_HANDS = Controls(0.0, 0.0, 0.0)
 
 
 class Cockpit:
@@ -54,10 +56,10 @@ class Cockpit:
         """Every 20 ms: look, move hands and feet, press what is to be pressed, and speak."""
         if self.silent:
             return
-        session, seat = self.session, self._seat(now_ns)
+        session, seat = self.session, seat_before(self.session, now_ns)
         self._sequence += 1
-        driving = seat.mode in ("ACTIVE", "DEGRADED", "WARNING")
-        self._drove = self._drove or seat.mode in ("ACTIVE", "DEGRADED")
+        driving = seat.mode in DRIVING
+        self._drove = self._drove or driving
         controls = self._pursuit.controls(pose) if driving else NO_HANDS
         resting = self._drove and not driving and not self.presses_reset
         phase = Phase.LETTING_GO if resting else Phase.DRIVING
@@ -87,18 +89,6 @@ class Cockpit:
                 "visible": True,
             },
             now_ns,
-        )
-
-    def _seat(self, now_ns: int) -> Seat:
-        session = self.session
-        mode = session.mode(now_ns)
-        state = session.heard.state if session.heard is not None and mode is not None else None
-        return Seat(
-            mode=None if mode is None else mode.value,
-            cause=None if state is None else state.cause,
-            leased=session.lease is not None,
-            must_release=session.gate.must_release,
-            blockers=() if state is None else state.blockers,
         )
 
 

@@ -30,7 +30,6 @@ from protocol.errors import (
     UnknownKind,
     UnknownVersion,
 )
-from protocol.quick import quick
 
 VERSION = 1
 TAG_BYTES = 16
@@ -132,7 +131,6 @@ def _within(name: str, value: int, low: int, high: int) -> None:
         raise OutOfRange(f"{name} {value} is outside {low}..{high}")
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class CommandFrame:
     """One command of a driver, raw integers as they travel.
@@ -310,7 +308,6 @@ def check_enable_pair(data: bytes) -> None:
         raise EnableMismatch(f"enable and its inverse agree: {pair:02b}")
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class StateFrame:
     """One state of a vehicle.

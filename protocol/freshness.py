@@ -13,7 +13,6 @@ from itertools import accumulate
 
 from protocol.errors import ProtocolError, Refusal
 from protocol.frames import TAG_BYTES, CommandFrame, check_enable_pair, decode_command
-from protocol.quick import quick
 from protocol.signals import Timing
 
 RETIRED_KEYS = 8
@@ -96,7 +95,6 @@ class Lease:
     key: bytes
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A command that counts.

@@ -35,7 +35,6 @@ from cobs import cobs
 
 from protocol.dbw.codec import ContactState
 from protocol.errors import ProtocolError
-from protocol.quick import quick
 
 VERSION = 1
 BAUD_RATE_BPS = 115_200
@@ -111,7 +110,6 @@ class RelayFrameError(ProtocolError):
         self.fault = fault
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class RelayStroke:
     """Guardian to relay: it lives, and this is what it wants.
@@ -124,7 +122,6 @@ class RelayStroke:
     wish: RelayWish
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class RelayReport:
     """Relay to guardian: everything it knows.

@@ -44,7 +44,6 @@ from protocol.dbw.e2e import E2ECounts, E2EStatus
 from protocol.dbw.endpoint import DbwReceiver, DbwSender
 from protocol.dbw.matrix import COMMANDS, Direction, FrameSpec
 from protocol.profiles import MachineProfile
-from protocol.quick import quick
 from sim.machines.interface import ActuatorDemand, MachineFeedback
 
 _NS_PER_MS = 1_000_000
@@ -189,7 +188,6 @@ class EcuInputs:
         return self.manual_override or not self.key_remote
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class EcuOutput:
     """One step's result: what the actuators shall do, and the frames now due."""

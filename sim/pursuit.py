@@ -13,7 +13,6 @@ import math
 from dataclasses import dataclass
 
 from protocol.profiles import MachineLimits
-from protocol.quick import quick
 from sim.speed_plan import SpeedPlan
 from sim.world.site import Site
 
@@ -51,7 +50,6 @@ class Style:
     stop_mps2: float = 1.2
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Pose:
     """Where the front axle is: position, heading, signed speed, curvature that it now runs."""

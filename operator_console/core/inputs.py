@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from protocol.quick import quick
-
 INPUT_MAX_AGE_NS = 60_000_000
 """A snapshot older than this is no input (cockpit rule 10)."""
 
@@ -38,7 +36,6 @@ class InputRefused(ValueError):
         self.reason = reason
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class DriverInput:
     """One snapshot of every control, taken at one moment.

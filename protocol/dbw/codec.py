@@ -33,7 +33,6 @@ from protocol.dbw.errors import (
     ValueRangeError,
 )
 from protocol.dbw.matrix import COUNTER_STATES, FrameSpec
-from protocol.quick import quick
 
 # --- Codes and scales -------------------------------------------------------------------------
 
@@ -253,7 +252,6 @@ class BodyFunction(IntFlag):
     DRUM = 8
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class SupCommand:
     """Supervision: what the agent asks of the ECU, and that it is alive.
@@ -277,7 +275,6 @@ class SupCommand:
     sequence: int
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class SteerCommand:
     """Wanted path curvature.
@@ -295,7 +292,6 @@ class SteerCommand:
     speed_basis_mps: float | None = None
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class DriveCommand:
     """Traction.
@@ -309,7 +305,6 @@ class DriveCommand:
     direction: int
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class BrakeCommand:
     """Brakes.
@@ -323,7 +318,6 @@ class BrakeCommand:
     retarder: float
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class BodyCommand:
     """Gear, lights, horn and implement.
@@ -339,7 +333,6 @@ class BodyCommand:
     functions: BodyFunction = BodyFunction.NONE
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class EcuState:
     """What the ECU is doing and why.
@@ -357,7 +350,6 @@ class EcuState:
     session_echo: int
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class SafetyIo:
     """Contacts and supply as the ECU sees them; supply_v is 0…50."""
@@ -372,7 +364,6 @@ class SafetyIo:
     door_seat: ContactState = ContactState.UNKNOWN
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class SteerFeedback:
     """Measured steering.
@@ -390,7 +381,6 @@ class SteerFeedback:
     actuator_current_a: float | None = None
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class DriveFeedback:
     """Measured driveline.
@@ -417,7 +407,6 @@ class BrakeSource(IntFlag):
     PARK = 16
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class BrakeFeedback:
     """Measured brakes.
@@ -432,7 +421,6 @@ class BrakeFeedback:
     source_bits: int
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Motion:
     """Body motion of the front unit.
@@ -449,7 +437,6 @@ class Motion:
     ay_mps2: float | None = None
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class BodyFeedback:
     """Measured body functions; implement is −1…1."""
@@ -460,7 +447,6 @@ class BodyFeedback:
     functions: BodyFunction = BodyFunction.NONE
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Echo:
     """The newest accepted SUP_CMD, given back for latency measuring.
@@ -475,7 +461,6 @@ class Echo:
     hold_us: int
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class E2eStat:
     """Reception counters of one command frame; 250 stands for 250 or more.

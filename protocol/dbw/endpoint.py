@@ -10,7 +10,6 @@ from protocol.dbw.codec import Message, decode, decode_checked, encode, spec_of
 from protocol.dbw.e2e import E2EReceiver, E2EStatus
 from protocol.dbw.errors import DbwError
 from protocol.dbw.matrix import COUNTER_STATES, Direction, FrameSpec
-from protocol.quick import quick
 
 
 class DbwSender:
@@ -32,7 +31,6 @@ class DbwSender:
         return frame
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Received:
     """What the receiver makes of one frame.

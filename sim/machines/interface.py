@@ -9,10 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from protocol.quick import quick
 
-
-@quick
 @dataclass(frozen=True, slots=True)
 class ActuatorDemand:
     """What the ECU asks of the machine's actuators for the next step.
@@ -40,7 +37,6 @@ class ActuatorDemand:
     implement: float = 0.0
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class MachineFeedback:
     """What the machine's sensors report to the ECU, after the last step.

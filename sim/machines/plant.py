@@ -18,7 +18,6 @@ import struct
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
-from protocol.quick import quick
 from sim.machines import trailer
 from sim.machines.brakes import ParkBrake, ServiceBrake
 from sim.machines.drive import Drive, Road
@@ -49,7 +48,6 @@ CONTACT_CLEAR_M = 0.05
 """A touch counts as a new one after this much free travel."""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class MachineState:
     """The plant's truth, for the world, the logs and the tests.

@@ -12,7 +12,6 @@ from enum import StrEnum
 from random import Random
 from typing import Protocol
 
-from protocol.quick import quick
 from sim.network.air import Air
 from sim.network.capacity import Capacity, Rate, Trace, Unlimited
 from sim.network.course import Course
@@ -31,7 +30,6 @@ class Verdict(StrEnum):
     LOST = "lost"
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the link does with one packet.

@@ -21,6 +21,19 @@ BEAT_LATE_NS = 3_000_000
 SENT_KEPT = 512
 
 
+def seat_before(session: ConsoleSession, now_ns: int) -> Seat:
+    """Return what a driver reads who sits before a console in this process."""
+    mode = session.mode(now_ns)
+    state = session.heard.state if session.heard is not None and mode is not None else None
+    return Seat(
+        mode=None if mode is None else mode.value,
+        cause=None if state is None else state.cause,
+        leased=session.lease is not None,
+        must_release=session.gate.must_release,
+        blockers=() if state is None else state.blockers,
+    )
+
+
 @dataclass(slots=True)
 class Mishap:
     """What scripted faults do to driver, page and console; each counts how many are on.
@@ -71,7 +84,7 @@ class Cockpit:
         if self.mishap.dead:
             return
         here_ns = now_ns + self.ahead_ns
-        seat = self._seat(here_ns)
+        seat = seat_before(self.session, here_ns)
         if not self.mishap.page_silent:
             self.session.driver_input(self._hands(now_ns, here_ns, seat), here_ns)
             if self._picture is not None and now_ns - self._told_ns >= SCREEN_BEAT_NS:
@@ -111,18 +124,6 @@ class Cockpit:
         return None if self.mishap.dead else self.session.hear_ack(data, now_ns + self.ahead_ns)
 
     # -- inside
-
-    def _seat(self, here_ns: int) -> Seat:
-        session = self.session
-        mode = session.mode(here_ns)
-        state = session.heard.state if session.heard is not None and mode is not None else None
-        return Seat(
-            mode=None if mode is None else mode.value,
-            cause=None if state is None else state.cause,
-            leased=session.lease is not None,
-            must_release=session.gate.must_release,
-            blockers=() if state is None else state.blockers,
-        )
 
     def _hands(self, now_ns: int, here_ns: int, seat: Seat) -> dict[str, object]:
         driving = seat.mode in DRIVING

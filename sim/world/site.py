@@ -19,7 +19,6 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from protocol.profiles import first_problem
-from protocol.quick import quick
 from sim.world.alignment import PiecewiseLinear, eased_steps
 from sim.world.files import WorldFileError, read_toml
 from sim.world.things import Things
@@ -44,7 +43,6 @@ _GAUSS = ((0.5 - math.sqrt(0.15), 5 / 18), (0.5, 8 / 18), (0.5 + math.sqrt(0.15)
 """Three-point Gauss-Legendre nodes and weights on 0…1."""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class CentrePoint:
     """One point of the centre line.

@@ -41,7 +41,6 @@ from protocol.dbw.matrix import (
     Direction,
     FrameSpec,
 )
-from protocol.quick import quick
 from vehicle_agent.core.gate import Demand
 
 _MS = 1_000_000
@@ -55,7 +54,6 @@ RATE_LIMIT_MAX = 250
 """Largest code of the steering rate limit, 0.001 1/(m·s) a step."""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Feedback:
     """What the machine reports now; None is unknown or too old.
@@ -87,7 +85,6 @@ class Feedback:
     conflict: bool = False
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Supervision:
     """What the supervisor tells the ECU beside the demand.

@@ -6,10 +6,7 @@ from dataclasses import dataclass, fields
 from itertools import compress
 from operator import attrgetter
 
-from protocol.quick import quick
 
-
-@quick
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """Everything that the fail-safe table looks at, for one tick. All false is healthy.

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from protocol.events import EVENTS, Severity
-from protocol.quick import quick
 from protocol.state import VehicleMode
 from vehicle_agent.core.conditions import CONDITION_NAMES
 
@@ -147,7 +146,6 @@ def _explains(event: str, row: Row) -> bool:
     return any(upper.event == event for upper in TABLE[: TABLE.index(row)])
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the engine says for one tick.

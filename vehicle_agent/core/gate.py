@@ -13,7 +13,6 @@ from enum import IntEnum
 
 from protocol.frames import FULL_SCALE, CommandFrame, CommandKind
 from protocol.profiles import MachineLimits
-from protocol.quick import quick
 
 DIRECTION_CHANGE_MPS = 0.3
 """Above this speed a change of direction is not obeyed: traction stays off."""
@@ -40,7 +39,6 @@ class Permit(IntEnum):
     """Nothing moves."""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What the gate needs to know of the machine; None is unknown.
@@ -55,7 +53,6 @@ class Measured:
     pull_mps2: float
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Demand:
     """One tick's by-wire demand, SI, + left, magnitudes for brakes.

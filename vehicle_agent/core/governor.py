@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 from protocol.profiles import MachineLimits
-from protocol.quick import quick
 from protocol.signals import Timing
 from protocol.state import CapReason
 
@@ -22,7 +21,6 @@ UNSEEN_MPS = 1.0
 """Where a range finder is fitted and nothing is known of what lies ahead: walking pace."""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class GovernorInput:
     """What the governor looks at.
@@ -50,7 +48,6 @@ class GovernorInput:
     degraded: bool = False
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class SpeedCap:
     """The cap and the term that holds it."""

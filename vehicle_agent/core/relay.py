@@ -10,7 +10,6 @@ from collections import Counter
 from dataclasses import dataclass
 
 from protocol.dbw.codec import ContactState
-from protocol.quick import quick
 from protocol.relay import (
     FrameDecoder,
     RelayReport,
@@ -28,7 +27,6 @@ STROKES_REMEMBERED = 64
 """More than are sent in the time after which a report proves nothing any more."""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class RelayStatus:
     """The relay's newest report, and how old it is by the guardian's own clock.
@@ -44,7 +42,6 @@ class RelayStatus:
     proven_age_ns: int | None
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class RelayView:
     """What a status means for the supervisor; the flags are named so that false is healthy.

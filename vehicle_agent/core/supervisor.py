@@ -17,7 +17,6 @@ from protocol.frames import CommandKind, StateFrame, vehicle_id
 from protocol.freshness import Acceptance, Accepted
 from protocol.messages import Outcome, RequestClaims, RequestKind, Trust, sign_claims
 from protocol.profiles import MachineLimits
-from protocol.quick import quick
 from protocol.relay import RelayWish
 from protocol.signals import Timing
 from protocol.state import CapReason, VehicleMode
@@ -111,7 +110,6 @@ class Setup:
     finder: RangeFinder | None = None
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class TickInputs:
     """Everything heard since the last tick.
@@ -136,7 +134,6 @@ class TickInputs:
     scans: tuple[bytes, ...] = ()
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class TickOutputs:
     """Everything said by one tick.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from protocol.dbw.codec import EcuMode
 from protocol.frames import CommandKind
 from protocol.profiles import MachineLimits
-from protocol.quick import quick
 from protocol.signals import Timing
 from protocol.state import VehicleMode
 from vehicle_agent.core.bywire import Feedback
@@ -104,7 +103,6 @@ class Slowing:
         return abs(speed_mps) > max(line_mps, self._rest_mps)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What this tick's messages brought, beside commands.
@@ -124,7 +122,6 @@ class Heard:
     reset_given: bool = False
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Health:
     """What the shell knows of itself.
