@@ -287,23 +287,38 @@ def test_other_version_and_spare_byte_set__is_none(at: int, value: int) -> None:
     assert decode(bytes(changed)) is None
 
 
-@pytest.mark.parametrize(
-    ("beams", "counts"), [(44, False), (45, True), (1440, True), (1441, False)]
-)
+@pytest.mark.parametrize(("beams", "counts"), [(0, False), (1440, True), (1441, False)])
 def test_number_of_beams__has_its_limits(beams: int, counts: bool) -> None:
     data = encode(1, -1.0, 0.002, [5.0] * beams)
     assert (decode(data) is not None) == counts
 
 
-def test_scan_without_a_step__is_none() -> None:
-    assert decode(encode(1, 0.0, 0.0, [5.0] * 60)) is None
+@pytest.mark.requirement("HF-GOV-02")
+@pytest.mark.parametrize(
+    ("first_rad", "step_rad", "beams", "counts"),
+    [
+        (-0.9, 0.018, 101, True),
+        (-0.8999, 0.018, 101, False),
+        (-0.9, 0.018, 100, False),
+        (-0.9, 0.01799, 101, False),
+        (-0.9001, 0.03051, 60, False),
+        (-0.95, 0.035, 56, True),
+        (-0.95, 0.03501, 56, False),
+        (-3.1, 0.017, 180, False),
+        (0.0, 0.0, 60, False),
+    ],
+)
+def test_scan_that_does_not_look_all_over_the_way__is_none(
+    first_rad: float, step_rad: float, beams: int, counts: bool
+) -> None:
+    assert (decode(encode(1, first_rad, step_rad, [5.0] * beams)) is not None) == counts
 
 
 @pytest.mark.parametrize(("holes", "counts"), [(5, True), (6, False)])
 @pytest.mark.requirement("HF-GOV-02")
 def test_scan_with_holes__counts_up_to_a_twentieth(holes: int, counts: bool) -> None:
     ranges_m = [5.0] * 100
-    ranges_m[:holes] = [math.nan] * holes
+    ranges_m[: 2 * holes : 2] = [math.nan] * holes
     assert (decode(encode(1, -1.0, 0.02, ranges_m)) is not None) == counts
 
 
@@ -324,22 +339,26 @@ def test_hole_beside_the_first_beam__is_as_near_as_that() -> None:
     assert read.ranges_m[1] == 2.0
 
 
-def test_hole_among_holes__is_met_nowhere_and_no_error() -> None:
-    ranges_m = [9.0] * 100
-    ranges_m[40:43] = [math.nan] * 3
-    read = decode(encode(1, -1.0, 0.02, ranges_m))
-    assert read is not None
-    assert read.ranges_m[40] == read.ranges_m[42] == 9.0
-    assert read.ranges_m[41] == math.inf
+@pytest.mark.requirement("HF-GOV-02")
+@pytest.mark.parametrize(
+    ("first", "holes", "counts"),
+    [(40, 2, True), (40, 3, False), (0, 1, True), (0, 2, False), (99, 1, True), (98, 2, False)],
+)
+def test_hole_without_a_neighbour_that_says_something__scan_is_none(
+    first: int, holes: int, counts: bool
+) -> None:
+    ranges_m = [math.inf] * 100
+    ranges_m[first : first + holes] = [math.nan] * holes
+    assert (decode(encode(1, -1.0, 0.02, ranges_m)) is not None) == counts
 
 
 # -- the bytes
 
 
 def test_scan__comes_back_as_it_was() -> None:
-    read = decode(encode(77, -1.5, 0.01, [1.23, math.inf, 655.33] + [2.0] * 60))
+    read = decode(encode(77, -1.5, 0.03, [1.23, math.inf, 655.33] + [2.0] * 98))
     assert read is not None
-    assert (read.stamp_us, read.first_rad, read.step_rad) == (77, -1.5, 0.01)
+    assert (read.stamp_us, read.first_rad, read.step_rad) == (77, -1.5, 0.03)
     assert read.ranges_m[:4] == pytest.approx((1.23, math.inf, 655.33, 2.0))
 
 
@@ -369,6 +388,10 @@ def test_sectors__nearest_of_each_eighth_from_ahead_clockwise() -> None:
 def test_sectors__nothing_met_is_the_range_and_nearer_ones_win() -> None:
     assert taken(scan()).sight(NOW_US, 0.0).sectors_m[0] == 40.0
     assert taken(scan(12.0, b91=11.0, b89=13.0)).sight(NOW_US, 0.0).sectors_m[0] == 11.0
+
+
+def test_sectors__what_is_touched_is_nearest_whichever_beam_comes_after() -> None:
+    assert taken(scan(0.0, b89=13.0, b91=13.0)).sight(NOW_US, 0.0).sectors_m[0] == 0.0
 
 
 def test_sectors__end_half_way_between_two_eighths() -> None:

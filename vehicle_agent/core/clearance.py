@@ -19,7 +19,10 @@ from protocol.profiles import MachineSize
 VERSION = 1
 _HEAD = struct.Struct("<BBHQhH")
 """version, spare, beams, stamp in µs, first beam in 1e-4 rad, step in 1e-5 rad; + left."""
-BEAMS_MIN, BEAMS_MAX = 45, 1440
+BEAMS_MAX = 1440
+LOOK_1E5_RAD, STEP_MAX_1E5_RAD = 90_000, 3_500
+"""A scan looks at least 0.9 rad to both sides of straight ahead, by beams 0.035 rad apart or less:
+a scanner that is turned away, or sees every tenth thing, does not say that the way is free."""
 METRES_PER_COUNT = 0.01
 NOTHING, INVALID = 0xFFFE, 0xFFFF
 """Nothing within range, and a beam that says nothing (blocked, dirty, dazzled)."""
@@ -150,11 +153,10 @@ class Scan:
 
         A sector counts as looked at when a beam lies in it.
         """
-        nearest: list[float | None] = [None] * SECTORS
-        for angle_rad, met_m in self._beams():
-            sector = round(-angle_rad * SECTORS / math.tau) % SECTORS
-            nearest[sector] = min(met_m, nearest[sector] or range_m, range_m)
-        return tuple(None if each is None else round(each, 1) for each in nearest)
+        met_m: list[list[float]] = [[] for _ in range(SECTORS)]
+        for angle_rad, beam_m in self._beams():
+            met_m[round(-angle_rad * SECTORS / math.tau) % SECTORS].append(beam_m)
+        return tuple(round(min(*each, range_m), 1) if each else None for each in met_m)
 
     def _beams(self) -> Iterable[tuple[float, float]]:
         for index, range_m in enumerate(self.ranges_m):
@@ -174,30 +176,33 @@ def encode(stamp_us: int, first_rad: float, step_rad: float, ranges_m: Sequence[
 
 
 def decode(data: bytes) -> Scan | None:
-    """Return the scan in ``data``; None when it is none, or has too many holes.
+    """Return the scan in ``data``; None when it is none, looks elsewhere, or has too many holes.
 
-    A single hole is taken to be as near as the nearer of its neighbours.
+    A hole is taken to be as near as the nearer of its neighbours; between two others nothing is
+    known of it, and the scan is none.
     """
     try:
         version, spare, beams, stamp_us, first, step = _HEAD.unpack_from(data)
     except struct.error:
         return None
-    if version != VERSION or spare or not BEAMS_MIN <= beams <= BEAMS_MAX or not step:
+    last_1e5_rad = 10 * first + (beams - 1) * step
+    if version != VERSION or spare or beams > BEAMS_MAX or len(data) != _HEAD.size + 2 * beams:
         return None
-    if len(data) != _HEAD.size + 2 * beams:
+    if 10 * first > -LOOK_1E5_RAD or last_1e5_rad < LOOK_1E5_RAD or step > STEP_MAX_1E5_RAD:
         return None
     counts = struct.unpack_from(f"<{beams}H", data, _HEAD.size)
     if counts.count(INVALID) > INVALID_SHARE_MAX * beams:
         return None
-    ranges_m = tuple(_range_m(counts, index) for index in range(beams))
+    filled = [_filled(counts, index) for index in range(beams)]
+    if INVALID in filled:
+        return None
+    ranges_m = tuple(math.inf if each == NOTHING else each * METRES_PER_COUNT for each in filled)
     return Scan(stamp_us, first / 1e4, step / 1e5, ranges_m)
 
 
-def _range_m(counts: Sequence[int], index: int) -> float:
+def _filled(counts: Sequence[int], index: int) -> int:
     count = counts[index]
-    if count == INVALID:
-        count = min(counts[max(index - 1, 0) : index + 2])
-    return math.inf if count >= NOTHING else count * METRES_PER_COUNT
+    return min(counts[max(index - 1, 0) : index + 2]) if count == INVALID else count
 
 
 def free_way_m(
