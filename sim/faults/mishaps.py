@@ -47,8 +47,10 @@ STILL_S = 4.0
 UNDER_WAY_WITHIN_S = 60.0
 PARKED_WITHIN_S = 20.0
 TRUTH_WITHIN_S = 5.0
-SETTLED_S = 0.6
-"""Three periods of the control telemetry."""
+SETTLED_S = 1.2
+"""A period of the link's telemetry, and a little."""
+MADE_WAY = "made_way"
+"""What waited in the link when a newer command of the same author came (rule 9)."""
 LATELY_NS = 3_000_000_000
 PERIOD_S = 0.02
 FRAMES = 100
@@ -259,13 +261,14 @@ class Scene:
         return next((each for each in commands if each.sequence == sequence), None)
 
     def refused(self) -> dict[str, int]:
-        """Return the guardian's counters of refused commands as they stand now."""
+        """Return the guardian's counters of refused commands, and what made way before it."""
         self.running.wait(SETTLED_S)
-        return dict(self.running.seen.control.get("refused", {}))
+        seen = self.running.seen
+        return {**seen.control.get("refused", {}), MADE_WAY: seen.link.get(MADE_WAY, 0)}
 
     @contextmanager
     def refuses(self, what: str, sent: Sequence[bytes], reasons: set[str]) -> Iterator[None]:
-        """Expect that no command sent in the block acts, and that each is refused and counted.
+        """Expect that no command sent in the block acts, and that each is refused or makes way.
 
         Acted is a command whose sequence a state of this time names as accepted: the sequences
         sent must be ones that the honest console does not use in the meantime. The counters of
@@ -279,7 +282,7 @@ class Scene:
         begun_us = clock.monotonic_ns() // 1000
         yield
         after = self.refused()
-        gained = gained_refusals(before, after, reasons)
+        gained = gained_refusals(before, after, reasons | {MADE_WAY})
         told = (each for each in self.intruder.heard.states if each.stamp_us > begun_us)
         acted = {sequence_of(frame) for frame in sent} & {each.state.accepted[0] for each in told}
         self.result.figures[what] = {"sent": len(sent), "refused": gained, "acted": len(acted)}

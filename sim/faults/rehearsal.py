@@ -103,7 +103,7 @@ class Sightings:
         commands: source stamps (console monotonic, µs) of command frames at the broker.
         state: the newest state frame's content, and when it came.
         truth: the simulator's newest truth.
-        control: the newest control telemetry.
+        control, link: the newest telemetry of guardian and link.
     """
 
     brakes: list[Brake] = field(default_factory=list)
@@ -113,6 +113,7 @@ class Sightings:
     state_ns: int = 0
     truth: dict[str, Any] = field(default_factory=dict)
     control: dict[str, Any] = field(default_factory=dict)
+    link: dict[str, Any] = field(default_factory=dict)
 
 
 class Rehearsal:
@@ -246,7 +247,8 @@ class Rehearsal:
             self._client.loop_stop()
         topics = Topics(demo.SITE_ID, demo.VEHICLE_ID)
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"observer-{os.getpid()}")
-        wanted = (topics.state, topics.all_of("cmd"), topics.telemetry("control"))
+        telemetry = (topics.telemetry("control"), topics.telemetry("link"))
+        wanted = (topics.state, topics.all_of("cmd"), *telemetry)
 
         def subscribe(client: mqtt.Client, *_: Any) -> None:
             client.subscribe([(topic, 0) for topic in wanted])
@@ -264,6 +266,8 @@ class Rehearsal:
                 self.seen.state_ns = clock.monotonic_ns()
         elif message.topic == topics.telemetry("control"):
             self.seen.control = json.loads(message.payload)
+        elif message.topic == topics.telemetry("link"):
+            self.seen.link = json.loads(message.payload)
         elif len(message.payload) == COMMAND_BYTES:
             stamp = message.payload[SOURCE_STAMP_OFFSET : SOURCE_STAMP_OFFSET + 8]
             self.seen.commands.append(int.from_bytes(stamp, "little"))

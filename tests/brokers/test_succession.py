@@ -18,6 +18,7 @@ from protocol.broker_settings import BrokerSettings
 from protocol.reconnect import Try
 from protocol.tcp_progress import Progress
 from vehicle_agent.shell import line as line_module
+from vehicle_agent.shell.incoming import IncomingQueue
 from vehicle_agent.shell.line import Line
 from vehicle_agent.shell.presence import Presence
 
@@ -37,6 +38,7 @@ class Client:
         self.published: asyncio.Queue[bytes] = asyncio.Queue()
         self.messages = self
         self._client = self
+        self._queue = IncomingQueue()
 
     def socket(self) -> None:
         """Have none."""
@@ -313,3 +315,24 @@ async def test_console_breaks_without_a_successor__the_driver_is_told(console: C
     await console.next_client(stands=True)
 
     assert console.changes == [True, False, True]
+
+
+async def test_commands_that_made_way__are_counted_on_over_both_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site = MachineSite()
+    prepared(monkeypatch, site)
+    command = aiomqtt.Message("s/cmd/me", b"", 0, False, 0, None)
+    async with run(site):
+        none_yet = site.line.made_way
+        old = await site.next_client(stands=True)
+        for _ in range(3):
+            old._queue.put_nowait(command)
+        at_first = site.line.made_way
+        old.stalls = True
+        new = await site.next_client(stands=True)
+        await old.gone.wait()
+        for _ in range(2):
+            new._queue.put_nowait(command)
+
+        assert (none_yet, at_first, site.line.made_way) == (0, 2, 3)

@@ -24,6 +24,7 @@ from vehicle_agent.shell.clock import monotonic_ns
 from vehicle_agent.shell.mqtt_client import (
     connected,
     forget_unsent,
+    made_way,
     new_client,
     raise_if_cancelled,
     serve,
@@ -94,6 +95,12 @@ class Line:
         self.outbox = Outbox()
         self.ready = asyncio.Event()
         self.superseded = 0
+        self._made_way = 0
+
+    @property
+    def made_way(self) -> int:
+        """Messages that came and made way for newer ones, on every connection so far."""
+        return self._made_way + (0 if self._used is None else made_way(self._used.client))
 
     async def run(self) -> None:
         """Serve, and connect again, until cancelled."""
@@ -148,7 +155,7 @@ class Line:
             self._failed = 0
         forget_unsent(used.client)
         group.create_task(used.leave(), name="line.leave")
-        self._used = None
+        self._made_way, self._used = self.made_way, None
 
     async def _use(self, used: _Standing, group: asyncio.TaskGroup) -> None:
         client = used.client

@@ -132,6 +132,7 @@ class Link:
                 "peers": 0 if self.peers is None else len(self.peers.peers),
                 "peer_counts": {} if self.peers is None else dict(self.peers.counts),
                 "superseded": self._stream.superseded + self._words.superseded,
+                "made_way": self._stream.made_way + self._words.made_way,
                 "commands_dropped": self._commands.dropped,
                 "stops_dropped": self._stops.dropped,
                 "requests_dropped": self._requests.dropped,

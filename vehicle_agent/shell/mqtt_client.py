@@ -93,6 +93,13 @@ def tcp_info(client: aiomqtt.Client) -> TcpInfo | None:
     return None
 
 
+def made_way(client: aiomqtt.Client) -> int:
+    """Return how many messages of a client's connection made way for newer ones."""
+    waiting = client._queue
+    assert isinstance(waiting, IncomingQueue)
+    return waiting.dropped
+
+
 def forget_unsent(client: aiomqtt.Client) -> None:
     """Let the kernel forget what still waits in a connection, once that is closed."""
     stream = client._client.socket()
