@@ -55,9 +55,10 @@ def test_brake_only_touched__there_is_no_stop() -> None:
 
 @dataclass
 class Guardian:
-    """What a running demo would tell of its guardian."""
+    """What a running demo would tell of its guardian, and of the link before it."""
 
     control: dict[str, Any] = field(default_factory=lambda: {"refused": {"superseded": 0}})
+    link: dict[str, Any] = field(default_factory=lambda: {"made_way": 3})
     states: list[Any] = field(default_factory=list)
 
     def wait(self, seconds: float) -> None:
@@ -94,6 +95,20 @@ def test_attack_refused_and_counted__is_as_it_must_be() -> None:
     now = _scene(guardian)
     with now.refuses("attack", [_frame(700)], {"superseded"}):
         guardian.tells(accepted=12, refused=1)
+    assert now.result.met
+
+
+def test_attack_that_made_way_in_the_link__is_as_it_must_be() -> None:
+    guardian = Guardian()
+    now = _scene(guardian)
+    with now.refuses("attack", [_frame(700), _frame(701)], {"superseded"}):
+        guardian.tells(accepted=12, refused=1)
+        guardian.link = {"made_way": 4}
+    assert now.result.figures["attack"] == {
+        "sent": 2,
+        "refused": {"made_way": 1, "superseded": 1},
+        "acted": 0,
+    }
     assert now.result.met
 
 
