@@ -22,6 +22,7 @@ from typing import Any
 
 import aiomqtt
 
+from operator_console.core.echo import NO_ECHO, Echo
 from operator_console.core.session import Outgoing
 from operator_console.shell.clock import wall_now
 from operator_console.shell.control_peer import ControlPath
@@ -116,18 +117,23 @@ class Judged:
 
 
 @dataclass
-class Echo:
-    """The newest state stamp that the console has, and since when."""
+class Hand:
+    """Makes commands with the echo that a console would give back; every transport's is the same.
 
-    stamp_us: int = 0
-    heard_ns: int = 0
+    Attributes:
+        newest_us: stamp of the newest state heard. echo: what the next command gives back.
+    """
+
+    newest_us: int = 0
+    echo: Echo = NO_ECHO
     sequence: int = 0
 
     def hear(self, content: bytes) -> None:
         """Take a state, unless a newer one is here: only its stamp matters."""
         stamp_us = int.from_bytes(content[:8], "little")
-        if stamp_us > self.stamp_us:
-            self.stamp_us, self.heard_ns = stamp_us, monotonic_ns()
+        if stamp_us > self.newest_us:
+            self.newest_us = stamp_us
+            self.echo = self.echo.followed_by(stamp_us, monotonic_ns())
 
     def command(self) -> bytes:
         """Return the command of now."""
@@ -141,10 +147,10 @@ class Echo:
             epoch=EPOCH,
             sequence=self.sequence,
             boot_tag=BOOT,
-            echo_hold_us=min((now_ns - self.heard_ns) // 1000, 0xFFFFFFFF),
+            echo_hold_us=min((now_ns - self.echo.received_ns) // 1000, 0xFFFFFFFF),
             source_stamp_us=now_ns // 1000,
-            echo_stamp_us=self.stamp_us,
-            view_stamp_us=self.stamp_us,
+            echo_stamp_us=self.echo.stamp_us,
+            view_stamp_us=self.newest_us,
             throttle=3000,
             gear=1,
             enable=True,
@@ -176,7 +182,7 @@ class OurConsole:
     def __init__(
         self, broker: BrokerSettings, home: Path, trust: Path, *, mqtt: bool, channel: bool
     ) -> None:
-        self._echo = Echo()
+        self._hand = Hand()
         self._commands, self._words = (MqttLink(broker, OPERATOR) for _ in range(2))
         self._lane = Lane(self._commands) if mqtt else None
         self._words_up = False
@@ -189,7 +195,7 @@ class OurConsole:
                 load_trust(trust.read_text(encoding="utf-8"), wall_now()),
                 (),
                 post=self._post,
-                on_state=self._echo.hear,
+                on_state=self._hand.hear,
                 on_change=lambda _: None,
             )
             if channel
@@ -204,7 +210,7 @@ class OurConsole:
             group.create_task(self._post_all())
             if self._lane is not None:
                 heard = ((TOPICS.state, 0),)
-                state = self._echo.hear
+                state = self._hand.hear
                 group.create_task(
                     self._commands.run(heard, lambda _, data: state(data), lambda _: None)
                 )
@@ -214,9 +220,9 @@ class OurConsole:
             group.create_task(every_period(self._command))
 
     async def _command(self) -> None:
-        if not self._echo.stamp_us:
+        if not self._hand.newest_us:
             return
-        frame = self._echo.command()
+        frame = self._hand.command()
         if self._direct is not None:
             self._direct.send_command(frame)
         if self._lane is not None:
@@ -318,14 +324,14 @@ def work_of(chosen: argparse.Namespace, judged: Judged) -> Coroutine[Any, Any, N
             return OurConsole(control, home, trust, mqtt=mqtt, channel=channel).run()
         telemetry = control.model_copy(update={"port": chosen.telemetry_port})
         return our_machine(control, telemetry, home, trust, judged, channel=channel)
-    echo = Echo()
+    hand = Hand()
     cmd = TOPICS.cmd(OPERATOR)
     if chosen.end == "console":
         return stock(
             here,
             TOPICS.state,
-            echo.hear,
-            lambda: Outgoing(cmd, echo.command(), 0) if echo.stamp_us else None,
+            hand.hear,
+            lambda: Outgoing(cmd, hand.command(), 0) if hand.newest_us else None,
         )
     return stock(here, cmd, judged.take, lambda: Outgoing(TOPICS.state, state(), 0))
 

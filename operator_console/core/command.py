@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from operator_console.core.echo import Echo
 from operator_console.core.engagement import Lease
 from operator_console.core.inputs import REST, DriverInput
 from protocol.frames import FULL_SCALE, CommandFrame, CommandKind
@@ -12,14 +13,6 @@ from protocol.signals import COMMAND_SPACING_MIN_MS, Timing
 SPACING_NS = COMMAND_SPACING_MIN_MS * 1_000_000
 U16_MAX = (1 << 16) - 1
 U32_MAX = (1 << 32) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Echo:
-    """The newest proven vehicle stamp and when it arrived here."""
-
-    stamp_us: int
-    received_ns: int
 
 
 @dataclass(frozen=True, slots=True)

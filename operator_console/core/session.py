@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from joserfc.jwk import OKPKey
 
 from operator_console.core.authority import Authority, read_authority
-from operator_console.core.command import CommandBuilder, Echo, OnScreen
+from operator_console.core.command import CommandBuilder, OnScreen
+from operator_console.core.echo import NO_ECHO
 from operator_console.core.engagement import (
     DRIVING_MODES,
     MOVABLE_MODES,
@@ -55,7 +56,6 @@ ACTIONS = frozenset({"lease", "take_over", "offer", "arm", "disarm", "reset", "r
 
 ASKS_LEASE = frozenset({RequestKind.LEASE, RequestKind.TAKE_OVER})
 GIVES_LEASE = frozenset({RequestKind.RELEASE, RequestKind.OFFER})
-NO_ECHO = Echo(0, 0)
 
 STANDSTILL_MPS = 0.14
 """Slower than this counts as standing for what the screen offers; the machine decides."""
@@ -296,7 +296,7 @@ class ConsoleSession:
         own = heard.authentic
         if own:
             self._proven = (frame.boot_tag, frame.stamp_us)
-            self._echo = Echo(frame.stamp_us, now_ns)
+            self._echo = self._echo.followed_by(frame.stamp_us, now_ns)
         if own or self.lease is None:
             self._time(heard)
             self.view.drop_ahead(self.clock.now_us(now_ns))

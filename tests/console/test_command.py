@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from operator_console.core.command import CommandBuilder, Echo, OnScreen
+from operator_console.core.command import CommandBuilder, OnScreen
+from operator_console.core.echo import Echo
 from operator_console.core.engagement import Lease
 from operator_console.core.inputs import DriverInput
 from protocol.frames import CommandFrame, CommandKind, SessionKeys

@@ -348,6 +348,19 @@ def test_echo__is_the_newest_proven_stamp_with_the_time_held() -> None:
     assert (frame.echo_stamp_us, frame.echo_hold_us) == (stamp_us, 12_000)
 
 
+def test_newest_state_was_late__the_quicker_one_before_is_the_echo() -> None:
+    rig = Rig()
+    rig.lease()
+    quick_us = rig.vehicle_us
+    late = rig.vehicle.state_frame(quick_us + 20_000)
+    rig.clock.advance_ms(90)
+    rig.session.hear_state(late, rig.now_ns)
+
+    frame = rig.command()
+
+    assert (frame.echo_stamp_us, frame.echo_hold_us) == (quick_us, 90_000)
+
+
 def test_state_without_proof_while_leased__is_no_echo() -> None:
     rig = Rig()
     rig.lease()

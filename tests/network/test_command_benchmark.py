@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import _command_end, command
-from benchmarks._command_end import Echo, Judged, state
+from benchmarks._command_end import Hand, Judged, state
 from benchmarks.command import ROWS, Row
 from sim.network.files import LINKS, load_link
 
@@ -43,9 +43,9 @@ def test_our_brokers__have_the_shipped_files_and_their_own_folder(tmp_path: Path
 
 
 def test_command_with_the_newest_echo__is_accepted_once() -> None:
-    echo, judged = Echo(), Judged()
-    echo.hear(state())
-    sent = echo.command()
+    hand, judged = Hand(), Judged()
+    hand.hear(state())
+    sent = hand.command()
     judged.take(sent)
     judged.take(sent)
     result = judged.result()
@@ -73,9 +73,9 @@ def test_no_command_for_long__counts_although_none_comes_after(
 ) -> None:
     now_ns = [10_000_000_000]
     monkeypatch.setattr(_command_end, "monotonic_ns", lambda: now_ns[0])
-    echo, judged = Echo(), Judged()
-    echo.hear(state())
-    judged.take(echo.command())
+    hand, judged = Hand(), Judged()
+    hand.hear(state())
+    judged.take(hand.command())
     now_ns[0] += 260_000_000
     result = judged.result()
     assert result["silences_ms"] == [260.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription, rtcsctptransport
@@ -367,6 +368,22 @@ def test_sctp__takes_a_loss_for_one_within_a_fifth_of_a_second() -> None:
     rtc_receive.install()
 
     assert rtcsctptransport.SCTP_RTO_MIN == rtc_compat.SCTP_RTO_MIN_S == 0.2
+
+
+async def test_sctp__window_never_falls_below_what_50_states_a_second_need() -> None:
+    rtc_receive.install()
+    connection = rtc_receive.new_peer_connection()
+    connection.createDataChannel("any")
+    assert connection.sctp is not None
+    association: Any = connection.sctp
+
+    association._cwnd = rtcsctptransport.USERDATA_MAX_LENGTH
+    least_bytes = association._cwnd
+    association._cwnd = 20_000
+
+    assert least_bytes == rtc_compat.SCTP_WINDOW_MIN_BYTES == rtc_receive.SCTP_WINDOW_MIN_BYTES
+    assert association._cwnd == 20_000
+    await connection.close()
 
 
 def test_sctp__does_not_read_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
