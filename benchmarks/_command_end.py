@@ -54,16 +54,23 @@ SITE, VEHICLE, OPERATOR = "bench", "truck-1", "console-1"
 TOPICS = Topics(SITE, VEHICLE)
 PERIOD_S = 0.02
 STATE_BYTES = 500
+MS_NS = 1_000_000
 BOOT, EPOCH, KEY_ID, KEY = 7, 1, 1, bytes(range(32))
 STOCK_AGAIN_S = 1.0
 TRANSPORTS = ("both", "channel", "mqtt", "stock")
+PATHS_OF = {"both": (CommandPath.MQTT, CommandPath.DATA_CHANNEL)}
+"""What must have brought a command before any is counted, where that is more than the first."""
 
 
 @dataclass
 class Judged:
     """What the machine made of the commands.
 
+    Silences and ages count from when each path of the transport has brought one: no machine is
+    driven before its links stand. The oldest that acted counts from the first.
+
     Attributes:
+        awaited: paths that have brought nothing yet.
         ages_ms: of what was accepted, by the clock that both ends share.
         oldest_bound_ms: age of the oldest of them, as the machine itself bounds it.
         refused: what was not, by reason; copies of the other path are none.
@@ -73,6 +80,7 @@ class Judged:
     acceptance: Acceptance = field(
         default_factory=lambda: Acceptance(DEFAULT_TIMING, vehicle_id(VEHICLE), BOOT)
     )
+    awaited: set[int] = field(default_factory=set)
     ages_ms: list[float] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     oldest_bound_ms: float = 0.0
@@ -87,14 +95,26 @@ class Judged:
         """Judge one command as the guardian does; a copy of the other path is no refusal."""
         now_ns = monotonic_ns()
         verdict = self.acceptance.judge(now_ns, data, path)
-        if not isinstance(verdict, Accepted):
-            self.refused[verdict.reason.name] += verdict.reason is not Refusal.DUPLICATE
-            return
-        self.ages_ms.append((now_ns - verdict.frame.source_stamp_us * 1000) / 1e6)
-        self.oldest_bound_ms = max(self.oldest_bound_ms, verdict.uplink_us / 1e3)
+        if isinstance(verdict, Accepted):
+            self.oldest_bound_ms = max(self.oldest_bound_ms, verdict.uplink_us / 1e3)
+            self.awaited.discard(path)
+            if not self.awaited:
+                self._count(now_ns, verdict)
+        elif verdict.reason is Refusal.DUPLICATE:
+            self.awaited.discard(path)
+        elif not self.awaited:
+            self.refused[verdict.reason.name] += 1
+
+    def _count(self, now_ns: int, accepted: Accepted) -> None:
+        self.ages_ms.append((now_ns - accepted.frame.source_stamp_us * 1000) / 1e6)
         if self.last_ns:
             self._note_silence((now_ns - self.last_ns) / 1e6)
         self.last_ns = now_ns
+
+    def out(self, path: int) -> bool:
+        """No valid command has come by this path for as long as takes one for out."""
+        last_ns = self.acceptance.paths[path].last_valid_ns
+        return last_ns is None or monotonic_ns() - last_ns > DEFAULT_TIMING.path_silent_ms * MS_NS
 
     def _note_silence(self, silence_ms: float) -> None:
         self.silence_ms = max(self.silence_ms, silence_ms)
@@ -107,7 +127,7 @@ class Judged:
             self._note_silence((monotonic_ns() - self.last_ns) / 1e6)
         return {
             "ages_ms": self.ages_ms,
-            "refused": {name: number for name, number in self.refused.items() if number},
+            "refused": dict(self.refused),
             "oldest_bound_ms": self.oldest_bound_ms,
             "silence_ms": self.silence_ms,
             "silences_ms": self.silences_ms,
@@ -157,9 +177,10 @@ class Hand:
         ).encode(KEY)
 
 
-def state() -> bytes:
-    """Return something as long as a state frame that carries the stamp of now."""
-    return (monotonic_ns() // 1000).to_bytes(8, "little").ljust(STATE_BYTES, b"\0")
+def state(*, channel_out: bool = False) -> bytes:
+    """Return something as long as a state frame with the stamp of now, and one path's state."""
+    stamp = (monotonic_ns() // 1000).to_bytes(8, "little")
+    return (stamp + bytes([channel_out])).ljust(STATE_BYTES, b"\0")
 
 
 async def every_period(act: Callable[[], Awaitable[object]]) -> None:
@@ -195,7 +216,7 @@ class OurConsole:
                 load_trust(trust.read_text(encoding="utf-8"), wall_now()),
                 (),
                 post=self._post,
-                on_state=self._hand.hear,
+                on_state=self._hear,
                 on_change=lambda _: None,
             )
             if channel
@@ -210,14 +231,18 @@ class OurConsole:
             group.create_task(self._post_all())
             if self._lane is not None:
                 heard = ((TOPICS.state, 0),)
-                state = self._hand.hear
                 group.create_task(
-                    self._commands.run(heard, lambda _, data: state(data), lambda _: None)
+                    self._commands.run(heard, lambda _, data: self._hear(data), lambda _: None)
                 )
                 group.create_task(self._lane.run())
             if self._direct is not None:
                 group.create_task(self._direct.run())
             group.create_task(every_period(self._command))
+
+    def _hear(self, content: bytes) -> None:
+        self._hand.hear(content)
+        if self._direct is not None:
+            self._direct.uplink_is(out=bool(content[8]))
 
     async def _command(self) -> None:
         if not self._hand.newest_us:
@@ -273,7 +298,8 @@ async def our_machine(
                 judged.take(datagram[2:], datagram[1])
 
         async def say() -> None:
-            guardian.send(ipc.LINK, ipc.TO_LINK_STATE + state())
+            said = state(channel_out=judged.out(CommandPath.DATA_CHANNEL))
+            guardian.send(ipc.LINK, ipc.TO_LINK_STATE + said)
 
         asyncio.get_running_loop().add_reader(guardian.fileno(), take)
         async with asyncio.TaskGroup() as group:
@@ -338,7 +364,7 @@ def work_of(chosen: argparse.Namespace, judged: Judged) -> Coroutine[Any, Any, N
 
 async def run(chosen: argparse.Namespace) -> None:
     """Work until standard input ends; a machine then prints what it judged."""
-    judged = Judged()
+    judged = Judged(awaited=set(PATHS_OF.get(chosen.transport, ())))
     work = asyncio.create_task(work_of(chosen, judged))
     await asyncio.to_thread(sys.stdin.read)
     result = judged.result()

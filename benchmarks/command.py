@@ -96,6 +96,7 @@ HEAD = (
     f"  {'>100':>4}  {'>250':>4}  {'too old':>7}  {'overtaken':>9}  {'oldest':>6}  first by"
 )
 LEGEND = (
+    "counted from when each path of a row has brought a command; "
     "age: of accepted commands, from the console's clock to the machine's; silence: longest time "
     "without one, ms; >100, >250: silences in which the traction goes, and stops; too old, "
     "overtaken: refused; oldest: bound of the age of any command that acted, ms; first by: "

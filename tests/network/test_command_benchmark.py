@@ -9,6 +9,7 @@ import pytest
 from benchmarks import _command_end, command
 from benchmarks._command_end import Hand, Judged, state
 from benchmarks.command import ROWS, Row
+from protocol.control_peer import CommandPath
 from sim.network.files import LINKS, load_link
 
 MADE = [row for row in ROWS if not row.shipped]
@@ -80,3 +81,39 @@ def test_no_command_for_long__counts_although_none_comes_after(
     result = judged.result()
     assert result["silences_ms"] == [260.0]
     assert result["silence_ms"] == 260.0
+
+
+def test_path_still_awaited__only_the_oldest_that_acted_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_ns = [10_000_000_000]
+    monkeypatch.setattr(_command_end, "monotonic_ns", lambda: now_ns[0])
+    hand, judged = Hand(), Judged(awaited={CommandPath.MQTT, CommandPath.DATA_CHANNEL})
+    told = state()
+    now_ns[0] += 7_000_000
+    hand.hear(told)
+    judged.take(hand.command(), CommandPath.MQTT)
+    before = (len(judged.ages_ms), judged.oldest_bound_ms)
+    sent = hand.command()
+    judged.take(sent, CommandPath.MQTT)
+    judged.take(sent, CommandPath.DATA_CHANNEL)
+    judged.take(hand.command(), CommandPath.MQTT)
+
+    assert before == (0, 7.0)
+    assert len(judged.ages_ms) == 1
+
+
+def test_no_valid_command_by_a_path_for_2_s__the_state_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_ns = [10_000_000_000]
+    monkeypatch.setattr(_command_end, "monotonic_ns", lambda: now_ns[0])
+    hand, judged = Hand(), Judged()
+    before = judged.out(CommandPath.DATA_CHANNEL)
+    hand.hear(state())
+    judged.take(hand.command(), CommandPath.DATA_CHANNEL)
+    now_ns[0] += 2_000_000_000
+    within = judged.out(CommandPath.DATA_CHANNEL)
+    now_ns[0] += 1
+
+    assert (before, within, judged.out(CommandPath.DATA_CHANNEL)) == (True, False, True)
