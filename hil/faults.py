@@ -363,6 +363,10 @@ class Injector:
 
         self._ticks.append(tick)
 
+    def _do_bus_off_told(self, injection: Injection, times: int) -> None:
+        """The guardian's node, whose adapter tells the guardian that it left the bus."""
+        self._do_bus_off(injection, "agent", times)
+
     def _do_line(self, injection: Injection, what: str, for_ms: float | None = None) -> None:
         """short, no_termination, open (the guardian's stub), bitrate (the guardian's is wrong)."""
         wire = self._rig.wire
@@ -527,6 +531,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "second_sender": ("insert",),
     "flood": ("insert",),
     "bus_off": ("bus_off",),
+    "bus_off_told": ("bus_off", "error_frames"),
     "line": ("line",),
     "stall": ("node",),
     "kill": ("node",),
