@@ -96,7 +96,8 @@ class Injector:
             getattr(self, f"_do_{kind}")(injection, **table)
         except (TypeError, KeyError, AttributeError) as error:
             raise FaultRefused(f"{kind}: {error}") from error
-        self._rig.trace.marks.append((self._rig.now_ns, f"fault {kind} {table or ''}".strip()))
+        what = ", ".join(f"{key} {value}" for key, value in table.items())
+        self._rig.trace.marks.append((self._rig.now_ns, f"fault put in: {kind} {what}".strip()))
         return injection
 
     def phase_s(self, most_s: float) -> float:

@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from hil.benchfile import sha256
 from hil.case import load_cases
+from hil.coverage import coverage, uncovered
 from hil.judge import Verdict
 from hil.report_page import page
 from hil.runner import ORDER, CaseResult, Result
@@ -70,7 +71,8 @@ def as_json(result: Result) -> dict[str, Any]:
         "bench": _bench(result),
         "cases": [_case(c) for c in result.cases],
         "mutants": _mutants(result),
-        "coverage": _coverage(result),
+        "coverage": coverage(result),
+        "uncovered": uncovered(result),
     }
 
 
@@ -175,86 +177,6 @@ def _mutants(result: Result) -> list[dict[str, Any]]:
         }
         for name, row in result.caught.items()
     ]
-
-
-LAYERS: dict[str, tuple[str, ...]] = {
-    "frame content": ("corrupt", "value", "masquerade"),
-    "frame timing": ("drop", "delay", "duplicate", "catch_up"),
-    "counter": ("counter",),
-    "bus": ("second_sender", "flood", "bus_off", "bus_off_told", "line"),
-    "serial": ("serial_noise", "serial_cut", "wrong_answers", "adapter_noise", "replug"),
-    "node and supply": ("stall", "kill", "supply"),
-    "sensor, actuator": ("machine",),
-    "safety input": ("pin", "weld_relay"),
-    "driver, link": ("silent_console", "drive_off"),
-}
-"""Layers of the fault catalogue, and the kinds of fault of each."""
-NO_FAULT, OTHER = "no fault", "other"
-_NOT_FAULTS = frozenset({"wait", "resume"})
-
-
-def _coverage(result: Result) -> list[dict[str, Any]]:
-    """Say what speaks to each requirement, by layer of fault, and what it came to.
-
-    A variant counts in the layer of each of its faults; one without any, and a procedure, in
-    "no fault". The verdict of a case in a layer is the worst of its variants there.
-    """
-    rows: dict[str, list[CaseResult]] = {}
-    for case in result.cases:
-        for requirement in case.case.verifies:
-            rows.setdefault(requirement, []).append(case)
-    texts = requirement_texts()
-    return [
-        {
-            "requirement": requirement,
-            "text": texts.get(requirement, ""),
-            "cases": [{"id": c.case.id, "verdict": str(c.verdict)} for c in rows[requirement]],
-            "faults": sorted({k for c in rows[requirement] for k in _kinds(c)}),
-            "layers": _by_layer(rows[requirement]),
-        }
-        for requirement in sorted(rows)
-    ]
-
-
-def requirement_texts(path: Path = ROOT / "docs" / "requirements.md") -> dict[str, str]:
-    """Return the requirements' sentences by their ids; none where the file is not there."""
-    if not path.is_file():
-        return {}
-    cells = [line.split("|") for line in path.read_text(encoding="utf-8").splitlines()]
-    return {c[1].strip(): c[2].strip() for c in cells if len(c) == 4 and "HF-" in c[1]}
-
-
-def _by_layer(cases: list[CaseResult]) -> dict[str, list[dict[str, str]]]:
-    found: dict[str, dict[str, Verdict]] = {}
-    for case in cases:
-        for name, _, outcome in case.runs:
-            for layer in _layers_of(case, name):
-                row = found.setdefault(layer, {})
-                row[case.case.id] = min(
-                    row.get(case.case.id, Verdict.PASS), outcome.verdict, key=ORDER.index
-                )
-    return {
-        layer: [{"id": case_id, "verdict": str(v)} for case_id, v in found[layer].items()]
-        for layer in (NO_FAULT, *LAYERS, OTHER)
-        if layer in found
-    }
-
-
-def _layers_of(case: CaseResult, variant_name: str) -> set[str]:
-    kinds = {
-        str(fault["kind"])
-        for variant in case.case.variants
-        if variant.name == variant_name
-        for fault in (*variant.before, *variant.faults)
-    } - _NOT_FAULTS
-    layers = {
-        next((layer for layer, kinds_ in LAYERS.items() if kind in kinds_), OTHER) for kind in kinds
-    }
-    return layers or {NO_FAULT}
-
-
-def _kinds(result: CaseResult) -> set[str]:
-    return {str(f["kind"]) for v in result.case.variants for f in v.faults} - _NOT_FAULTS
 
 
 def _write_junit(result: Result, path: Path) -> None:

@@ -10,6 +10,8 @@ import math
 from html import escape
 from typing import Any
 
+from hil.coverage import ORDER_OF_LAYERS
+
 Json = dict[str, Any]
 _WORDS = {
     "pass": "Pass",
@@ -24,7 +26,7 @@ max-width:72rem;padding:0 1.5rem}h1{font-size:1.6rem;margin:0 0 .2rem}
 h2{font-size:1.15rem;margin:2.2rem 0 .6rem;border-bottom:1px solid #c9d1d9;padding-bottom:.2rem}
 table{border-collapse:collapse;width:100%;font-size:.88rem}
 th,td{text-align:left;vertical-align:top;padding:.3rem .55rem;border-bottom:1px solid #e3e7eb}
-th{background:#f3f5f7;font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums;
+th{background:#f3f5f7;font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;
 white-space:nowrap}.v{display:inline-block;padding:.05rem .5rem;border-radius:.25rem;
 font-weight:600;white-space:nowrap;border:1px solid}.pass{color:#0b5d2a;background:#e3f4e8}
 .fail{color:#8f1320;background:#fde7e9}.bench-error,.inconclusive{color:#7a4a00;background:#fdf0d8}
@@ -37,7 +39,7 @@ td.hit{background:#0b5d2a;color:#fff}td.odd{background:#fdf0d8}td.none{backgroun
 svg text{font:11px system-ui,sans-serif;fill:#4a5560}.plots{display:flex;flex-wrap:wrap;gap:1rem}
 .plots figure{margin:0;width:21rem}figcaption{font-size:.8rem}
 .rows th{width:11rem}.matrix td:nth-child(2){min-width:14rem}.matrix th{font-size:.75rem}
-details{margin:.4rem 0}summary{cursor:pointer}ol{margin:.3rem 0;font-size:.85rem}
+details{margin:.4rem 0}summary{cursor:pointer}ol,ul{margin:.3rem 0;font-size:.85rem}
 @media print{body{margin:0;max-width:none}h2{break-after:avoid}tr,figure{break-inside:avoid}}
 """
 
@@ -148,9 +150,8 @@ def _cases(cases: list[Json]) -> str:
     return (
         "<h2>Cases</h2><p class=dim>Reaction: from when the fault took effect on the bus or "
         "pin, to the first thing that was asked for.</p><table><tr><th>Case<th>What<th>Verdict"
-        "<th>Runs<th>Limit<th>p50<th>p99<th>Max, ms<th>Reaction is<th>First cause told</tr>"
-        + rows
-        + "</table>"
+        "<th class=n>Runs<th class=n>Limit<th class=n>p50<th class=n>p99<th class=n>Max, ms"
+        "<th>Reaction is<th>First cause told</tr>" + rows + "</table>"
     )
 
 
@@ -168,7 +169,7 @@ def _case_rows(case: Json) -> str:
         head
         + '<td colspan="7"></tr>'
         + "".join(
-            f'<tr><td><td class="dim">{escape(v["name"])}{_logs(v)}<td>'
+            f'<tr><td><td class="dim">{escape(v["name"] or "as titled")}{_logs(v)}<td>'
             f"{_badge(v['verdict'])}{_figures(v)}</tr>"
             for v in case["variants"]
         )
@@ -287,12 +288,14 @@ def _parts(cases: list[Json]) -> str:
     return (
         "<h2>Latency by parts, and jitter</h2><p class=dim>Every part is measured by its own two "
         "stamps; what the sum of the parts misses of the whole stands in a row of its own.</p>"
-        "<table><tr><th>Case<th>Part<th>n<th>p50<th>p95<th>p99<th>Max, ms</tr>" + rows + "</table>"
+        "<table><tr><th>Case<th>Part<th class=n>n<th class=n>p50<th class=n>p95"
+        "<th class=n>p99<th class=n>Max, ms</tr>" + rows + "</table>"
     )
 
 
 def _coverage(report: Json, machine: str) -> str:
-    layers = list(dict.fromkeys(layer for row in report["coverage"] for layer in row["layers"]))
+    used = {layer for row in report["coverage"] for layer in row["layers"]}
+    layers = [layer for layer in ORDER_OF_LAYERS if layer in used]
     head = "".join(f"<th>{escape(layer)}" for layer in layers)
     rows = "".join(
         f"<tr><td class=id><b>{row['requirement']}</b><td>{escape(row['text'])}"
@@ -304,7 +307,17 @@ def _coverage(report: Json, machine: str) -> str:
         f"<h2>Coverage on {escape(machine)}: requirement × fault</h2><p class=dim>Numbers of "
         "the cases that speak to a requirement by faults of that layer, in the colour of what "
         f'they came to; an empty cell is not covered.</p><table class="matrix"><tr><th>Requirement'
-        f"<th>{head}</tr>{rows}</table>"
+        f"<th>{head}</tr>{rows}</table>{_uncovered(report['uncovered'])}"
+    )
+
+
+def _uncovered(rows: list[Json]) -> str:
+    if not rows:
+        return ""
+    items = "".join(f"<li><b>{r['requirement']}</b> {escape(r['text'])}" for r in rows)
+    return (
+        "<p>Requirements of bus, ECU and guardian that no case of this run speaks to (the tests "
+        f"that do are in docs/trace.md):</p><ul>{items}</ul>"
     )
 
 

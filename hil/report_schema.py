@@ -120,6 +120,14 @@ class CoverageRow(BaseModel):
     layers: dict[str, list[CoverageCase]]
 
 
+class UncoveredRow(BaseModel):
+    """A requirement of bus, ECU or guardian that no case of the run speaks to."""
+
+    model_config = _STRICT
+    requirement: str
+    text: str
+
+
 class Report(BaseModel):
     """The whole file.
 
@@ -137,6 +145,7 @@ class Report(BaseModel):
     cases: list[CaseRow]
     mutants: list[MutantRow]
     coverage: list[CoverageRow]
+    uncovered: list[UncoveredRow]
 
 
 def schema_text() -> str:

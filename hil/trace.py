@@ -15,6 +15,7 @@ import can
 from protocol.dbw.codec import E2eStat, EcuState, Message, decode
 from protocol.dbw.errors import DbwError
 from protocol.dbw.matrix import BY_ID, COMMANDS
+from protocol.events import EVENTS
 from sim.ecu import FirstCause
 
 _NS_PER_MS = 1_000_000
@@ -114,7 +115,7 @@ class Trace:
         Marks of injector and guardian, changes of the ECU's state with its reason, the first cause
         that it tells, and changes of the relay's contact.
         """
-        told = [(t, text) for t, text in self.marks if from_ns <= t <= to_ns]
+        told = [(t, _in_words(text)) for t, text in self.marks if from_ns <= t <= to_ns]
         for signal, what in _TOLD:
             try:
                 samples = self.samples(signal, from_ns)
@@ -127,6 +128,12 @@ class Trace:
                 last = value
         ordered = sorted(told, key=lambda pair: pair[0])
         return tuple(f"{(t - t0_ns) / _NS_PER_MS:+.1f} ms {text}" for t, text in ordered)
+
+
+def _in_words(mark: str) -> str:
+    """Return a mark as people read it: an event of the catalogue with what happened."""
+    event = EVENTS.get(mark.removeprefix("event "))
+    return mark if event is None else f"guardian tells {event.id}: {event.en.partition(' - ')[0]}"
 
 
 _TOLD = (
