@@ -15,13 +15,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-.PHONY: help setup demo check test bench mutate clean
+.PHONY: help setup demo check test test-kernel bench mutate clean
 
 help:
 	@printf '%s\n' \
 	  'make demo    drive a simulated machine in the browser (ARGS="--driver scripted --seconds 60")' \
 	  'make test    all tests (ARGS="tests/ops -k broker" for some)' \
 	  'make check   format, lint, types, imports' \
+  'make test-kernel  real drivers in a guest kernel: SocketCAN, V4L2, evdev, netem' \
 	  'make bench   all benchmarks (ARGS=--quick for short runs)' \
 	  'make mutate  mutation tests of the parts that keep people safe (ARGS=gate for one)' \
 	  'make clean   remove the virtual environment and caches'
@@ -64,6 +65,14 @@ ifeq ($(ARGS),)
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
+
+# Not part of test: it boots a kernel under emulation. ARGS names test files to run there instead.
+test-kernel: $(READY)
+	@.ci/needs qemu-system-x86_64=qemu-system-x86 depmod=kmod busybox=busybox-static \
+	  ip=iproute2 mosquitto=mosquitto
+	@$(BIN)/python -c 'import virtme' 2>/dev/null || PIP_DISABLE_PIP_VERSION_CHECK=1 \
+	  $(BIN)/python -m pip install --no-input -c constraints.txt -e '.[kernel]' >&2
+	$(BIN)/python -m hil.kernel test --out out/kernel $(ARGS)
 
 bench: $(READY)
 	@.ci/needs mosquitto=mosquitto

@@ -5,6 +5,7 @@ The guardian's process adds sockets, files and its clock to this and nothing tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -35,6 +36,8 @@ class AgentDefect(StrEnum):
     """Every seventh tick sends nothing."""
     CATCHES_UP = "catches_up"
     """After a stall it sends every frame it missed."""
+    ALWAYS_COMES_BACK = "always_comes_back"
+    """However often its controller left the bus, it goes on sending."""
 
 
 @dataclass(slots=True)
@@ -56,7 +59,8 @@ class Agent:
     Attributes:
         stalled: its process hangs. dead: it is gone.
         heard: filled by whoever brings messages. accepted: (tick, command sequence) by the
-            sequence of the supervision frame of a tick that heard a command.
+            sequence of the supervision frame of a tick that heard a command. handed_ns: when that
+            frame was given to the adapter, by ``clock``.
     """
 
     def __init__(
@@ -90,6 +94,8 @@ class Agent:
         self.stalled = self.dead = False
         self.ticks = 0
         self.accepted: dict[int, tuple[int, int]] = {}
+        self.handed_ns: dict[int, int] = {}
+        self.clock: Callable[[], int] = lambda: 0
         self._bus = bus
         self._durable: Record | None = FIRST
         self._last: dict[int, bytes] = {}
@@ -103,6 +109,8 @@ class Agent:
             return None, None
         heard, self.heard = self.heard, Heard()
         frames = self.reader.drain(self._bus, BUS_FRAMES_PER_TICK)
+        comes_back = AgentDefect.ALWAYS_COMES_BACK in self.defects
+        self.sender.shut = self.reader.given_up and not comes_back
         given = TickInputs(
             commands=tuple(heard.commands),
             requests=tuple(heard.requests),
@@ -139,6 +147,8 @@ class Agent:
         for can_id, data in outputs.bus:
             self._last[can_id] = data
             self.sender.send_frame(can_id, data)
+            if can_id == SUP_CMD.can_id:
+                self.handed_ns[int.from_bytes(data[6:8], "little")] = self.clock()
 
     def _hang(self) -> None:
         self._missed += 1

@@ -18,6 +18,7 @@ SCHEMA = "headframe-bench/1"
 Capability = Literal[
     "drop", "delay", "corrupt", "counter", "insert", "bus_off", "line", "node", "estop",
     "brownout", "plant", "actuator", "relay", "serial", "adapter_noise", "replug", "adapters",
+    "error_frames",
 ]  # fmt: skip
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 
@@ -52,12 +53,14 @@ class Clock(BaseModel):
     Attributes:
         error_us: worst error of a stamp, as calibrated; it is printed beside every figure.
         lateness_limit_ms: a bench that is later than this in a step is no evidence.
+        slower: seconds of the computer's in a bench second; above 1 for an emulated computer.
     """
 
     model_config = _STRICT
     source: Literal["simulated", "monotonic"]
     error_us: Annotated[int, Field(ge=0)] = 0
     lateness_limit_ms: Annotated[float, Field(gt=0)] = 5.0
+    slower: Annotated[int, Field(ge=1, le=100)] = 1
 
 
 class CanChannel(BaseModel):

@@ -96,7 +96,8 @@ class Injector:
             getattr(self, f"_do_{kind}")(injection, **table)
         except (TypeError, KeyError, AttributeError) as error:
             raise FaultRefused(f"{kind}: {error}") from error
-        self._rig.trace.marks.append((self._rig.now_ns, f"fault {kind} {table or ''}".strip()))
+        what = ", ".join(f"{key} {value}" for key, value in table.items())
+        self._rig.trace.marks.append((self._rig.now_ns, f"fault put in: {kind} {what}".strip()))
         return injection
 
     def phase_s(self, most_s: float) -> float:
@@ -363,6 +364,10 @@ class Injector:
 
         self._ticks.append(tick)
 
+    def _do_bus_off_told(self, injection: Injection, times: int) -> None:
+        """The guardian's node, whose adapter tells the guardian that it left the bus."""
+        self._do_bus_off(injection, "agent", times)
+
     def _do_line(self, injection: Injection, what: str, for_ms: float | None = None) -> None:
         """short, no_termination, open (the guardian's stub), bitrate (the guardian's is wrong)."""
         wire = self._rig.wire
@@ -527,6 +532,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "second_sender": ("insert",),
     "flood": ("insert",),
     "bus_off": ("bus_off",),
+    "bus_off_told": ("bus_off", "error_frames"),
     "line": ("line",),
     "stall": ("node",),
     "kill": ("node",),

@@ -43,7 +43,8 @@ class Outcome:
         why: of anything but a pass. reaction_ms: of the first check with a limit.
         limit_ms: of that check. reaction_of: what it asks for.
         first_cause: as the ECU told it. figures: more, by name.
-        slice_path: log around a failure, once written.
+        slice_path: log around a failure, once written. story: what happened in it.
+        late_ms: how late the bench was at worst, in real time.
     """
 
     verdict: Verdict
@@ -55,6 +56,8 @@ class Outcome:
     figures: dict[str, list[float]] = field(default_factory=dict)
     t0_ns: int | None = None
     slice_path: str = ""
+    story: tuple[str, ...] = ()
+    late_ms: float = 0.0
 
 
 def bring(rig: Rig, start: str) -> str:

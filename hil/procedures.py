@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median_low
 
 from hil.faults import Injector
 from hil.judge import Outcome, Verdict
 from hil.rig import Rig
 from hil.wire import WireFrame
 from protocol.dbw import matrix
-from protocol.dbw.codec import EcuMode, SupCommand
+from protocol.dbw.codec import Echo, EcuMode, SupCommand, decode
 from protocol.dbw.e2e import crc8
 from protocol.dbw.endpoint import DbwReceiver, DbwSender
-from protocol.dbw.matrix import COMMANDS, Direction
+from protocol.dbw.matrix import COMMANDS, ECHO, Direction
+from sim.network.parameters import DirectionParameters, LinkParameters
 
 _MS = 1_000_000
 CYCLES_S = 10.0
@@ -22,10 +25,15 @@ MEAN_SHARE = 0.01
 GAP_PERIODS = 3
 LOSS_WATCH_S = 60.0
 STOP_STEP_NS = 10 * _MS
-LATENCY_S = 10.0
+LATENCY_S, LATENCY_OVER_LINK_S = 10.0, 5.0
+SUM_ERROR_MS = 1.0
 ECHO_WAY_MAX_MS = 3.0
 """The echo has the lowest priority: its own frame, after one of every other row."""
 AGENT_P99_MS = 12.0
+"""A tick is 10 ms; a command waits for the next one."""
+_HALF_WAY = DirectionParameters(delay_ns=50 * _MS, jitter_ns=25 * _MS, loss=0.02)
+FAR_LINK = LinkParameters("far", "100 ms ± 50 there and back, 2 % loss", _HALF_WAY, _HALF_WAY)
+_ECU_CLOCK_US = 1 << 16
 
 
 def _fail(why: str, **more: object) -> Outcome:
@@ -131,57 +139,134 @@ def replay(rig: Rig, injector: Injector) -> Outcome:
     return _fail(f"a replayed session made it {bad[0]}") if bad else Outcome(Verdict.PASS)
 
 
-def latency(rig: Rig, _injector: Injector) -> Outcome:
-    """From a command's leaving the console to its supervision frame at the ECU, by parts.
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where one command was when, monotonic ns, each by the part's own stamp.
 
-    The echo names the supervision frame it answers, when it came (16 bits of µs) and how long it
-    was held; the guardian's state names the newest command it had accepted in that tick.
+    Attributes:
+        sent_ns: the console let it go. heard_ns: it was at the guardian. tick_ns: the tick that
+            took it began. handed_ns: its supervision frame was given to the adapter. bus_ns: that
+            frame's end on the wire, by the bench's listener. rx_us: 16 bits of the ECU's own clock
+            when it came there, as the ECU tells. hold_us: from there to its echo, as it tells.
+            posted_ns: the ECU gave its echo to its controller, as the bench saw. echo_ns: the
+            echo's end on the wire, by the listener.
     """
-    since_ns = rig.now_ns
-    rig.agent.accepted.clear()
-    rig.run(LATENCY_S)
+
+    sent_ns: int
+    heard_ns: int
+    tick_ns: int
+    handed_ns: int
+    bus_ns: int
+    rx_us: int
+    hold_us: int
+    posted_ns: int
+    echo_ns: int
+
+    @property
+    def rx_offset_us(self) -> int:
+        """The ECU's clock less the listener's at the frame's end, 16 bits."""
+        return (self.rx_us - self.bus_ns // 1000) % _ECU_CLOCK_US
+
+
+PARTS = ("link", "guardian waits for its tick", "guardian decides", "bus", "ECU", "echo's way")
+WHOLE, MISSED = "whole", "whole less the sum of its parts"
+
+
+def ways(rig: Rig, since_ns: int) -> list[Way]:
+    """Return the ways of the commands whose echo came since a time; each command counts once."""
+    trace, agent = rig.trace, rig.agent
     sup_ends = {
-        m.sequence: t
-        for t, m in rig.trace.messages("SUP_CMD", since_ns)
-        if isinstance(m, SupCommand)
+        m.sequence: t for t, m in trace.messages("SUP_CMD", since_ns) if isinstance(m, SupCommand)
     }
-    parts: dict[str, list[float]] = {
-        "link and guardian": [],
-        "bus": [],
-        "held by the ECU": [],
-        "echo's way": [],
-        "whole": [],
-    }
-    seen: set[int] = set()
-    for end_ns, echo in rig.trace.messages("ECHO", since_ns):
-        sequence, hold_us = echo.sequence, echo.hold_us  # type: ignore[union-attr]
-        tick = rig.agent.accepted.get(sequence)
-        if tick is None or sequence in seen or sequence not in sup_ends:
+    posted = {data: t for t, can_id, data in trace.handed if can_id == ECHO.can_id}
+    echoes = [(s.t_ns, s.data) for s in trace.frames if s.can_id == ECHO.can_id]
+    found: dict[int, Way] = {}
+    for end_ns, data in echoes:
+        if end_ns < since_ns:
+            continue
+        echo = decode(ECHO.can_id, data)
+        assert isinstance(echo, Echo), "its row"
+        sequence = echo.sequence
+        tick = agent.accepted.get(sequence)
+        if tick is None or sequence in found or sequence not in sup_ends or data not in posted:
             continue
         tick_ns, command = tick
-        sent_ns, bus_ns = rig.command_sent_ns.get(command), sup_ends[sequence]
-        if sent_ns is None or bus_ns > end_ns:
+        sent_ns, heard_ns = rig.command_sent_ns.get(command), rig.command_heard_ns.get(command)
+        if sent_ns is None or heard_ns is None or not sup_ends[sequence] <= end_ns:
             continue
-        seen.add(sequence)
-        whole_ms = (end_ns - sent_ns) / _MS
-        way_ms = (end_ns - bus_ns) / _MS - hold_us / 1e3
-        if not 0.0 <= way_ms <= ECHO_WAY_MAX_MS:
-            return _fail(f"held {hold_us} µs as told leaves {way_ms:.2f} ms for the echo's way")
-        figures = {
-            "link and guardian": (tick_ns - sent_ns) / _MS,
-            "bus": (bus_ns - tick_ns) / _MS,
-            "held by the ECU": hold_us / 1e3,
-            "echo's way": way_ms,
-            "whole": whole_ms,
-        }
-        for name, value in figures.items():
-            parts[name].append(value)
-    if not seen:
-        return Outcome(Verdict.INCONCLUSIVE, "no echo answered a command")
-    bus_p99 = sorted(parts["bus"])[int(0.99 * (len(parts["bus"]) - 1))]
-    if bus_p99 > AGENT_P99_MS:
-        return _fail(f"tick to bus p99 is {bus_p99:.1f} ms")
-    return Outcome(Verdict.PASS, figures=parts)
+        found[sequence] = Way(
+            sent_ns,
+            heard_ns,
+            tick_ns,
+            agent.handed_ns[sequence],
+            sup_ends[sequence],
+            echo.ecu_rx_us,
+            echo.hold_us,
+            posted[data],
+            end_ns,
+        )
+    return list(found.values())
+
+
+def parted(found: list[Way]) -> dict[str, list[float]]:
+    """Return the parts, the whole, and what the parts miss of it, ms.
+
+    The ECU's part is what the ECU says of itself, by its own clock: when the frame came, less the
+    listener's stamp after the clocks' offset (the middle one of all) is taken off, and how long it
+    held the echo. No part is made from the whole.
+    """
+    offset_us = median_low(way.rx_offset_us for way in found)
+    figures: dict[str, list[float]] = {name: [] for name in (*PARTS, WHOLE, MISSED)}
+    for way in found:
+        later_us = (way.rx_offset_us - offset_us + _ECU_CLOCK_US // 2) % _ECU_CLOCK_US
+        late_us = later_us - _ECU_CLOCK_US // 2
+        values = (
+            (way.heard_ns - way.sent_ns) / _MS,
+            (way.tick_ns - way.heard_ns) / _MS,
+            (way.handed_ns - way.tick_ns) / _MS,
+            (way.bus_ns - way.handed_ns) / _MS,
+            (late_us + way.hold_us) / 1e3,
+            (way.echo_ns - way.posted_ns) / _MS,
+        )
+        whole_ms = (way.echo_ns - way.sent_ns) / _MS
+        for name, value in zip(
+            (*PARTS, WHOLE, MISSED), (*values, whole_ms, whole_ms - sum(values)), strict=True
+        ):
+            figures[name].append(value)
+    return figures
+
+
+def wrong_in(figures: dict[str, list[float]]) -> str:
+    """Return what speaks against the figures; nothing when they hold."""
+    missed = max(figures[MISSED], key=abs)
+    if abs(missed) > SUM_ERROR_MS:
+        return f"the parts miss the whole by {missed:.2f} ms"
+    way_ms = max(figures["echo's way"])
+    if way_ms > ECHO_WAY_MAX_MS:
+        return f"an echo was {way_ms:.2f} ms on its way"
+    agent_ms = sorted(map(sum, zip(figures[PARTS[1]], figures[PARTS[2]], strict=True)))
+    p99_ms = agent_ms[int(0.99 * (len(agent_ms) - 1))]
+    return f"the guardian's p99 is {p99_ms:.1f} ms" if p99_ms > AGENT_P99_MS else ""
+
+
+def latency(rig: Rig, _injector: Injector) -> Outcome:
+    """From a command's leaving the console to its echo, by parts: near, then over a far link."""
+    figures: dict[str, list[float]] = {}
+    for seconds, where in ((LATENCY_S, ""), (LATENCY_OVER_LINK_S, " over the far link")):
+        if where:
+            rig.fit_link(FAR_LINK)
+        since_ns = rig.now_ns
+        rig.agent.accepted.clear()
+        rig.run(seconds)
+        found = ways(rig, since_ns)
+        if not found:
+            return Outcome(Verdict.INCONCLUSIVE, f"no echo answered a command{where}")
+        parts = parted(found)
+        figures |= {f"{name}{where}": values for name, values in parts.items()}
+        wrong = wrong_in(parts)
+        if wrong:
+            return _fail(wrong + where, figures=figures)
+    return Outcome(Verdict.PASS, figures=figures)
 
 
 PROCEDURES: dict[str, Callable[[Rig, Injector], Outcome]] = {

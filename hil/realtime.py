@@ -25,30 +25,37 @@ from vehicle_agent.shell.slcan_bus import SlcanBus
 HURRY = 3
 """Bench seconds in a second on the way to a start state."""
 POLL_NS = 1_000_000
+DRAIN_BUDGET = 4096
 
 
 class Pacer:
     """Ties bench time to the computer's.
 
     Attributes:
-        rate: bench seconds in a second. latest_ns: the worst lateness since :meth:`restart`.
+        rate: bench seconds in a second, or with ``slower`` above 1 its inverse.
+        latest_ns: the worst lateness since :meth:`restart`, in bench time.
     """
 
     def __init__(self, bench_ns: int) -> None:
-        self.rate = HURRY
+        self.rate, self.slower = HURRY, 1
         self.latest_ns = 0
         self._bench_ns, self._real_ns = bench_ns, monotonic_ns()
 
-    def restart(self, bench_ns: int, rate: int) -> None:
-        """Go on from here at another rate, with a clean slate."""
+    def restart(self, bench_ns: int, slower: int) -> None:
+        """Go on from here with that many seconds in a bench second, and a clean slate."""
         self._bench_ns, self._real_ns = bench_ns, monotonic_ns()
-        self.rate, self.latest_ns = rate, 0
+        self.rate, self.slower, self.latest_ns = 1, slower, 0
+
+    def now_ns(self) -> int:
+        """Return the bench's clock as the computer's stands now."""
+        return self._bench_ns + (monotonic_ns() - self._real_ns) * self.rate // self.slower
 
     def wait(self, bench_ns: int) -> None:
         """Return when the bench's clock has come to ``bench_ns``; note how late."""
-        due_ns = self._real_ns + (bench_ns - self._bench_ns) // self.rate
+        due_ns = self._real_ns + (bench_ns - self._bench_ns) * self.slower // self.rate
         sleep_until_ns(due_ns)
-        self.latest_ns = max(self.latest_ns, monotonic_ns() - due_ns)
+        late_ns = (monotonic_ns() - due_ns) * self.rate // self.slower
+        self.latest_ns = max(self.latest_ns, late_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +118,20 @@ def _adapter(channel: CanChannel, port: str | None) -> can.BusABC:
 class TimedRig(Rig):
     """A rig in real time, whose guardian reaches the wire by a medium.
 
+    Args:
+        slower: seconds of the computer's in a bench second.
+
     Attributes:
         medium: that. pacer: of its time.
     """
 
     def __init__(
-        self, settings: RigSettings, seed: int, mutants: Mutants, channel: CanChannel
+        self,
+        settings: RigSettings,
+        seed: int,
+        mutants: Mutants,
+        channel: CanChannel,
+        slower: int = 1,
     ) -> None:
         made: list[Medium] = []
 
@@ -124,14 +139,23 @@ class TimedRig(Rig):
             made.append(open_medium(channel, wire, seed))
             return made[0].bus
 
-        self.pacer = Pacer(START_NS)
+        self.pacer, self._slower = Pacer(START_NS), slower
         super().__init__(settings, seed, mutants, make, self.pacer.wait, POLL_NS)
         self.medium = made[0]
         self.polls.append(self.medium.poll)
 
+    def clock_ns(self) -> int:
+        """Return bench time as the computer's clock stands now."""
+        return self.pacer.now_ns()
+
     def judged_from_here(self) -> None:
-        """From now on a second is a second."""
-        self.pacer.restart(self.now_ns, 1)
+        """From now on a second is a second, or as many as the bench file says."""
+        self.pacer.restart(self.now_ns, self._slower)
+
+    def drain(self) -> None:
+        """Forget what waits in the medium, both ways."""
+        self.medium.poll(self.now_ns)
+        self.agent.reader.drain(self.bus, DRAIN_BUDGET)
 
     def close(self) -> None:
         """Leave both ends of the medium."""

@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from hil.benchfile import sha256
 from hil.case import load_cases
+from hil.coverage import coverage, uncovered
 from hil.judge import Verdict
 from hil.report_page import page
 from hil.runner import ORDER, CaseResult, Result
@@ -70,7 +71,8 @@ def as_json(result: Result) -> dict[str, Any]:
         "bench": _bench(result),
         "cases": [_case(c) for c in result.cases],
         "mutants": _mutants(result),
-        "coverage": _coverage(result),
+        "coverage": coverage(result),
+        "uncovered": uncovered(result),
     }
 
 
@@ -89,6 +91,7 @@ def _bench(result: Result) -> dict[str, Any]:
         "capabilities": list(bench.capabilities),
         "clock": bench.clock.source,
         "clock_error_us": bench.clock.error_us,
+        "slower": bench.clock.slower,
         "seed": bench.seed,
         "repeat": result.options.repeat,
         "revision": _revision(),
@@ -143,7 +146,14 @@ def _variant(result: CaseResult, name: str) -> dict[str, Any]:
         "first_causes": dict(causes),
         "figures_ms": {key: _spread(values) for key, values in figures.items()},
         "not_passed": [
-            {"seed": seed, "verdict": str(o.verdict), "why": o.why, "log": o.slice_path}
+            {
+                "seed": seed,
+                "verdict": str(o.verdict),
+                "why": o.why,
+                "first_cause": o.first_cause,
+                "log": o.slice_path,
+                "story": list(o.story),
+            }
             for seed, o in runs
             if o.verdict is not Verdict.PASS
         ],
@@ -167,26 +177,6 @@ def _mutants(result: Result) -> list[dict[str, Any]]:
         }
         for name, row in result.caught.items()
     ]
-
-
-def _coverage(result: Result) -> list[dict[str, Any]]:
-    """Say which cases speak to each requirement, with what faults, and what they came to."""
-    rows: dict[str, list[CaseResult]] = {}
-    for case in result.cases:
-        for requirement in case.case.verifies:
-            rows.setdefault(requirement, []).append(case)
-    return [
-        {
-            "requirement": requirement,
-            "cases": [{"id": c.case.id, "verdict": str(c.verdict)} for c in rows[requirement]],
-            "faults": sorted({k for c in rows[requirement] for k in _kinds(c)}),
-        }
-        for requirement in sorted(rows)
-    ]
-
-
-def _kinds(result: CaseResult) -> set[str]:
-    return {str(f["kind"]) for v in result.case.variants for f in v.faults} - {"wait", "resume"}
 
 
 def _write_junit(result: Result, path: Path) -> None:

@@ -10,6 +10,8 @@ import math
 from html import escape
 from typing import Any
 
+from hil.coverage import ORDER_OF_LAYERS
+
 Json = dict[str, Any]
 _WORDS = {
     "pass": "Pass",
@@ -24,7 +26,7 @@ max-width:72rem;padding:0 1.5rem}h1{font-size:1.6rem;margin:0 0 .2rem}
 h2{font-size:1.15rem;margin:2.2rem 0 .6rem;border-bottom:1px solid #c9d1d9;padding-bottom:.2rem}
 table{border-collapse:collapse;width:100%;font-size:.88rem}
 th,td{text-align:left;vertical-align:top;padding:.3rem .55rem;border-bottom:1px solid #e3e7eb}
-th{background:#f3f5f7;font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums;
+th{background:#f3f5f7;font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;
 white-space:nowrap}.v{display:inline-block;padding:.05rem .5rem;border-radius:.25rem;
 font-weight:600;white-space:nowrap;border:1px solid}.pass{color:#0b5d2a;background:#e3f4e8}
 .fail{color:#8f1320;background:#fde7e9}.bench-error,.inconclusive{color:#7a4a00;background:#fdf0d8}
@@ -36,6 +38,8 @@ font-weight:600;white-space:nowrap;border:1px solid}.pass{color:#0b5d2a;backgrou
 td.hit{background:#0b5d2a;color:#fff}td.odd{background:#fdf0d8}td.none{background:#fde7e9}
 svg text{font:11px system-ui,sans-serif;fill:#4a5560}.plots{display:flex;flex-wrap:wrap;gap:1rem}
 .plots figure{margin:0;width:21rem}figcaption{font-size:.8rem}
+.rows th{width:11rem}.matrix td:nth-child(2){min-width:14rem}.matrix th{font-size:.75rem}
+details{margin:.4rem 0}summary{cursor:pointer}ol,ul{margin:.3rem 0;font-size:.85rem}
 @media print{body{margin:0;max-width:none}h2{break-after:avoid}tr,figure{break-inside:avoid}}
 """
 
@@ -48,7 +52,9 @@ def page(report: Json) -> str:
         _limits(report),
         _identity(bench),
         _cases(report["cases"]),
+        _failures(report["cases"], bench),
         _plots(report["cases"]),
+        _parts(report["cases"]),
         _coverage(report, bench["machine"]),
         _mutants(report["mutants"]),
     ]
@@ -110,21 +116,33 @@ def _limits(report: Json) -> str:
     return '<div class="note">' + "<br>".join(said) + "</div>" if said else ""
 
 
+def _clock_error(bench: Json) -> str:
+    return "none, simulated" if bench["clock"] == "simulated" else f"±{bench['clock_error_us']} µs"
+
+
+ANY_SITE = "any"
+"""A bench file's word for a bench that is no particular one, such as a program."""
+
+
 def _identity(bench: Json) -> str:
-    error = (
-        "exact, simulated" if bench["clock"] == "simulated" else f"±{bench['clock_error_us']} µs"
-    )
+    beat = bench["slower"]
+    pace = f"; a bench second takes {beat} s of the computer's" if beat > 1 else ""
+    site = escape(bench["site"])
     rows = [
-        ("Bench", f"{bench['id']} at {bench['site']}, kept by {bench['owner']}"),
-        ("Bench file", f"{bench['file']} <code>{bench['file_sha256']}</code>"),
-        *((key, f"<code>{digest}</code>") for key, digest in bench["hashes"].items()),
-        ("Clock", f"{bench['clock']}; error of a stamp {error}"),
+        ("Bench", escape(bench["id"])),
+        ("Where", "no particular site: any computer" if bench["site"] == ANY_SITE else site),
+        ("Who answers for it", escape(bench["owner"])),
+        ("Emulated", escape(", ".join(bench["emulated"])) or "nothing"),
+        ("Revision", f"<code>{escape(bench['revision'])}</code>"),
+        ("Bench file", f"{escape(bench['file'])} <code>{bench['file_sha256']}</code>"),
+        *((f"SHA-256 of {key}", f"<code>{v}</code>") for key, v in bench["hashes"].items()),
+        ("Clock", f"{bench['clock']}; error of a stamp: {_clock_error(bench)}{pace}"),
         ("Repeats", f"{bench['repeat']}, first seed {bench['seed']}"),
-        ("Capabilities", ", ".join(bench["capabilities"])),
-        ("Computer", f"{bench['system']}, Python {bench['python']}"),
+        ("It can do", escape(", ".join(bench["capabilities"]))),
+        ("Computer", escape(f"{bench['system']}, Python {bench['python']}")),
     ]
     body = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows)
-    return f"<h2>Bench</h2><table>{body}</table>"
+    return f'<h2>Bench</h2><table class="rows">{body}</table>'
 
 
 def _cases(cases: list[Json]) -> str:
@@ -132,9 +150,8 @@ def _cases(cases: list[Json]) -> str:
     return (
         "<h2>Cases</h2><p class=dim>Reaction: from when the fault took effect on the bus or "
         "pin, to the first thing that was asked for.</p><table><tr><th>Case<th>What<th>Verdict"
-        "<th>Runs<th>Limit<th>p50<th>p99<th>Max, ms<th>Reaction is<th>First cause told</tr>"
-        + rows
-        + "</table>"
+        "<th class=n>Runs<th class=n>Limit<th class=n>p50<th class=n>p99<th class=n>Max, ms"
+        "<th>Reaction is<th>First cause told</tr>" + rows + "</table>"
     )
 
 
@@ -152,7 +169,7 @@ def _case_rows(case: Json) -> str:
         head
         + '<td colspan="7"></tr>'
         + "".join(
-            f'<tr><td><td class="dim">{escape(v["name"])}{_logs(v)}<td>'
+            f'<tr><td><td class="dim">{escape(v["name"] or "as titled")}{_logs(v)}<td>'
             f"{_badge(v['verdict'])}{_figures(v)}</tr>"
             for v in case["variants"]
         )
@@ -171,6 +188,38 @@ def _figures(variant: Json) -> str:
     cells += [f"{spread[k]:.1f}" if spread else "" for k in ("p50", "p99", "max")]
     numbers = "".join(f'<td class="n">{c}' for c in cells)
     return f"{numbers}<td>{escape(variant['reaction_of'])}<td>{escape(causes)}"
+
+
+def _failures(cases: list[Json], bench: Json) -> str:
+    """Each run that did not pass: why, what was told first, what happened, and its logs."""
+    runs = [
+        (case, variant, run)
+        for case in cases
+        for variant in case["variants"]
+        for run in variant["not_passed"]
+        if run["verdict"] != "not-run"
+    ]
+    if not runs:
+        return ""
+    return (
+        f"<h2>Runs that did not pass: {len(runs)}</h2><p class=dim>Times are from when the fault "
+        f"took effect; error of a stamp: {_clock_error(bench)}. Logs hold 2 s to each side.</p>"
+        + "".join(_failure(*run) for run in runs)
+    )
+
+
+def _failure(case: Json, variant: Json, run: Json) -> str:
+    log = escape(run["log"])
+    blf = log.removesuffix(".asc") + ".blf"
+    links = f'<a href="logs/{log}">{log}</a>, <a href="logs/{blf}">.blf</a>' if log else "no log"
+    cause = escape(run["first_cause"]) or "none told"
+    story = "".join(f"<li>{escape(line)}" for line in run["story"])
+    return (
+        f"<details open><summary>{_badge(run['verdict'])} <b>{case['id']}</b> "
+        f"{escape(variant['name'] or case['title'])}, seed {run['seed']}: "
+        f'<span class="why">{escape(run["why"])}</span></summary>'
+        f"<p>First cause told by the ECU: {cause}. Log: {links}.</p><ol>{story}</ol></details>"
+    )
 
 
 def _plots(cases: list[Json]) -> str:
@@ -223,16 +272,58 @@ def _histogram(name: str, variant: Json) -> str:
     )
 
 
-def _coverage(report: Json, machine: str) -> str:
+def _parts(cases: list[Json]) -> str:
+    """Latency, jitter and what else a case measures beside a reaction."""
     rows = "".join(
-        f"<tr><td><b>{row['requirement']}</b><td>"
-        + " ".join(f'<span class="v {c["verdict"]}">{c["id"]}</span>' for c in row["cases"])
-        + f"<td>{escape(', '.join(row['faults']))}<td>{escape(machine)}</tr>"
+        f"<tr><td class=id>{case['id']}<td>{escape(name)}<td class=n>{f['n']}"
+        + "".join(f"<td class=n>{f[k]:.2f}" for k in ("p50", "p95", "p99", "max"))
+        + "</tr>"
+        for case in cases
+        for variant in case["variants"]
+        for name, f in variant["figures_ms"].items()
+        if f is not None
+    )
+    if not rows:
+        return ""
+    return (
+        "<h2>Latency by parts, and jitter</h2><p class=dim>Every part is measured by its own two "
+        "stamps; what the sum of the parts misses of the whole stands in a row of its own.</p>"
+        "<table><tr><th>Case<th>Part<th class=n>n<th class=n>p50<th class=n>p95"
+        "<th class=n>p99<th class=n>Max, ms</tr>" + rows + "</table>"
+    )
+
+
+def _coverage(report: Json, machine: str) -> str:
+    used = {layer for row in report["coverage"] for layer in row["layers"]}
+    layers = [layer for layer in ORDER_OF_LAYERS if layer in used]
+    head = "".join(f"<th>{escape(layer)}" for layer in layers)
+    rows = "".join(
+        f"<tr><td class=id><b>{row['requirement']}</b><td>{escape(row['text'])}"
+        + "".join(f"<td>{_covering(row['layers'].get(layer, []))}" for layer in layers)
+        + "</tr>"
         for row in report["coverage"]
     )
     return (
-        "<h2>Coverage: requirement, cases, faults, machine</h2><table><tr><th>Requirement<th>Cases"
-        f"<th>Kinds of fault<th>Machine</tr>{rows}</table>"
+        f"<h2>Coverage on {escape(machine)}: requirement × fault</h2><p class=dim>Numbers of "
+        "the cases that speak to a requirement by faults of that layer, in the colour of what "
+        f'they came to; an empty cell is not covered.</p><table class="matrix"><tr><th>Requirement'
+        f"<th>{head}</tr>{rows}</table>{_uncovered(report['uncovered'])}"
+    )
+
+
+def _uncovered(rows: list[Json]) -> str:
+    if not rows:
+        return ""
+    items = "".join(f"<li><b>{r['requirement']}</b> {escape(r['text'])}" for r in rows)
+    return (
+        "<p>Requirements of bus, ECU and guardian that no case of this run speaks to (the tests "
+        f"that do are in docs/trace.md):</p><ul>{items}</ul>"
+    )
+
+
+def _covering(cases: list[Json]) -> str:
+    return " ".join(
+        f'<span class="v {c["verdict"]}">{c["id"].removeprefix("HIL-")}</span>' for c in cases
     )
 
 

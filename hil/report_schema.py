@@ -23,13 +23,19 @@ class SpreadRow(BaseModel):
 
 
 class FailedRun(BaseModel):
-    """One run that did not pass. ``log``: file in logs/, Vector ASCII, 2 s to each side."""
+    """One run that did not pass.
+
+    ``log``: file in logs/, Vector ASCII, 2 s to each side, with a ``.blf`` of the same name beside
+    it. ``story``: what happened in it, ms from when the fault took effect.
+    """
 
     model_config = _STRICT
     seed: int
     verdict: Word
     why: str
+    first_cause: str
     log: str
+    story: list[str]
 
 
 class VariantRow(BaseModel):
@@ -78,6 +84,7 @@ class BenchRow(BaseModel):
     capabilities: list[str]
     clock: str
     clock_error_us: int
+    slower: int
     seed: int
     repeat: int
     revision: str
@@ -103,12 +110,22 @@ class CoverageCase(BaseModel):
 
 
 class CoverageRow(BaseModel):
-    """One requirement."""
+    """One requirement; ``layers``: what speaks to it, by the fault catalogue's layers."""
 
     model_config = _STRICT
     requirement: str
+    text: str
     cases: list[CoverageCase]
     faults: list[str]
+    layers: dict[str, list[CoverageCase]]
+
+
+class UncoveredRow(BaseModel):
+    """A requirement of bus, ECU or guardian that no case of the run speaks to."""
+
+    model_config = _STRICT
+    requirement: str
+    text: str
 
 
 class Report(BaseModel):
@@ -128,6 +145,7 @@ class Report(BaseModel):
     cases: list[CaseRow]
     mutants: list[MutantRow]
     coverage: list[CoverageRow]
+    uncovered: list[UncoveredRow]
 
 
 def schema_text() -> str:

@@ -218,12 +218,12 @@ class Rig:
         self.polls: list[Callable[[int], None]] = []
         self.to_relay: Callable[[bytes], bytes] = bytes
         self.to_agent: Callable[[bytes], bytes] = bytes
-        down = up = None
+        self._down, self._up = _Link(None), _Link(None)
         if settings.link is not None:
-            down = LinkModel(settings.link.down, seed, "down", start_ns)
-            up = LinkModel(settings.link.up, seed, "up", start_ns)
-        self._down, self._up = _Link(down), _Link(up)
+            self.fit_link(settings.link)
         self.command_sent_ns: dict[int, int] = {}
+        self.command_heard_ns: dict[int, int] = {}
+        self.agent.clock = self.clock_ns
         agent_phase_ns = dice.randrange(100_000, TICK_NS - 100_000)
         self._agenda: tuple[_Every, ...] = (
             _Every(BEAT_NS, start_ns + dice.randrange(BEAT_NS), self._beat),
@@ -238,6 +238,15 @@ class Rig:
     def close(self) -> None:
         """Leave the bus."""
         self.bus.shutdown()
+
+    def fit_link(self, link: LinkParameters) -> None:
+        """Put a command link between cockpit and guardian, from now on."""
+        self._down = _Link(LinkModel(link.down, self.seed, "down", self.now_ns))
+        self._up = _Link(LinkModel(link.up, self.seed, "up", self.now_ns))
+
+    def clock_ns(self) -> int:
+        """Return bench time; in lock-step nothing takes time between two events."""
+        return self.now_ns
 
     # -- the clock
 
@@ -316,12 +325,14 @@ class Rig:
         self.cockpit.beat(now_ns, pose, self._send_down)
 
     def _send_down(self, kind: str, data: bytes) -> None:
+        sequence = int.from_bytes(data[16:20], "little") if kind == "cmd" else 0
         if kind == "cmd":
-            self.command_sent_ns[int.from_bytes(data[16:20], "little")] = self.now_ns
+            self.command_sent_ns[sequence] = self.now_ns
 
-        def deliver(_: int) -> None:
+        def deliver(at_ns: int) -> None:
             heard = self.agent.heard
             if kind == "cmd":
+                self.command_heard_ns[sequence] = at_ns
                 heard.commands.append((0, data))
             elif kind == "stop":
                 heard.stops.append((OPERATOR, data))
@@ -333,6 +344,7 @@ class Rig:
     def _ecu_step(self, now_ns: int) -> None:
         self._set_contacts()
         for can_id, data in self.machine.step(now_ns):
+            self.trace.handed.append((now_ns, can_id, data))
             self.ecu_node.post(now_ns, WireFrame(can_id, data))
         trace, plant, demand = self.trace, self.machine.plant.state, self.ecu.demand
         trace.probe(now_ns, "plant.speed_mps", plant.speed_mps)

@@ -15,6 +15,7 @@ import can
 from protocol.dbw.codec import E2eStat, EcuState, Message, decode
 from protocol.dbw.errors import DbwError
 from protocol.dbw.matrix import BY_ID, COMMANDS
+from protocol.events import EVENTS
 from sim.ecu import FirstCause
 
 _NS_PER_MS = 1_000_000
@@ -40,12 +41,14 @@ class Trace:
 
     Attributes:
         frames: of the wire. errors: (time, sender) of disturbed frames.
+        handed: (time, id, data) of what the ECU gave to its controller, before any fault.
         probes: (time, value) by name, of what no bus carries; empty on a real machine.
         marks: (time, text) for people.
     """
 
     frames: list[Seen] = field(default_factory=list)
     errors: list[tuple[int, str]] = field(default_factory=list)
+    handed: list[tuple[int, int, bytes]] = field(default_factory=list)
     probes: dict[str, list[tuple[int, Value]]] = field(default_factory=dict)
     marks: list[tuple[int, str]] = field(default_factory=list)
 
@@ -88,22 +91,72 @@ class Trace:
             if isinstance(m, E2eStat) and m.frame == index
         ]
 
-    def slice_asc(self, path: Path, from_ns: int, to_ns: int) -> int:
-        """Write the frames of a span as Vector's ASCII log; return how many."""
-        chosen = [s for s in self.frames if from_ns <= s.t_ns <= to_ns]
-        with can.ASCWriter(path) as writer:
-            for seen in chosen:
-                writer(
-                    can.Message(
-                        timestamp=(seen.t_ns - from_ns) / _NS_PER_S,
-                        arbitration_id=seen.can_id,
-                        is_extended_id=seen.extended,
-                        data=seen.data,
-                        channel=0,
-                        is_rx=seen.sender != "agent",
-                    )
-                )
+    def write_slice(self, path: Path, from_ns: int, to_ns: int) -> int:
+        """Write the frames of a span as Vector logs, ``.asc`` and ``.blf``; return how many.
+
+        Disturbed frames are error frames there. Stamps count from ``from_ns``.
+        """
+        frames = [(s.t_ns, s) for s in self.frames if from_ns <= s.t_ns <= to_ns]
+        errors = [(t_ns, None) for t_ns, _ in self.errors if from_ns <= t_ns <= to_ns]
+        chosen = sorted([*frames, *errors], key=lambda pair: pair[0])
+        with (
+            can.ASCWriter(path.with_suffix(".asc")) as asc,
+            can.BLFWriter(path.with_suffix(".blf")) as blf,
+        ):
+            for t_ns, seen in chosen:
+                message = _as_message((t_ns - from_ns) / _NS_PER_S, seen)
+                asc(message)
+                blf(message)
         return len(chosen)
+
+    def story(self, from_ns: int, to_ns: int, t0_ns: int) -> tuple[str, ...]:
+        """Return what happened in a span, in order, with ms from ``t0_ns``.
+
+        Marks of injector and guardian, changes of the ECU's state with its reason, the first cause
+        that it tells, and changes of the relay's contact.
+        """
+        told = [(t, _in_words(text)) for t, text in self.marks if from_ns <= t <= to_ns]
+        for signal, what in _TOLD:
+            try:
+                samples = self.samples(signal, from_ns)
+            except KeyError:
+                continue
+            last: Value = None
+            for t_ns, value in samples:
+                if t_ns <= to_ns and value != last and last is not None:
+                    told.append((t_ns, f"{what} {value}"))
+                last = value
+        ordered = sorted(told, key=lambda pair: pair[0])
+        return tuple(f"{(t - t0_ns) / _NS_PER_MS:+.1f} ms {text}" for t, text in ordered)
+
+
+def _in_words(mark: str) -> str:
+    """Return a mark as people read it: an event of the catalogue with what happened."""
+    event = EVENTS.get(mark.removeprefix("event "))
+    return mark if event is None else f"guardian tells {event.id}: {event.en.partition(' - ')[0]}"
+
+
+_TOLD = (
+    ("ECU_STATE.state", "ECU is"),
+    ("ECU_STATE.reason", "ECU's reason:"),
+    ("ECU_STATE.first_cause", "ECU's first cause:"),
+    ("agent.mode", "guardian is"),
+    ("relay.contact", "relay is"),
+)
+
+
+def _as_message(at_s: float, seen: Seen | None) -> can.Message:
+    """Return a frame for a log; None is a disturbed one."""
+    if seen is None:
+        return can.Message(timestamp=at_s, is_error_frame=True, channel=0)
+    return can.Message(
+        timestamp=at_s,
+        arbitration_id=seen.can_id,
+        is_extended_id=seen.extended,
+        data=seen.data,
+        channel=0,
+        is_rx=seen.sender != "agent",
+    )
 
 
 def _fields() -> dict[str, frozenset[str]]:

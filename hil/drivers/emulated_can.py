@@ -8,6 +8,7 @@ from typing import Any
 import can
 
 from hil.wire import Node, Wire, WireFrame
+from vehicle_agent.shell.bus import BUS_OFF_CLASS
 
 _NS_PER_S = 1_000_000_000
 CLASSIC_MAX_BYTES = 8
@@ -27,6 +28,7 @@ class EmulatedCanBus(can.BusABC):
     def __init__(self, wire: Wire, name: str, now_ns: Callable[[], int], **kwargs: Any) -> None:
         self.node: Node = wire.node(name)
         self._wire, self._now_ns = wire, now_ns
+        self._bus_offs_told = 0
         self.channel_info = f"emulated {name}"
         super().__init__(channel=name, **kwargs)
 
@@ -63,7 +65,7 @@ class EmulatedCanBus(can.BusABC):
         heard = self.node.received.popleft()
         frame, stamp_s = heard.frame, heard.t_ns / _NS_PER_S
         if frame is None:
-            return can.Message(timestamp=stamp_s, is_error_frame=True), False
+            return self._error(stamp_s), False
         return (
             can.Message(
                 timestamp=stamp_s,
@@ -74,6 +76,13 @@ class EmulatedCanBus(can.BusABC):
             ),
             False,
         )
+
+    def _error(self, stamp_s: float) -> can.Message:
+        """An error frame as SocketCAN has it; of one that put the node off the bus it says so."""
+        offs = self.node.counts["bus_off"]
+        told, self._bus_offs_told = self._bus_offs_told, offs
+        error_class = BUS_OFF_CLASS if offs > told else 0
+        return can.Message(timestamp=stamp_s, arbitration_id=error_class, is_error_frame=True)
 
     @staticmethod
     def _detect_available_configs() -> list[can.typechecking.AutoDetectedConfig]:

@@ -20,10 +20,12 @@ PACKAGE = "linux-image-amd64"
 """Debian's name for its newest kernel; the package with the files is what it depends on."""
 MEMORY, PROCESSORS = "1G", "2"
 BOOT_AND_RUN_S = 220.0
+ROOT_VARIABLE = "HEADFRAME_KERNEL_ROOT"
+"""In the guest: where the unpacked kernel is, for :func:`load`."""
 NEEDS = {
     "qemu-system-x86_64": "apt-get install qemu-system-x86",
     "depmod": "apt-get install kmod",
-    "virtme-run": "pip install virtme-ng",
+    "virtme-run": "pip install -c constraints.txt -e '.[kernel]'",
 }
 ENDED = "ended"
 """In the folder to write into: the command's exit code."""
@@ -98,26 +100,50 @@ def prepare(folder: Path) -> Kernel:
     return made
 
 
-def guest_command(kernel: Kernel, modules: list[str], command: list[str], out: Path) -> list[str]:
+def load(module: str) -> None:
+    """In the guest: load a module of its kernel, with its options behind it.
+
+    Raises:
+        LabError: this is no guest of the lab, or its kernel refuses the module.
+    """
+    root = os.environ.get(ROOT_VARIABLE)
+    if root is None:
+        raise LabError(f"{module}: not in a guest of the lab")
+    _run(["/sbin/modprobe", "-d", root, *module.split()], REPOSITORY)
+
+
+def guest_command(
+    kernel: Kernel, modules: list[str], command: list[str], out: Path, devices: tuple[str, ...] = ()
+) -> list[str]:
     """Return the command that boots the guest and runs another in it, from this repository.
 
     Args:
         kernel: to boot. modules: to load, each with its options behind it.
         command: to run. out: the folder that it may write into.
+        devices: QEMU's arguments for emulated hardware.
     """
     loads = [f"modprobe -d {shlex.quote(str(kernel.root))} {each}" for each in modules]
-    runs = [f"cd {shlex.quote(str(REPOSITORY))}", *loads, shlex.join(command)]
+    root = f"export {ROOT_VARIABLE}={shlex.quote(str(kernel.root))}"
+    runs = [f"cd {shlex.quote(str(REPOSITORY))}", root, *loads, shlex.join(command)]
     log, ended = (shlex.quote(str(out / name)) for name in ("log", ENDED))
     return [
         tool("virtme-run"),
         *("--kimg", str(kernel.image), "--mods", "auto", "--disable-kvm"),
         *("--qemu-bin", tool("qemu-system-x86_64")),
         *("--memory", MEMORY, "--cpus", PROCESSORS, f"--rwdir={out}"),
+        *(f"-q={argument}" for argument in devices),
         *("--script-sh", f"{{ {' && '.join(runs)}; }} > {log} 2>&1; echo $? > {ended}"),
     ]
 
 
-def run_in_guest(kernel: Kernel, modules: list[str], command: list[str], out: Path) -> int:
+def run_in_guest(
+    kernel: Kernel,
+    modules: list[str],
+    command: list[str],
+    out: Path,
+    devices: tuple[str, ...] = (),
+    within_s: float = BOOT_AND_RUN_S,
+) -> int:
     """Run a command in the guest; return its exit code. What it says is in the folder's ``log``.
 
     Raises:
@@ -125,7 +151,7 @@ def run_in_guest(kernel: Kernel, modules: list[str], command: list[str], out: Pa
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / ENDED).unlink(missing_ok=True)
-    booting = guest_command(kernel, modules, command, out.resolve())
+    booting = guest_command(kernel, modules, command, out.resolve(), devices)
     with (out / "boot.log").open("wb") as console:
         try:
             subprocess.run(
@@ -133,12 +159,12 @@ def run_in_guest(kernel: Kernel, modules: list[str], command: list[str], out: Pa
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
-                timeout=BOOT_AND_RUN_S,
+                timeout=within_s,
                 check=False,
                 env=os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
             )
         except subprocess.TimeoutExpired as error:
-            raise LabError(f"the guest did not end within {BOOT_AND_RUN_S:g} s") from error
+            raise LabError(f"the guest did not end within {within_s:g} s") from error
     if not (out / ENDED).is_file():
         raise LabError(f"the guest did not run its command: see {out / 'boot.log'}")
     return int((out / ENDED).read_text(encoding="utf-8"))

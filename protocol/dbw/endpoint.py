@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from protocol.dbw import matrix
 from protocol.dbw.codec import Message, decode, decode_checked, encode, spec_of
-from protocol.dbw.e2e import E2EReceiver, E2EStatus
+from protocol.dbw.e2e import E2EReceiver, E2EStatus, crc_fits
 from protocol.dbw.errors import DbwError
 from protocol.dbw.matrix import COUNTER_STATES, Direction, FrameSpec
+
+SECOND_SOURCE_NS = 500_000_000
+"""Two whole frames under one foreign id within this time are a second sender."""
 
 
 class DbwSender:
@@ -59,6 +62,10 @@ class DbwReceiver:
     A refused frame, whatever the reason, does not make its row younger: :meth:`age_ns` counts
     from the last frame whose content was good.
 
+    A second sender under another address is heard by its second whole frame. One alone may be a
+    frame of the right sender: noise on a serial line can turn a bit of the address, which no CRC
+    of the matrix covers. It is not used, and a frame with a wrong CRC is nobody's.
+
     Attributes:
         refused: frames refused, by reason.
     """
@@ -71,6 +78,7 @@ class DbwReceiver:
         self.refused: Counter[str] = Counter()
         self._by_pgn = {spec.pgn: spec for spec in rows}
         self._good_ns: dict[int, int] = {}
+        self._foreign_ns: dict[int, int] = {}
 
     def receive(self, now_ns: int, can_id: int, data: bytes) -> Received:
         """Judge and decode one frame read at ``now_ns``; never raises on what came."""
@@ -78,8 +86,7 @@ class DbwReceiver:
         if spec is None:
             return _FOREIGN
         if can_id != spec.can_id:
-            self.refused["second_source"] += 1
-            return Received(spec, conflict=True)
+            return self._foreign(now_ns, spec, can_id, data)
         channel = self.channels.get(can_id)
         if channel is None:
             return self._unprotected(now_ns, spec, data)
@@ -94,6 +101,17 @@ class DbwReceiver:
             return Received(spec, status, error=error)
         self._good_ns[can_id] = now_ns
         return Received(spec, status, message)
+
+    def _foreign(self, now_ns: int, spec: FrameSpec, can_id: int, data: bytes) -> Received:
+        """Refuse a frame of a row under another id than the row's; a second one is a conflict."""
+        if spec.data_ids is not None and not crc_fits(data, spec.data_ids):
+            self.refused[E2EStatus.CRC.value] += 1
+            return Received(spec, E2EStatus.CRC)
+        self.refused["second_source"] += 1
+        before_ns = self._foreign_ns.get(can_id)
+        self._foreign_ns[can_id] = now_ns
+        again = before_ns is not None and now_ns - before_ns <= SECOND_SOURCE_NS
+        return Received(spec, conflict=again)
 
     def _unprotected(self, now_ns: int, spec: FrameSpec, data: bytes) -> Received:
         try:

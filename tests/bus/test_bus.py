@@ -111,6 +111,42 @@ def test_error_remote_and_fd_frames__left_out_and_counted() -> None:
     assert reader.counts == {"error_frames": 1, "remote_frames": 1, "fd_frames": 1, "frames": 1}
 
 
+def _bus_off(at_s: float) -> can.Message:
+    return can.Message(timestamp=at_s, arbitration_id=0x40, is_error_frame=True)
+
+
+@pytest.mark.parametrize(
+    ("times_s", "given_up"),
+    [((0.0, 1.0), False), ((0.0, 30.0, 60.0), True), ((0.0, 30.0, 60.1), False)],
+)
+def test_bus_off__third_in_a_minute_is_the_last(times_s: tuple[float, ...], given_up: bool) -> None:
+    _, reader = _drain([_bus_off(at_s) for at_s in times_s])
+    assert reader.counts["bus_offs"] == len(times_s)
+    assert reader.given_up is given_up
+
+
+def test_other_error_frames_however_many__no_bus_off() -> None:
+    _, reader = _drain([can.Message(arbitration_id=0x8, is_error_frame=True)] * 5)
+    assert reader.counts == {"error_frames": 5}
+    assert not reader.given_up
+
+
+def test_given_up__stays_so_whatever_comes_later() -> None:
+    _, reader = _drain([*map(_bus_off, (0.0, 1.0, 2.0, 500.0, 900.0)), _frame(5)])
+    assert reader.given_up
+
+
+def test_shut__nothing_is_sent_and_the_bus_counts_as_not_draining() -> None:
+    with _ScriptedBus() as bus:
+        sender = BusSender(bus)
+        sender.shut = True
+        taken = [sender.send_frame(1, b"") for _ in range(NOT_DRAINING_FRAMES)]
+        assert taken == [False] * NOT_DRAINING_FRAMES
+        assert bus.taken == []
+        assert sender.failed == {"shut": NOT_DRAINING_FRAMES}
+        assert sender.not_draining
+
+
 def test_send__one_extended_frame_without_waiting() -> None:
     with _ScriptedBus() as bus:
         sender = BusSender(bus)

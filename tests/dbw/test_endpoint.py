@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from protocol.dbw import matrix
 from protocol.dbw.codec import DriveCommand, Echo, EcuMode, EcuState, ExitReason, encode
 from protocol.dbw.e2e import E2EStatus, protect
-from protocol.dbw.endpoint import DbwReceiver, DbwSender
+from protocol.dbw.endpoint import SECOND_SOURCE_NS, DbwReceiver, DbwSender
 from protocol.dbw.errors import NotAvailableError, ValueRangeError
 from protocol.dbw.matrix import Direction
 
@@ -73,13 +73,60 @@ def test_row_without_duty__has_no_timeout() -> None:
         DbwReceiver(Direction.TO_AGENT).timed_out(matrix.ECHO, 0)
 
 
-@pytest.mark.parametrize("other", [0x08FF1181, 0x08FF1100, 0x0CFF1180, 0x00FF1180])
-def test_same_group_under_another_id__conflict(other: int) -> None:
+OTHER = 0x08FF1181
+
+
+@pytest.mark.parametrize("other", [OTHER, 0x08FF1100, 0x0CFF1180, 0x00FF1180])
+@pytest.mark.requirement("HF-BUS-04")
+def test_two_frames_of_a_group_under_another_id__conflict(other: int) -> None:
+    _, receiver = _qualified()
+    intruder = DbwSender()
+    first, second = (
+        receiver.receive(t_ms * MS, other, intruder.encode(DRIVE)[1]) for t_ms in (45, 65)
+    )
+    assert (first.conflict, second.conflict) == (False, True)
+    assert (first.message, second.message) == (None, None)
+    assert receiver.refused == {"qualifying": 2, "second_source": 2}
+
+
+def test_one_frame_under_another_id__is_not_used_and_no_conflict() -> None:
     sender, receiver = _qualified()
-    received = receiver.receive(60 * MS, other, sender.encode(DRIVE)[1])
-    assert received.conflict
+    received = receiver.receive(60 * MS, OTHER, sender.encode(DRIVE)[1])
+    assert not received.conflict
     assert received.message is None
-    assert receiver.refused["second_source"] == 1
+    assert receiver.age_ns(matrix.DRIVE_CMD, 60 * MS) == 20 * MS
+
+
+def test_two_frames_under_two_other_ids__no_conflict() -> None:
+    sender, receiver = _qualified()
+    receiver.receive(60 * MS, OTHER, sender.encode(DRIVE)[1])
+    assert not receiver.receive(80 * MS, OTHER + 1, sender.encode(DRIVE)[1]).conflict
+
+
+@pytest.mark.parametrize(("later_ns", "conflict"), [(0, True), (1, False)])
+def test_second_frame_under_another_id__counts_within_half_a_second(
+    later_ns: int, conflict: bool
+) -> None:
+    sender, receiver = _qualified()
+    receiver.receive(60 * MS, OTHER, sender.encode(DRIVE)[1])
+    again_ns = 60 * MS + SECOND_SOURCE_NS + later_ns
+    assert receiver.receive(again_ns, OTHER, sender.encode(DRIVE)[1]).conflict is conflict
+
+
+def test_wrong_crc_under_another_id__is_nobodys_however_often() -> None:
+    sender, receiver = _qualified()
+    spoiled = [bytes(8), sender.encode(DRIVE)[1][:7], b""]
+    heard = [receiver.receive((60 + n) * MS, OTHER, data) for n, data in enumerate(spoiled)]
+    assert [(each.conflict, each.status) for each in heard] == [(False, E2EStatus.CRC)] * 3
+    assert receiver.refused["crc"] == 3
+    assert receiver.refused["second_source"] == 0
+
+
+def test_two_echoes_under_another_id__conflict_though_echo_has_no_crc() -> None:
+    receiver = DbwReceiver(Direction.TO_AGENT)
+    other, data = matrix.ECHO.can_id + 1, encode(Echo(1, 2, 3), 0)[1]
+    assert not receiver.receive(5 * MS, other, data).conflict
+    assert receiver.receive(15 * MS, other, data).conflict
 
 
 @pytest.mark.parametrize("other", [0x04FF2081, 0x18FEF100, 0x123, 0])

@@ -324,18 +324,28 @@ def test_agent_hangs_300_ms__stop_within_60_ms_and_no_motion_after_it_comes_back
 
 def test_second_source_address__safe_stop_latched_with_reason_25() -> None:
     bench = active()
-    can_id, data = encode(bench.drive, 0)
-    bench.put((can_id & ~0xFF) | 0x33, data)
+    for counter in range(2):
+        can_id, data = encode(bench.drive, counter)
+        bench.put((can_id & ~0xFF) | 0x33, data)
     bench.run(10)
     assert bench.state().state is EcuMode.SAFE_STOP
     assert bench.state().reason is ExitReason.OTHER_GUIDANCE
     assert bench.state().first_cause == FirstCause.CONFLICT
 
 
+def test_address_of_one_frame_turned_by_noise__frame_is_lost_and_it_drives_on() -> None:
+    bench = active()
+    can_id, data = encode(bench.drive, 0)
+    bench.put(can_id ^ 0x04, data)
+    bench.run(200)
+    assert bench.state().state is EcuMode.ACTIVE
+
+
 def test_second_source_address_in_standby__stops_and_arming_needs_quiet_and_ack() -> None:
     bench = standby()
-    can_id, data = encode(bench.drive, 0)
-    bench.put((can_id & ~0xFF) | 0x33, data)
+    for counter in range(2):
+        can_id, data = encode(bench.drive, counter)
+        bench.put((can_id & ~0xFF) | 0x33, data)
     bench.run(200)
     assert bench.state().state is EcuMode.SAFE_STOP
     bench.sup = replace(DISABLED, fault_ack=True)
@@ -499,8 +509,9 @@ def test_softer_stop_after_a_harder_one__changes_nothing() -> None:
     bench.feedback = replace(ROLLING, speed_mps=float("nan"))
     bench.run(20)
     bench.ecu.set_inputs(EcuInputs(estop_a=ContactState.OPEN))
-    can_id, data = encode(bench.drive, 0)
-    bench.put((can_id & ~0xFF) | 0x33, data)
+    for counter in range(2):
+        can_id, data = encode(bench.drive, counter)
+        bench.put((can_id & ~0xFF) | 0x33, data)
     bench.run(20)
     assert bench.state().state is EcuMode.FAULT
 
@@ -604,8 +615,9 @@ def test_first_cause__stays_when_other_causes_follow() -> None:
     bench = active()
     bench.silent = set(matrix.COMMANDS)
     bench.run(60)
-    can_id, data = encode(bench.drive, 0)
-    bench.put((can_id & ~0xFF) | 0x33, data)
+    for counter in range(2):
+        can_id, data = encode(bench.drive, counter)
+        bench.put((can_id & ~0xFF) | 0x33, data)
     bench.ecu.set_inputs(EcuInputs(relay_feedback=ContactState.OPEN))
     bench.run(500)
     assert bench.state().first_cause == FirstCause.SUP

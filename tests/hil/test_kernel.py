@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hil.kernel import lab
-from hil.kernel.__main__ import main
+from hil.kernel.__main__ import main, pytest_command, told
 from hil.kernel.camera import report
 from hil.kernel.lab import Kernel, LabError, find_kernel, guest_command
 from vehicle_agent.shell.cameras import CameraPicture
@@ -45,9 +45,42 @@ def test_guest_command__loads_the_modules_then_runs_and_tells_how_it_ended(
 
     assert command[0] == "/bin/virtme-run"
     assert command[-1] == (
-        f"{{ cd {lab.REPOSITORY} && modprobe -d /k vivid n_devs=1 && modprobe -d /k vcan"
+        f"{{ cd {lab.REPOSITORY} && export HEADFRAME_KERNEL_ROOT=/k"
+        " && modprobe -d /k vivid n_devs=1 && modprobe -d /k vcan"
         " && echo 'a b'; } > /out/log 2>&1; echo $? > /out/ended"
     )
+
+
+def test_guest_command_with_devices__gives_each_argument_to_qemu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lab, "tool", lambda name: f"/bin/{name}")
+    kernel = Kernel(Path("/k/boot/vmlinuz-1"), Path("/k"))
+    command = guest_command(kernel, [], ["true"], tmp_path, ("-device", "kvaser_pci"))
+
+    assert [part for part in command if part.startswith("-q=")] == ["-q=-device", "-q=kvaser_pci"]
+
+
+def test_load_outside_a_guest__says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(lab.ROOT_VARIABLE, raising=False)
+    with pytest.raises(LabError, match="vcan: not in a guest of the lab"):
+        lab.load("vcan")
+
+
+def test_pytest_in_the_guest__runs_the_files_named_and_writes_junit(tmp_path: Path) -> None:
+    command = pytest_command([Path("/x/test_wheel.py")], tmp_path)
+    assert command[-2:] == [f"--junitxml={tmp_path / 'junit.xml'}", "/x/test_wheel.py"]
+
+
+def test_told__one_line_for_each_test_with_what_came_of_it(tmp_path: Path) -> None:
+    junit = tmp_path / "junit.xml"
+    junit.write_text(
+        '<testsuites><testsuite><testcase classname="hil.kernel.guest.test_wheel" name="a"'
+        ' time="1.25"/><testcase classname="x" name="b" time="0.5"><failure message="no"/>'
+        "</testcase></testsuite></testsuites>",
+        encoding="utf-8",
+    )
+    assert told(junit) == ["passed      1.2 s  test_wheel: a", "failure     0.5 s  x: b"]
 
 
 def test_tool_missing__says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

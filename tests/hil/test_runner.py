@@ -6,18 +6,22 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import parse
 
+import can
 import pytest
 
 import headframe
 from hil.benchfile import BenchRefused, load_bench
 from hil.case import Case, load_cases
+from hil.coverage import LAYERS, NOT_FAULTS
 from hil.faults import FaultRefused, Injector
 from hil.judge import Outcome, Verdict
 from hil.report import Spread, write
 from hil.report_schema import Report, schema_text
 from hil.runner import GOOD, Benches, Mutant, Options, Result, all_mutants, in_copy, run, variants
+from hil.trace import Seen, Trace
 from tests.hil.test_benchfile import EMULATED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,13 +141,64 @@ def test_page__needs_nothing_else_and_names_what_was_not_shown(written: Path) ->
     assert (outside, "the bench lacks adapters" in text) == ([], True)
 
 
-def test_failure__leaves_a_log_that_python_can_reads(written: Path) -> None:
-    import can
-
-    report = json.loads((written / "report.json").read_text(encoding="utf-8"))
-    name = report["cases"][0]["variants"][0]["not_passed"][0]["log"]
-    with can.LogReader(written / "logs" / name) as log:
+@pytest.mark.parametrize("ending", [".asc", ".blf"])
+def test_failure__leaves_logs_that_python_can_reads(written: Path, ending: str) -> None:
+    run_ = not_passed(written)
+    with can.LogReader((written / "logs" / run_["log"]).with_suffix(ending)) as log:
         assert sum(1 for _ in log) > 500
+
+
+def not_passed(written: Path) -> dict[str, Any]:
+    report = json.loads((written / "report.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = report["cases"][0]["variants"][0]["not_passed"][0]
+    return found
+
+
+def test_failure__says_what_happened_in_order(written: Path) -> None:
+    story = not_passed(written)["story"]
+    times_ms = [float(line.split()[0]) for line in story]
+    assert times_ms == sorted(times_ms)
+    assert "+0.0 ms fault effective" in story
+    text = (written / "report.html").read_text(encoding="utf-8")
+    assert "<li>+0.0 ms fault effective" in text
+
+
+def test_coverage__names_requirement_in_words_and_by_layer_of_fault(written: Path) -> None:
+    report = json.loads((written / "report.json").read_text(encoding="utf-8"))
+    row = report["coverage"][0]
+    assert row["text"] != ""
+    assert row["layers"] == {"frame timing": [{"id": "HIL-05", "verdict": "fail"}]}
+
+
+def test_requirement_that_no_case_speaks_to__is_named(written: Path) -> None:
+    report = json.loads((written / "report.json").read_text(encoding="utf-8"))
+    named = {row["requirement"] for row in report["uncovered"]}
+    assert "HF-GUARD-02" in named
+    assert not named & {row["requirement"] for row in report["coverage"]}
+
+
+def test_every_kind_of_fault__has_its_layer() -> None:
+    layered = [kind for kinds in LAYERS.values() for kind in kinds]
+    used = {f["kind"] for c in CASES.values() for v in c.variants for f in (*v.before, *v.faults)}
+    assert used - NOT_FAULTS <= set(layered)
+    assert len(layered) == len(set(layered))
+
+
+def test_story__names_events_in_words_and_changes_alone() -> None:
+    trace = Trace(marks=[(3_000_000, "event M105"), (9_000_000, "out of the span")])
+    for t_ms, contact in ((1, "CLOSED"), (2, "CLOSED"), (4, "OPEN")):
+        trace.probe(t_ms * 1_000_000, "relay.contact", contact)
+    assert trace.story(0, 8_000_000, 2_000_000) == (
+        "+1.0 ms guardian tells M105: Emergency stop pressed",
+        "+2.0 ms relay is OPEN",
+    )
+
+
+def test_disturbed_frames__are_error_frames_in_the_log(tmp_path: Path) -> None:
+    trace = Trace(frames=[Seen(20, "agent", 1, b"a"), Seen(40, "ecu", 2, b"b")], errors=[(30, "")])
+    assert trace.write_slice(tmp_path / "x.asc", 10, 35) == 2
+    with can.LogReader(tmp_path / "x.blf") as log:
+        assert [message.is_error_frame for message in log] == [False, True]
 
 
 def test_spread__quantiles_are_values_that_were_measured() -> None:

@@ -6,7 +6,7 @@ in the kernel goes on sending the last command when this process hangs.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 
 import can
 
@@ -16,6 +16,10 @@ NOT_DRAINING_FRAMES = 10
 """Sends refused in a row after which the bus counts as not draining."""
 BROKEN_READS = 100
 """Reads that raised in a row after which the adapter counts as lost."""
+BUS_OFF_CLASS = 0x40
+"""Bit in the id of an error frame: the controller has left the bus (``linux/can/error.h``)."""
+BUS_OFFS_MAX, BUS_OFF_WINDOW_S = 3, 60.0
+"""The controller may come back twice by itself; the third time in a minute it stays away."""
 
 
 def open_bus(settings: CanSettings) -> can.BusABC:
@@ -40,13 +44,17 @@ class BusReader:
     """Takes everything that waits on the bus, with a guard round each frame.
 
     Attributes:
-        counts: ``frames`` given on; ``error_frames``, ``remote_frames``, ``fd_frames`` left out;
-            reads that raised, as ``raised:<type>``.
+        counts: ``frames`` given on; ``error_frames``, ``remote_frames``, ``fd_frames`` left out,
+            ``bus_offs`` among the first; reads that raised, as ``raised:<type>``.
+        given_up: the controller left the bus for the third time in a minute, by the stamps of its
+            error frames. It stays so until the process ends: somebody has to look at the wire.
     """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.given_up = False
         self._raised_in_a_row = 0
+        self._bus_offs_s: deque[float] = deque(maxlen=BUS_OFFS_MAX)
 
     @property
     def broken(self) -> bool:
@@ -72,9 +80,18 @@ class BusReader:
                 break
             left_out = _left_out(message)
             self.counts[left_out or "frames"] += 1
+            if message.is_error_frame and message.arbitration_id & BUS_OFF_CLASS:
+                self._bus_off(message.timestamp)
             if left_out is None:
                 frames.append(message)
         return frames
+
+    def _bus_off(self, at_s: float) -> None:
+        self.counts["bus_offs"] += 1
+        times_s = self._bus_offs_s
+        times_s.append(at_s)
+        if len(times_s) == BUS_OFFS_MAX and at_s - times_s[0] <= BUS_OFF_WINDOW_S:
+            self.given_up = True
 
 
 def _left_out(message: can.Message) -> str | None:
@@ -94,7 +111,8 @@ class BusSender:
 
     Attributes:
         sent: frames taken by the bus.
-        failed: frames dropped, by the name of what was raised.
+        failed: frames dropped, by the name of what was raised; ``shut`` while :attr:`shut`.
+        shut: nothing is sent; the ECU hears silence and stops by its own timers.
     """
 
     def __init__(self, bus: can.BusABC) -> None:
@@ -102,6 +120,7 @@ class BusSender:
         self._failed_in_a_row = 0
         self.sent = 0
         self.failed: Counter[str] = Counter()
+        self.shut = False
 
     @property
     def not_draining(self) -> bool:
@@ -109,14 +128,19 @@ class BusSender:
         return self._failed_in_a_row >= NOT_DRAINING_FRAMES
 
     def send_frame(self, can_id: int, data: bytes) -> bool:
-        """Send one 29-bit data frame; False when the bus did not take it."""
+        """Send one 29-bit data frame; False when the bus did not take it, or is shut."""
+        if self.shut:
+            return self._dropped("shut")
         message = can.Message(arbitration_id=can_id, data=data, is_extended_id=True)
         try:
             self._bus.send(message, timeout=0)
         except Exception as error:
-            self.failed[type(error).__name__] += 1
-            self._failed_in_a_row += 1
-            return False
+            return self._dropped(type(error).__name__)
         self._failed_in_a_row = 0
         self.sent += 1
         return True
+
+    def _dropped(self, why: str) -> bool:
+        self.failed[why] += 1
+        self._failed_in_a_row += 1
+        return False

@@ -177,6 +177,7 @@ class Guardian:
             else:
                 self._malformed += 1
         frames = self._reader.drain(self._bus, BUS_FRAMES_PER_TICK)
+        self._sender.shut = self._reader.given_up
         return TickInputs(
             commands=tuple(commands),
             requests=tuple(requests),

@@ -1,0 +1,1 @@
+"""Tests that run in the guest kernel alone, by ``python -m hil.kernel test`` (pytest there)."""

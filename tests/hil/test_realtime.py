@@ -1,0 +1,66 @@
+"""The pacer that ties bench time to the computer's, on a clock that is passed on by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from hil import realtime
+from hil.realtime import HURRY, Pacer
+
+BENCH_NS, REAL_NS = 5_000_000_000, 700_000_000
+MS = 1_000_000
+
+
+@dataclass
+class Clock:
+    """A computer that wakes up ``late_ns`` after what it was asked for."""
+
+    now_ns: int = REAL_NS
+    late_ns: int = 0
+
+    def read(self) -> int:
+        return self.now_ns
+
+    def sleep_until(self, due_ns: int) -> None:
+        self.now_ns = max(self.now_ns, due_ns) + self.late_ns
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(realtime, "monotonic_ns", made.read)
+    monkeypatch.setattr(realtime, "sleep_until_ns", made.sleep_until)
+    return made
+
+
+def test_way_to_the_start_state__bench_hurries(clock: Clock) -> None:
+    Pacer(BENCH_NS).wait(BENCH_NS + HURRY * 10 * MS)
+    assert clock.now_ns == REAL_NS + 10 * MS
+
+
+@pytest.mark.parametrize("slower", [1, 10])
+def test_judged__a_bench_second_takes_as_many_as_told(clock: Clock, slower: int) -> None:
+    pacer = Pacer(BENCH_NS)
+    pacer.restart(BENCH_NS, slower)
+    pacer.wait(BENCH_NS + 3 * MS)
+    assert clock.now_ns == REAL_NS + slower * 3 * MS
+    assert pacer.now_ns() == BENCH_NS + 3 * MS
+
+
+@pytest.mark.parametrize(("slower", "late_ms"), [(1, 20), (10, 2)])
+def test_woken_late__lateness_is_in_bench_time(clock: Clock, slower: int, late_ms: int) -> None:
+    pacer = Pacer(BENCH_NS)
+    pacer.restart(BENCH_NS, slower)
+    clock.late_ns = 20 * MS
+    pacer.wait(BENCH_NS + 3 * MS)
+    assert pacer.latest_ns == late_ms * MS
+
+
+def test_restart__forgets_what_was_late(clock: Clock) -> None:
+    pacer = Pacer(BENCH_NS)
+    clock.late_ns = 20 * MS
+    pacer.wait(BENCH_NS + 3 * MS)
+    pacer.restart(BENCH_NS + 3 * MS, 1)
+    assert pacer.latest_ns == 0
