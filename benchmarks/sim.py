@@ -21,7 +21,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.common import Measurement, as_text, report
@@ -54,15 +53,15 @@ Step = Callable[[int], object]
 def _course(machine: Machine) -> tuple[ActuatorDemand, ...]:
     """Half a second of each in turn: pull, left, right, roll, retard, brake, set off again."""
     curvature_per_m = 0.5 * machine.profile.limits.curvature_max_per_m
-    pull = replace(DRIVE, speed_limit_mps=machine.profile.limits.zone_speed_mps)
+    pull = DRIVE._replace(speed_limit_mps=machine.profile.limits.zone_speed_mps)
     return (
         pull,
-        replace(pull, curvature_per_m=curvature_per_m),
-        replace(pull, curvature_per_m=-curvature_per_m),
+        pull._replace(curvature_per_m=curvature_per_m),
+        pull._replace(curvature_per_m=-curvature_per_m),
         pull,
         COAST,
-        replace(COAST, retarder=1.0),
-        replace(COAST, brake_mps2=0.5),
+        COAST._replace(retarder=1.0),
+        COAST._replace(brake_mps2=0.5),
         pull,
     )
 
@@ -121,7 +120,7 @@ def drift(quick: bool) -> Iterator[Measurement]:
     machine = load_machine(TRUCK)
     around = Drift(load_site(SITE), machine.body)
     inside = MachinePlant(machine, around, around.start)
-    ways = tuple(replace(DRIVE, direction=way, speed_limit_mps=1.0) for way in (1, 0, -1, 0))
+    ways = tuple(DRIVE._replace(direction=way, speed_limit_mps=1.0) for way in (1, 0, -1, 0))
     yield _measured("drift ug_truck_60t", _driven(inside, ways, 800), PLANT_STEP_NS, quick)
 
 
