@@ -28,6 +28,7 @@ from panda3d.core import (
     LMatrix4f,
     MatrixLens,
     NodePath,
+    OmniBoundingVolume,
     SamplerState,
     Texture,
     TransparencyAttrib,
@@ -105,9 +106,12 @@ class Mesh:
         primitive.set_index_type(Geom.NT_uint16)
         geom = Geom(data)
         geom.add_primitive(primitive)
-        geom.set_bounds_type(0)
+        # the points are chosen for the view: bounds would be worked out anew for each picture
+        everywhere = OmniBoundingVolume()
+        geom.set_bounds(everywhere)
         self.node = GeomNode("mesh")
         self.node.add_geom(geom)
+        self.node.set_bounds(everywhere)
         self.node.set_final(True)
         self._shown = 0
         self._show(len(self._triangles))
