@@ -16,7 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 from benchmarks.common import Measurement, run
@@ -193,7 +193,7 @@ def forged_tag(scene: Scene) -> bytes:
     """A holder's command with other steering under its own tag."""
     frame = scene.frame()
     tag = frame.encode(KEY)[-TAG_BYTES:]
-    steered = replace(frame, steer=scene.dice.choice((-1, 1)) * scene.dice.randint(1, 10_000))
+    steered = frame._replace(steer=scene.dice.choice((-1, 1)) * scene.dice.randint(1, 10_000))
     return steered.encode(KEY)[:-TAG_BYTES] + tag
 
 

@@ -8,7 +8,8 @@
     pictures each machine's front camera in its own site, at 720p and 360p: ms of CPU a picture
 
 The samples are simulated time over processor time of this process, one for each repetition, so
-that other programs on the computer disturb little; of pictures, the processor time of each. A
+that other programs on the computer disturb little; of pictures, the processor time of each. The
+notes say the same by the wall, and the computer's noise meanwhile (benchmarks/sim_clock.py). A
 part that has a target keeps it when its best repetition does. ``--json`` prints one object:
 ``{"name": "sim", "held", "parts": [...]}``, each part an object as in benchmarks/common.py.
 """
@@ -16,15 +17,16 @@ part that has a target keeps it when its best repetition does. ``--json`` prints
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.common import Measurement, as_text, report
+from benchmarks.sim_clock import Stopwatch
 from sim.demo import own_site
 from sim.machines.interface import ActuatorDemand
 from sim.machines.parameters import Machine, load_machine
@@ -54,15 +56,15 @@ Step = Callable[[int], object]
 def _course(machine: Machine) -> tuple[ActuatorDemand, ...]:
     """Half a second of each in turn: pull, left, right, roll, retard, brake, set off again."""
     curvature_per_m = 0.5 * machine.profile.limits.curvature_max_per_m
-    pull = replace(DRIVE, speed_limit_mps=machine.profile.limits.zone_speed_mps)
+    pull = DRIVE._replace(speed_limit_mps=machine.profile.limits.zone_speed_mps)
     return (
         pull,
-        replace(pull, curvature_per_m=curvature_per_m),
-        replace(pull, curvature_per_m=-curvature_per_m),
+        pull._replace(curvature_per_m=curvature_per_m),
+        pull._replace(curvature_per_m=-curvature_per_m),
         pull,
         COAST,
-        replace(COAST, retarder=1.0),
-        replace(COAST, brake_mps2=0.5),
+        COAST._replace(retarder=1.0),
+        COAST._replace(brake_mps2=0.5),
         pull,
     )
 
@@ -76,25 +78,28 @@ def _driven(plant: MachinePlant, course: Sequence[ActuatorDemand], each: int) ->
     return step
 
 
-def _times(step: Step, step_ns: int, quick: bool) -> tuple[list[float], float]:
-    """Times real time of each repetition, and the least microseconds of a step."""
+def _times(step: Step, step_ns: int, quick: bool) -> tuple[list[float], str]:
+    """Times real time of each repetition, and what to say of them."""
     repetitions, seconds = QUICK if quick else FULL
     steps = round(seconds * 1e9 / step_ns)
-    number, samples = 0, []
-    for _ in range(repetitions):
-        began_ns = time.process_time_ns()
-        for _ in range(steps):
+    simulated_s = steps * step_ns * 1e-9
+    numbers = itertools.count()
+
+    def repetition() -> None:
+        for number in itertools.islice(numbers, steps):
             step(number)
-            number += 1
-        samples.append(steps * step_ns / (time.process_time_ns() - began_ns))
-    return samples, step_ns / max(samples) / 1e3
+
+    watch = Stopwatch()
+    samples = [simulated_s / watch.time(repetition) for _ in range(repetitions)]
+    least_us = step_ns / max(samples) / 1e3
+    noise = watch.noise(simulated_s * repetitions)
+    return samples, f"{least_us:.1f} us a step of {step_ns / 1e6:g} ms at best; {noise}"
 
 
 def _measured(
     name: str, step: Step, step_ns: int, quick: bool, target: float | None = None
 ) -> Measurement:
-    samples, least_us = _times(step, step_ns, quick)
-    notes = f"{least_us:.1f} us a step of {step_ns / 1e6:g} ms at best"
+    samples, notes = _times(step, step_ns, quick)
     if target is not None:
         notes += f"; target at least {target:g}"
     return Measurement(
@@ -121,7 +126,7 @@ def drift(quick: bool) -> Iterator[Measurement]:
     machine = load_machine(TRUCK)
     around = Drift(load_site(SITE), machine.body)
     inside = MachinePlant(machine, around, around.start)
-    ways = tuple(replace(DRIVE, direction=way, speed_limit_mps=1.0) for way in (1, 0, -1, 0))
+    ways = tuple(DRIVE._replace(direction=way, speed_limit_mps=1.0) for way in (1, 0, -1, 0))
     yield _measured("drift ug_truck_60t", _driven(inside, ways, 800), PLANT_STEP_NS, quick)
 
 

@@ -3,7 +3,9 @@
 Signed frames, link, pictures, supervisor at 100 Hz, bus frames both ways through the codec, ECU at
 5 ms, plant and site: the scenario ``good_link`` in lock-step, without a log. The figure is
 simulated time over the processor time of this one process, so that it holds on a busy computer
-too; the parts are measured in a run of their own, since measuring them costs time.
+too, with the same by the wall and the computer's noise beside it; the parts are measured in a run
+of their own, since measuring them costs time. The design asks for 60 x; the notes say what
+is reached, and a miss does not fail the run.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.common import Measurement, run
+from benchmarks.sim_clock import Stopwatch
 from operator_console.core.session import ConsoleSession
 from sim.ecu import Ecu
 from sim.human import Human
@@ -30,6 +33,7 @@ from vehicle_agent.core.supervisor import Supervisor
 
 SCENARIO = "good_link"
 RUNS, QUICK_RUNS = 5, 2
+AIM = 60.0
 PARTS: tuple[tuple[type, str, str], ...] = (
     (Supervisor, "step", "supervisor"),
     (Ecu, "step", "ECU step"),
@@ -45,13 +49,12 @@ PARTS: tuple[tuple[type, str, str], ...] = (
 """What is measured: class, method, name. A part's time includes what it calls."""
 
 
-def times_real(seed: int) -> float:
-    """Simulated time over processor time of one run."""
+def run_of(seed: int, watch: Stopwatch) -> tuple[float, float]:
+    """Simulated and processor time of one run, s."""
     chain = Run(find_scenario(SCENARIO), seed)
     gc.collect()
-    begun_s = time.process_time()
-    chain.finish()
-    return chain.simulated_s / (time.process_time() - begun_s)
+    processor_s = watch.time(chain.finish)
+    return chain.simulated_s, processor_s
 
 
 def parts(seed: int) -> dict[str, float]:
@@ -88,13 +91,17 @@ def _timed(original: Callable[..., Any], label: str, spent: dict[str, float]) ->
 
 def measure(quick: bool) -> Measurement:
     """× real time on one core of the whole chain in lock-step."""
-    samples = [times_real(seed) for seed in range(1, 1 + (QUICK_RUNS if quick else RUNS))]
+    watch = Stopwatch()
+    runs = [run_of(seed, watch) for seed in range(1, 1 + (QUICK_RUNS if quick else RUNS))]
+    samples = [simulated_s / processor_s for simulated_s, processor_s in runs]
+    noise = watch.noise(sum(simulated_s for simulated_s, _ in runs))
     spent = ", ".join(f"{name} {micros:g}" for name, micros in parts(1).items())
     return Measurement(
         name="sim_chain",
         unit="x real time",
         samples=samples,
-        notes=f"whole chain, scenario {SCENARIO}, no log, processor time of one process; "
+        notes=f"whole chain, scenario {SCENARIO}, no log, processor time of one process; the aim "
+        f"is {AIM:g} x; {noise}; "
         f"us for each tick of 10 ms by part (measuring included): {spent}",
     )
 

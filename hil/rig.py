@@ -7,7 +7,7 @@ for the computer's. A fault is put in by a :mod:`hil.faults` injector, never by 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -85,7 +85,7 @@ class PoweredEcu:
 
     def _step(self, now_ns: int, feedback: MachineFeedback) -> EcuOutput:
         if self.supply_v is not None:
-            feedback = replace(feedback, supply_v=self.supply_v)
+            feedback = feedback._replace(supply_v=self.supply_v)
         if feedback.supply_v < BROWN_OUT_V:
             self.core = None
             return EcuOutput(_UNPOWERED, ())

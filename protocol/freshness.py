@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from typing import NamedTuple
 
 from protocol.errors import ProtocolError, Refusal
 from protocol.frames import TAG_BYTES, CommandFrame, check_enable_pair, decode_command
@@ -95,8 +96,7 @@ class Lease:
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A command that counts.
 
     Attributes:

@@ -52,6 +52,7 @@ _ANSWER = Struct("<4sIHB")
 _ANSWER_LABEL = b"HFWR"
 _CLOSED_BIT, _DISCREPANCY_BIT = 0x40, 0x80
 _ACCEPTED_BIT = 0x01
+_CONTACTS = tuple(ContactState)
 
 
 class FrameType(IntEnum):
@@ -258,9 +259,9 @@ def _report(payload: bytes) -> RelayReport:
         raise RelayFrameError(RelayFault.RESERVED_BITS, f"flags {flags:#04x} are not all known")
     return RelayReport(
         challenge=challenge,
-        estop_a=ContactState(contacts & 3),
-        estop_b=ContactState(contacts >> 2 & 3),
-        feedback=ContactState(contacts >> 4 & 3),
+        estop_a=_CONTACTS[contacts & 3],
+        estop_b=_CONTACTS[contacts >> 2 & 3],
+        feedback=_CONTACTS[contacts >> 4 & 3],
         closed=bool(contacts & _CLOSED_BIT),
         discrepancy=bool(contacts & _DISCREPANCY_BIT),
         reason=OpenReason(reason),

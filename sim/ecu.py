@@ -15,7 +15,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from protocol.dbw import matrix
 from protocol.dbw.codec import (
@@ -188,8 +188,7 @@ class EcuInputs:
         return self.manual_override or not self.key_remote
 
 
-@dataclass(frozen=True, slots=True)
-class EcuOutput:
+class EcuOutput(NamedTuple):
     """One step's result: what the actuators shall do, and the frames now due."""
 
     demand: ActuatorDemand
@@ -199,32 +198,21 @@ class EcuOutput:
 class _Slot:
     """A cycle that never catches up: slots missed are skipped and counted."""
 
-    __slots__ = ("_due_ns", "_period_ns", "_phase_ns", "skipped")
+    __slots__ = ("_period_ns", "due_ns", "skipped")
 
-    def __init__(self, period_ns: int, phase_ns: int) -> None:
+    def __init__(self, period_ns: int, due_ns: int) -> None:
         self._period_ns = period_ns
-        self._phase_ns = phase_ns
-        self._due_ns: int | None = None
+        self.due_ns = due_ns
         self.skipped = 0
 
-    def take(self, now_ns: int) -> bool:
-        """True once per slot that is due."""
-        if self._due_ns is None:
-            self._due_ns = now_ns + self._phase_ns
-        late_ns = now_ns + _SLOT_EARLY_NS - self._due_ns
-        if late_ns < 0:
-            return False
-        missed = late_ns // self._period_ns
+    def take(self, now_ns: int) -> None:
+        """Go on to the next slot of the cycle that lies ahead of the time when this one is due."""
+        missed = (now_ns + _SLOT_EARLY_NS - self.due_ns) // self._period_ns
         self.skipped += missed
-        self._due_ns += (missed + 1) * self._period_ns
-        return True
-
-    def restart(self, now_ns: int) -> None:
-        """Make the slot due at once and count its cycle from here."""
-        self._due_ns = now_ns
+        self.due_ns += (missed + 1) * self._period_ns
 
 
-def _slots() -> dict[FrameSpec, _Slot]:
+def _slots(start_ns: int) -> dict[FrameSpec, _Slot]:
     """Return a slot per feedback frame, spread so that one step never sends them all."""
     phases_ms = {
         matrix.ECU_STATE: 0,
@@ -236,15 +224,20 @@ def _slots() -> dict[FrameSpec, _Slot]:
         matrix.BODY_FB: 15,
         matrix.ECHO: 5,
     }
-    slots = {s: _Slot(s.period_ms * _NS_PER_MS, p * _NS_PER_MS) for s, p in phases_ms.items()}
-    slots[matrix.E2E_STAT] = _Slot(_STAT_PERIOD_NS, 10 * _NS_PER_MS)
+    slots = {
+        spec: _Slot(spec.period_ms * _NS_PER_MS, start_ns + phase_ms * _NS_PER_MS)
+        for spec, phase_ms in phases_ms.items()
+    }
+    slots[matrix.E2E_STAT] = _Slot(_STAT_PERIOD_NS, start_ns + 10 * _NS_PER_MS)
     return slots
 
 
+_MODES = tuple(EcuMode)
 _REMOTE = frozenset({EcuMode.ARMED, EcuMode.ACTIVE, EcuMode.DEGRADED})
 _MOVING = frozenset({EcuMode.ACTIVE, EcuMode.DEGRADED})
 _LATCHED = frozenset({EcuMode.SAFE_STOP, EcuMode.ESTOP, EcuMode.FAULT})
 _STOPPING_COMMANDS = COMMANDS[:4]
+_NONE_LATE: frozenset[FrameSpec] = frozenset()
 _TIMEOUTS_NS = tuple((spec, (spec.rx_timeout_ms or 0) * _NS_PER_MS) for spec in COMMANDS)
 
 
@@ -276,7 +269,7 @@ class Ecu:
         self._inputs = inputs or EcuInputs()
         self._receiver = receiver or DbwReceiver(Direction.TO_ECU)
         self._sender = DbwSender()
-        self._slots = _slots()
+        self._slots: dict[FrameSpec, _Slot] = {}
         self._sent_mode = EcuMode.INIT
         self._stat_index = 0
         # Commands
@@ -439,7 +432,7 @@ class Ecu:
         return SubState.NONE
 
     def _remote_frame(self, now_ns: int, sup: SupCommand) -> None:
-        request = EcuMode(sup.mode_request)
+        request = _MODES[sup.mode_request]
         if sup.estop_request or request is EcuMode.SAFE_STOP:
             self._stop(now_ns, EcuMode.SAFE_STOP, ExitReason.RELEASED, FirstCause.STOP_REQUEST)
         elif not sup.enable:
@@ -519,13 +512,12 @@ class Ecu:
 
     def _late_now(self, now_ns: int) -> frozenset[FrameSpec]:
         accepted_ns = self._accepted_ns
-        return frozenset(
-            [
-                spec
-                for spec, timeout_ns in _TIMEOUTS_NS
-                if spec not in accepted_ns or now_ns - accepted_ns[spec] > timeout_ns
-            ]
-        )
+        late = [
+            spec
+            for spec, timeout_ns in _TIMEOUTS_NS
+            if spec not in accepted_ns or now_ns - accepted_ns[spec] > timeout_ns
+        ]
+        return frozenset(late) if late else _NONE_LATE
 
     def _watch(self, now_ns: int, feedback: MachineFeedback) -> None:
         if self._power_up_ns is None:
@@ -596,7 +588,7 @@ class Ecu:
             self._disable_heard = False
             self.sub_state = SubState.WAIT_DISABLE
         if self.mode in _REMOTE:
-            for index, spec in enumerate(_STOPPING_COMMANDS):
+            for index, spec in enumerate(_STOPPING_COMMANDS if self._late else ()):
                 if spec in self._late:
                     reason = (
                         ExitReason.OUT_OF_RANGE
@@ -734,12 +726,15 @@ class Ecu:
     def _due_frames(
         self, now_ns: int, feedback: MachineFeedback, demand: ActuatorDemand
     ) -> list[tuple[int, bytes]]:
+        slots = self._slots = self._slots or _slots(now_ns)
         if self.mode is not self._sent_mode:
             self._sent_mode = self.mode
-            self._slots[matrix.ECU_STATE].restart(now_ns)
+            slots[matrix.ECU_STATE].due_ns = now_ns
         frames = []
-        for spec, slot in self._slots.items():
-            if slot.take(now_ns):
+        until_ns = now_ns + _SLOT_EARLY_NS
+        for spec, slot in slots.items():
+            if slot.due_ns <= until_ns:
+                slot.take(now_ns)
                 message = self._message(spec, now_ns, feedback, demand)
                 if message is not None:
                     frames.append(self._sender.encode(message))
@@ -770,45 +765,46 @@ class Ecu:
                 reason = ExitReason.COMMAND_TIMEOUT
             if self._out_of_range:
                 reason = ExitReason.OUT_OF_RANGE
+        late = self._late
         return EcuState(
-            state=self.mode,
-            sub_state=self.sub_state,
-            reason=reason,
-            first_cause=self.first_cause,
-            timeout_bits=sum((spec in self._late) << i for i, spec in enumerate(COMMANDS)),
-            session_echo=self._session,
+            self.mode,
+            self.sub_state,
+            reason,
+            self.first_cause,
+            sum((spec in late) << i for i, spec in enumerate(COMMANDS)) if late else 0,
+            self._session,
         )
 
     def _safety_message(self, feedback: MachineFeedback) -> SafetyIo:
         inputs = self._inputs
         return SafetyIo(
-            estop_a=inputs.estop_a,
-            estop_b=inputs.estop_b,
-            discrepancy=self._discrepancy,
-            relay_feedback=inputs.relay_feedback,
-            key_remote=inputs.key_remote,
-            manual_override=inputs.manual_override,
-            supply_v=_within(feedback.supply_v, 0.0, 50.0),
-            door_seat=inputs.door_seat,
+            inputs.estop_a,
+            inputs.estop_b,
+            self._discrepancy,
+            inputs.relay_feedback,
+            inputs.key_remote,
+            inputs.manual_override,
+            _within(feedback.supply_v, 0.0, 50.0),
+            inputs.door_seat,
         )
 
     def _brake_message(self, feedback: MachineFeedback, demand: ActuatorDemand) -> BrakeFeedback:
-        sources = BrakeSource.NONE
+        sources = 0
         if demand.brake_mps2 > 0.0:
             hard = self.mode in (EcuMode.ESTOP, EcuMode.FAULT)
             own = BrakeSource.ESTOP if hard else BrakeSource.ECU_STOP
-            sources |= BrakeSource.COMMAND if self.mode in _MOVING else own
+            sources += int(BrakeSource.COMMAND if self.mode in _MOVING else own)
         if demand.retarder > 0.0:
-            sources |= BrakeSource.RETARDER
+            sources += int(BrakeSource.RETARDER)
         if demand.park:
-            sources |= BrakeSource.PARK
+            sources += int(BrakeSource.PARK)
         applied = feedback.park_applied
         park = ParkState.APPLIED if applied else ParkState.RELEASED
         return BrakeFeedback(
-            decel_mps2=_within(feedback.brake_mps2, 0.0, 64.0),
-            pressure_bar=None,
-            park=ParkState.MOVING if applied is None else park,
-            source_bits=sources,
+            _within(feedback.brake_mps2, 0.0, 64.0),
+            None,
+            ParkState.MOVING if applied is None else park,
+            sources,
         )
 
     def _body_message(self, feedback: MachineFeedback) -> BodyFeedback:
@@ -824,9 +820,7 @@ class Ecu:
         hold_us = (now_ns - self._sup_ns) // 1000
         if self._sup is None or hold_us > _ECHO_HOLD_MAX_US:
             return None
-        return Echo(
-            sequence=self._sup.sequence, ecu_rx_us=self._sup_ns // 1000 & 0xFFFF, hold_us=hold_us
-        )
+        return Echo(self._sup.sequence, self._sup_ns // 1000 & 0xFFFF, hold_us)
 
     def _next_stat(self) -> E2eStat:
         index = self._stat_index
@@ -856,23 +850,23 @@ def _measured(
     """Return what the sensors say; a value that its signal cannot carry is not available."""
     if spec is matrix.STEER_FB:
         return SteerFeedback(
-            angle_rad=_within(feedback.steer_angle_rad, -5.58, 5.58),
-            curvature_per_m=_within(feedback.curvature_per_m, -8.03, 8.03),
-            limit_status=limit_status,
+            _within(feedback.steer_angle_rad, -5.58, 5.58),
+            _within(feedback.curvature_per_m, -8.03, 8.03),
+            limit_status,
         )
     if spec is matrix.DRIVE_FB:
         return DriveFeedback(
-            speed_mps=_within(feedback.speed_mps, -32.0, 32.0),
-            engine_rpm=_within(feedback.engine_rpm, 0.0, 8031.0),
-            gear=feedback.gear,
-            accel_mps2=_within(demand.accel_mps2, -6.25, 6.25),
+            _within(feedback.speed_mps, -32.0, 32.0),
+            _within(feedback.engine_rpm, 0.0, 8031.0),
+            feedback.gear,
+            _within(demand.accel_mps2, -6.25, 6.25),
         )
     if spec is matrix.MOTION:
         return Motion(
-            yaw_rate_radps=_within(feedback.yaw_rate_radps, -2.0, 2.0),
-            ax_mps2=_within(feedback.accel_mps2, -6.25, 6.25),
-            pitch_rad=_within(feedback.pitch_rad, -1.0, 1.0),
-            roll_rad=_within(feedback.roll_rad, -1.0, 1.0),
+            _within(feedback.yaw_rate_radps, -2.0, 2.0),
+            _within(feedback.accel_mps2, -6.25, 6.25),
+            _within(feedback.pitch_rad, -1.0, 1.0),
+            _within(feedback.roll_rad, -1.0, 1.0),
         )
     return None
 

@@ -228,14 +228,13 @@ class DefectiveEcu(Ecu):
         if not latched:
             return demand
         if EcuDefect.KEEPS_TRACTION in self._defects and self._drive is not None:
-            demand = replace(
-                demand,
+            demand = demand._replace(
                 accel_mps2=max(before_mps2, 0.1),
                 speed_limit_mps=self._drive.speed_limit_mps,
                 direction=self._drive.direction,
             )
         if EcuDefect.NO_BRAKE in self._defects:
-            demand = replace(demand, brake_mps2=0.0, park=False)
+            demand = demand._replace(brake_mps2=0.0, park=False)
         return demand
 
     # -- frames out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from operator_console.core.echo import Echo
 from operator_console.core.engagement import Lease
@@ -118,8 +118,7 @@ class CommandBuilder:
             return frame
         drives = kind is CommandKind.DRIVE
         braking = driver.brake >= REST
-        return replace(
-            frame,
+        return frame._replace(
             steer=_scaled(driver.steer),
             throttle=_scaled(driver.throttle) if drives and not braking else 0,
             brake=_scaled(driver.brake),

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from functools import lru_cache
 from struct import Struct
 from typing import Any
 
@@ -71,41 +72,59 @@ def _refuse_code(name: str, raw: int, codes: _Codes) -> Exception:
     return NotAvailableError(f"{name}: code {raw} says not available")
 
 
-@dataclass(frozen=True, slots=True)
 class _Scale:
     """A signal: ``raw = value · counts + zero`` to the nearest count, with its width's codes."""
 
-    name: str
-    counts: float
-    codes: _Codes
-    zero: int = 0
+    __slots__ = (
+        "_absent",
+        "_codes",
+        "_counts",
+        "_error",
+        "_high",
+        "_least",
+        "_low",
+        "_most",
+        "_name",
+        "_zero",
+    )
+
+    def __init__(self, name: str, counts: float, codes: _Codes, zero: int = 0) -> None:
+        self._name, self._counts, self._codes, self._zero = name, counts, codes, zero
+        self._low, self._high = codes.low, codes.high
+        self._least, self._most = codes.low - _FLOAT_NOISE, codes.high + _FLOAT_NOISE
+        self._error, self._absent = codes.error_low, codes.absent
 
     def pack(self, value: float | None) -> int:
         """Return the raw code of a value that must be there."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueRangeError(f"{self.name}: {value!r} is not a number")
-        try:
-            counts = value * self.counts + self.zero
-        except OverflowError as error:
-            raise ValueRangeError(f"{self.name}: {value!r} is out of range") from error
+        number = value if value.__class__ is float else self._number(value)
+        counts = number * self._counts + self._zero
         # NaN fails the comparison.
-        if not self.codes.low - _FLOAT_NOISE <= counts <= self.codes.high + _FLOAT_NOISE:
-            raise ValueRangeError(f"{self.name}: {value!r} is out of range")
+        if not self._least <= counts <= self._most:
+            raise ValueRangeError(f"{self._name}: {value!r} is out of range")
         return round(counts)
+
+    def _number(self, value: float | None) -> float:
+        """Return what is not a plain float as one."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueRangeError(f"{self._name}: {value!r} is not a number")
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ValueRangeError(f"{self._name}: {value!r} is out of range") from error
 
     def pack_optional(self, value: float | None) -> int:
         """Return the raw code of a value; None becomes "not available"."""
-        return self.codes.absent if value is None else self.pack(value)
+        return self._absent if value is None else self.pack(value)
 
     def unpack(self, raw: int) -> float:
         """Return the value of a code that must have one."""
-        if not self.codes.low <= raw <= self.codes.high:
-            raise _refuse_code(self.name, raw, self.codes)
-        return (raw - self.zero) / self.counts + 0.0
+        if not self._low <= raw <= self._high:
+            raise _refuse_code(self._name, raw, self._codes)
+        return (raw - self._zero) / self._counts + 0.0
 
     def unpack_optional(self, raw: int) -> float | None:
         """Return the value of a code; None for "error" and "not available"."""
-        return None if raw >= self.codes.error_low else self.unpack(raw)
+        return None if raw >= self._error else self.unpack(raw)
 
 
 _CURVATURE = _Scale("curvature", -4000.0, _U16, zero=32128)
@@ -130,10 +149,16 @@ MS_PER_AGE_COUNT = 4
 
 
 def _pack_int(name: str, value: int | None, low: int, high: int) -> int:
+    number = value if value.__class__ is int else _integer(name, value)
+    if not low <= number <= high:
+        raise ValueRangeError(f"{name}: {value!r} is out of range")
+    return number
+
+
+def _integer(name: str, value: int | None) -> int:
+    """Return what is not a plain integer as one: a member of an enumeration."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueRangeError(f"{name}: {value!r} is not an integer")
-    if not low <= value <= high:
-        raise ValueRangeError(f"{name}: {value!r} is out of range")
     return int(value)
 
 
@@ -161,9 +186,11 @@ def _unpack_age_ms(name: str, raw: int) -> int | None:
 
 
 def _pack_flag(name: str, value: bool) -> int:
-    if not isinstance(value, bool):
-        raise ValueRangeError(f"{name}: {value!r} is neither on nor off")
-    return int(value)
+    if value is True:
+        return 1
+    if value is False:
+        return 0
+    raise ValueRangeError(f"{name}: {value!r} is neither on nor off")
 
 
 def _unpack_flag(name: str, code: int) -> bool:
@@ -511,6 +538,9 @@ _BODY_FB = Struct("<BBBBH")
 _ECHO = Struct("<HHH")
 _STAT = Struct("<BBBBBB")
 
+_kept = lru_cache(maxsize=64)
+"""For content that often stays as it was: the same bytes give the same message."""
+
 _KIND = 0
 """Code of the only kinds there are: curvature, acceleration, deceleration."""
 _DIRECTION_CODE = {0: 0, 1: 1, -1: 2}
@@ -556,13 +586,13 @@ def _unpack_sup(payload: bytes) -> SupCommand:
     if enable == bool(bits & 16):
         raise InverseMismatchError("enable and its inverse agree")
     return SupCommand(
-        mode_request=mode,
-        enable=enable,
-        estop_request=_unpack_flag("stop request", bits >> 5 & 3),
-        fault_ack=bool(bits & 0x80),
-        session=session,
-        link_age_ms=_unpack_age_ms("link age", age),
-        sequence=sequence,
+        mode,
+        enable,
+        _unpack_flag("stop request", bits >> 5 & 3),
+        bool(bits & 0x80),
+        session,
+        _unpack_age_ms("link age", age),
+        sequence,
     )
 
 
@@ -576,6 +606,7 @@ def _pack_steer(m: SteerCommand) -> bytes:
     )
 
 
+@_kept
 def _unpack_steer(payload: bytes) -> SteerCommand:
     curvature, rate, bits, basis, spare = _STEER.unpack(payload)
     if bits & 3 != _KIND:
@@ -599,6 +630,7 @@ def _pack_drive(m: DriveCommand) -> bytes:
     )
 
 
+@_kept
 def _unpack_drive(payload: bytes) -> DriveCommand:
     accel, limit, bits, spare = _DRIVE.unpack(payload)
     if bits >> 2 & 3 != _KIND:
@@ -622,6 +654,7 @@ def _pack_brake(m: BrakeCommand) -> bytes:
     )
 
 
+@_kept
 def _unpack_brake(payload: bytes) -> BrakeCommand:
     decel, bits, retarder, spare = _BRAKE.unpack(payload)
     if bits >> 2 & 3 != _KIND:
@@ -634,6 +667,7 @@ def _unpack_brake(payload: bytes) -> BrakeCommand:
     )
 
 
+@lru_cache(maxsize=16, typed=True)
 def _pack_functions(functions: BodyFunction) -> int:
     value = _pack_int("functions", functions, 0, 15)
     return sum(bool(value & part) << 2 * bit for bit, part in enumerate(BodyFunction))
@@ -656,6 +690,7 @@ def _pack_body(m: BodyCommand) -> bytes:
     )
 
 
+@_kept
 def _unpack_body(payload: bytes) -> BodyCommand:
     gear, bits, functions, position, spare = _BODY.unpack(payload)
     _check_clear("BODY_CMD", bits & 0xF0 | spare)
@@ -681,6 +716,7 @@ def _pack_state(m: EcuState) -> bytes:
     )
 
 
+@_kept
 def _unpack_state(payload: bytes) -> EcuState:
     bits, reason, cause, timeouts, session = _STATE.unpack(payload)
     mode = bits & 15
@@ -714,6 +750,7 @@ def _pack_safety(m: SafetyIo) -> bytes:
     return _SAFETY.pack(contacts, switches, _SUPPLY.pack_optional(m.supply_v), 0, 0)
 
 
+@_kept
 def _unpack_safety(payload: bytes) -> SafetyIo:
     contacts, switches, supply, spare, spare_too = _SAFETY.unpack(payload)
     _check_clear("SAFETY_IO", switches >> 6 | spare | spare_too)
@@ -747,10 +784,10 @@ def _unpack_steer_fb(payload: bytes) -> SteerFeedback:
     if status != _LIMIT_ABSENT and status not in _LIMIT_STATUS:
         raise ReservedValueError(f"limit status: code {status} is reserved")
     return SteerFeedback(
-        angle_rad=_ANGLE.unpack_optional(angle),
-        curvature_per_m=_CURVATURE.unpack_optional(curvature),
-        limit_status=None if status == _LIMIT_ABSENT else status,
-        actuator_current_a=_CURRENT.unpack_optional(current),
+        _ANGLE.unpack_optional(angle),
+        _CURVATURE.unpack_optional(curvature),
+        None if status == _LIMIT_ABSENT else status,
+        _CURRENT.unpack_optional(current),
     )
 
 
@@ -766,10 +803,10 @@ def _pack_drive_fb(m: DriveFeedback) -> bytes:
 def _unpack_drive_fb(payload: bytes) -> DriveFeedback:
     speed, rpm, gear, accel = _DRIVE_FB.unpack(payload)
     return DriveFeedback(
-        speed_mps=_SPEED.unpack_optional(speed),
-        engine_rpm=_RPM.unpack_optional(rpm),
-        gear=_unpack_int_optional("gear", gear, _S8),
-        accel_mps2=_ACCEL_ECHO.unpack_optional(accel),
+        _SPEED.unpack_optional(speed),
+        _RPM.unpack_optional(rpm),
+        _unpack_int_optional("gear", gear, _S8),
+        _ACCEL_ECHO.unpack_optional(accel),
     )
 
 
@@ -783,6 +820,7 @@ def _pack_brake_fb(m: BrakeFeedback) -> bytes:
     )
 
 
+@_kept
 def _unpack_brake_fb(payload: bytes) -> BrakeFeedback:
     decel, pressure, park, sources = _BRAKE_FB.unpack(payload)
     _check_clear("BRAKE_FB", park >> 2 | sources & ~_SOURCE_BITS)
@@ -796,32 +834,24 @@ def _unpack_brake_fb(payload: bytes) -> BrakeFeedback:
 
 def _pack_motion(m: Motion) -> bytes:
     bits = (
-        _placed(_YAW_RATE.pack_optional(m.yaw_rate_radps), 0, 12)
-        | _placed(_ACCEL_MOTION.pack_optional(m.ax_mps2), 12, 8)
-        | _placed(_ACCEL_MOTION.pack_optional(m.ay_mps2), 20, 8)
-        | _placed(_TILT.pack_optional(m.pitch_rad), 28, 10)
-        | _placed(_TILT.pack_optional(m.roll_rad), 38, 10)
+        _YAW_RATE.pack_optional(m.yaw_rate_radps) & 0xFFF
+        | (_ACCEL_MOTION.pack_optional(m.ax_mps2) & 0xFF) << 12
+        | (_ACCEL_MOTION.pack_optional(m.ay_mps2) & 0xFF) << 20
+        | (_TILT.pack_optional(m.pitch_rad) & 0x3FF) << 28
+        | (_TILT.pack_optional(m.roll_rad) & 0x3FF) << 38
     )
     return bits.to_bytes(6, "little")
 
 
-def _placed(raw: int, start: int, width: int) -> int:
-    return (raw & (1 << width) - 1) << start
-
-
-def _signed(bits: int, start: int, width: int) -> int:
-    raw = bits >> start & (1 << width) - 1
-    return raw - (1 << width) if raw >> width - 1 else raw
-
-
 def _unpack_motion(payload: bytes) -> Motion:
+    """Turning the sign's bit and taking its weight off again extends it."""
     bits = int.from_bytes(payload, "little")
     return Motion(
-        yaw_rate_radps=_YAW_RATE.unpack_optional(_signed(bits, 0, 12)),
-        ax_mps2=_ACCEL_MOTION.unpack_optional(_signed(bits, 12, 8)),
-        pitch_rad=_TILT.unpack_optional(_signed(bits, 28, 10)),
-        roll_rad=_TILT.unpack_optional(_signed(bits, 38, 10)),
-        ay_mps2=_ACCEL_MOTION.unpack_optional(_signed(bits, 20, 8)),
+        _YAW_RATE.unpack_optional((bits & 0xFFF ^ 0x800) - 0x800),
+        _ACCEL_MOTION.unpack_optional((bits >> 12 & 0xFF ^ 0x80) - 0x80),
+        _TILT.unpack_optional((bits >> 28 & 0x3FF ^ 0x200) - 0x200),
+        _TILT.unpack_optional((bits >> 38 ^ 0x200) - 0x200),
+        _ACCEL_MOTION.unpack_optional((bits >> 20 & 0xFF ^ 0x80) - 0x80),
     )
 
 
@@ -835,6 +865,7 @@ def _pack_body_fb(m: BodyFeedback) -> bytes:
     )
 
 
+@_kept
 def _unpack_body_fb(payload: bytes) -> BodyFeedback:
     position, functions, bits, spare, spare_too = _BODY_FB.unpack(payload)
     _check_clear("BODY_FB", bits & 0xF0 | spare | spare_too)
@@ -856,7 +887,7 @@ def _pack_echo(m: Echo) -> bytes:
 
 def _unpack_echo(payload: bytes) -> Echo:
     sequence, rx_us, hold_us = _ECHO.unpack(payload)
-    return Echo(sequence=sequence, ecu_rx_us=rx_us, hold_us=hold_us)
+    return Echo(sequence, rx_us, hold_us)
 
 
 def _pack_stat(m: E2eStat) -> bytes:
@@ -934,14 +965,14 @@ def encode(message: Message, counter: int) -> tuple[int, bytes]:
         ValueRangeError: a value is no finite number inside its range; nothing is clamped.
     """
     spec, pack = _PACK[type(message)]
-    _pack_int("counter", counter, 0, COUNTER_STATES - 1)
+    head = _pack_int("counter", counter, 0, COUNTER_STATES - 1)
     payload = pack(message)
-    if spec.data_ids is None:
+    data_ids = spec.data_ids
+    if data_ids is None:
         return spec.can_id, b"\0\0" + payload
-    head = counter
     if isinstance(message, E2eStat):
         head |= _pack_int("frame index", message.frame, 0, len(matrix.COMMANDS) - 1) << 4
-    return spec.can_id, protect(bytes((head,)) + payload, spec.data_ids)
+    return spec.can_id, protect(bytes((head,)) + payload, data_ids)
 
 
 def decode(can_id: int, data: bytes) -> Message:
@@ -975,4 +1006,4 @@ def decode_checked(spec: FrameSpec, data: bytes) -> Message:
         return _unpack_stat(data[1] >> 4, data[2:])
     if data[1] >> 4:
         raise ReservedBitsError(f"{spec.name}: mode nibble is not zero")
-    return _UNPACK[spec.can_id](data[2:])
+    return _UNPACK[spec.can_id](bytes(data[2:]))

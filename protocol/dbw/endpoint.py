@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from protocol.dbw import matrix
 from protocol.dbw.codec import Message, decode, decode_checked, encode, spec_of
@@ -34,8 +34,7 @@ class DbwSender:
         return frame
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """What the receiver makes of one frame.
 
     Attributes:
@@ -82,16 +81,11 @@ class DbwReceiver:
 
     def receive(self, now_ns: int, can_id: int, data: bytes) -> Received:
         """Judge and decode one frame read at ``now_ns``; never raises on what came."""
-        spec = self._by_pgn.get(matrix.pgn_of(can_id))
-        if spec is None:
-            return _FOREIGN
-        if can_id != spec.can_id:
-            return self._foreign(now_ns, spec, can_id, data)
         channel = self.channels.get(can_id)
         if channel is None:
-            return self._unprotected(now_ns, spec, data)
-        status = channel.check(now_ns, data)
-        if not status.usable:
+            return self._unprotected(now_ns, can_id, data)
+        spec, status = channel.spec, channel.check(now_ns, data)
+        if status is not E2EStatus.OK and status is not E2EStatus.SOME_LOST:
             self.refused[status.value] += 1
             return Received(spec, status, conflict=status is E2EStatus.CONFLICT)
         try:
@@ -113,13 +107,19 @@ class DbwReceiver:
         again = before_ns is not None and now_ns - before_ns <= SECOND_SOURCE_NS
         return Received(spec, conflict=again)
 
-    def _unprotected(self, now_ns: int, spec: FrameSpec, data: bytes) -> Received:
+    def _unprotected(self, now_ns: int, can_id: int, data: bytes) -> Received:
+        """A frame without E2E protection, of nobody, or under another source's address."""
+        spec = self._by_pgn.get(matrix.pgn_of(can_id))
+        if spec is None:
+            return _FOREIGN
+        if can_id != spec.can_id:
+            return self._foreign(now_ns, spec, can_id, data)
         try:
-            message = decode(spec.can_id, data)
+            message = decode(can_id, data)
         except DbwError as error:
             self.refused[error.refusal.value] += 1
             return Received(spec, error=error)
-        self._good_ns[spec.can_id] = now_ns
+        self._good_ns[can_id] = now_ns
         return Received(spec, message=message)
 
     def age_ns(self, spec: FrameSpec, now_ns: int) -> int | None:
@@ -135,5 +135,5 @@ class DbwReceiver:
         """
         if spec.rx_timeout_ms is None:
             raise ValueError(f"{spec.name} has no receive time-out")
-        age_ns = self.age_ns(spec, now_ns)
-        return age_ns is None or age_ns > spec.rx_timeout_ms * 1_000_000
+        good_ns = self._good_ns.get(spec.can_id)
+        return good_ns is None or now_ns - good_ns > spec.rx_timeout_ms * 1_000_000

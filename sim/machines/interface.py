@@ -6,12 +6,10 @@ positive forwards, decelerations and grades are magnitudes as named.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class ActuatorDemand:
+class ActuatorDemand(NamedTuple):
     """What the ECU asks of the machine's actuators for the next step.
 
     Attributes:
@@ -37,8 +35,7 @@ class ActuatorDemand:
     implement: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class MachineFeedback:
+class MachineFeedback(NamedTuple):
     """What the machine's sensors report to the ECU, after the last step.
 
     Attributes:

@@ -16,7 +16,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from typing import NamedTuple
 
 from sim.machines import trailer
 from sim.machines.brakes import ParkBrake, ServiceBrake
@@ -48,8 +48,7 @@ CONTACT_CLEAR_M = 0.05
 """A touch counts as a new one after this much free travel."""
 
 
-@dataclass(frozen=True, slots=True)
-class MachineState:
+class MachineState(NamedTuple):
     """The plant's truth, for the world, the logs and the tests.
 
     Attributes:
@@ -261,7 +260,7 @@ class MachinePlant:
 
     def digest(self) -> str:
         """SHA-256 over every bit of the state: two equal runs have equal digests."""
-        values = [float(value) for value in astuple(self.state)]
+        values = [float(value) for value in self.state]
         return hashlib.sha256(struct.pack(f"<{len(values)}d", *values)).hexdigest()
 
     def step(self, dt_ns: int, demand: ActuatorDemand) -> MachineFeedback:

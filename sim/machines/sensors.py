@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable
-from dataclasses import replace
 
 from sim.machines.faults import Fault, Sensor, SensorEffect, sensor_effects
 from sim.machines.frames import Frame
@@ -26,26 +25,27 @@ class MotionNoise:
 
     def __init__(self, seed: int) -> None:
         self._yaw, self._accel, self._pitch, self._roll = (
-            random.Random(f"{seed}/{purpose}")  # noqa: S311 - measurement noise, not a secret
+            random.Random(f"{seed}/{purpose}").gauss  # noqa: S311 - measurement noise, not a secret
             for purpose in ("yaw_rate", "accel", "pitch", "roll")
         )
 
     def __call__(self, feedback: MachineFeedback) -> MachineFeedback:
         """``feedback`` as noisy sensors report it."""
+        f = feedback
         return MachineFeedback(
-            speed_mps=feedback.speed_mps,
-            accel_mps2=feedback.accel_mps2 + self._accel.gauss(0.0, ACCEL_NOISE_MPS2),
-            curvature_per_m=feedback.curvature_per_m,
-            steer_angle_rad=feedback.steer_angle_rad,
-            engine_rpm=feedback.engine_rpm,
-            gear=feedback.gear,
-            brake_mps2=feedback.brake_mps2,
-            park_applied=feedback.park_applied,
-            yaw_rate_radps=feedback.yaw_rate_radps + self._yaw.gauss(0.0, YAW_RATE_NOISE_RADPS),
-            pitch_rad=feedback.pitch_rad + self._pitch.gauss(0.0, TILT_NOISE_RAD),
-            roll_rad=feedback.roll_rad + self._roll.gauss(0.0, TILT_NOISE_RAD),
-            implement=feedback.implement,
-            supply_v=feedback.supply_v,
+            f.speed_mps,
+            f.accel_mps2 + self._accel(0.0, ACCEL_NOISE_MPS2),
+            f.curvature_per_m,
+            f.steer_angle_rad,
+            f.engine_rpm,
+            f.gear,
+            f.brake_mps2,
+            f.park_applied,
+            f.yaw_rate_radps + self._yaw(0.0, YAW_RATE_NOISE_RADPS),
+            f.pitch_rad + self._pitch(0.0, TILT_NOISE_RAD),
+            f.roll_rad + self._roll(0.0, TILT_NOISE_RAD),
+            f.implement,
+            f.supply_v,
         )
 
 
@@ -77,20 +77,19 @@ class FailingSensors:
     def _off(self, feedback: MachineFeedback, sensor: Sensor, off: float) -> MachineFeedback:
         match sensor:
             case Sensor.SPEED:
-                return replace(feedback, speed_mps=feedback.speed_mps + off)
+                return feedback._replace(speed_mps=feedback.speed_mps + off)
             case Sensor.BRAKE:
-                return replace(feedback, brake_mps2=feedback.brake_mps2 + off)
+                return feedback._replace(brake_mps2=feedback.brake_mps2 + off)
             case Sensor.YAW_RATE:
-                return replace(feedback, yaw_rate_radps=feedback.yaw_rate_radps + off)
+                return feedback._replace(yaw_rate_radps=feedback.yaw_rate_radps + off)
             case Sensor.PITCH:
-                return replace(feedback, pitch_rad=feedback.pitch_rad + off)
+                return feedback._replace(pitch_rad=feedback.pitch_rad + off)
             case Sensor.ROLL:
-                return replace(feedback, roll_rad=feedback.roll_rad + off)
+                return feedback._replace(roll_rad=feedback.roll_rad + off)
             case Sensor.STEER:
                 frame = self._frame
                 angle_rad = frame.angle_for(feedback.curvature_per_m) + off
-                return replace(
-                    feedback,
+                return feedback._replace(
                     steer_angle_rad=frame.shown_angle(angle_rad),
                     curvature_per_m=frame.curvature_of(angle_rad),
                 )

@@ -30,7 +30,7 @@ DRIVE = ActuatorDemand(
     brake_mps2=0.0,
     park=False,
 )
-COAST = replace(DRIVE, accel_mps2=0.0, direction=0)
+COAST = DRIVE._replace(accel_mps2=0.0, direction=0)
 
 LEGAL_DECEL_MPS2 = 9.66 * 0.3048
 """US 30 CFR 57.14101, table M-1: 9.66 ft/s²."""
@@ -54,7 +54,7 @@ def released(
 ) -> MachinePlant:
     """A machine at standstill whose park brake is off and whose service brake is let go."""
     plant = MachinePlant(machine, OpenGround(grade, friction), ORIGIN, payload_share)
-    run(plant, replace(COAST, brake_mps2=machine.plant.brakes.max_mps2), 1.0)
+    run(plant, COAST._replace(brake_mps2=machine.plant.brakes.max_mps2), 1.0)
     return plant
 
 
@@ -98,7 +98,7 @@ def circle_radius_m(plant: MachinePlant, demand: ActuatorDemand, apart_s: float 
 def turning_radius_m(machine: Machine, side: float = 1.0) -> float:
     """Of the reference point at the end stop, at a walking pace; ``side`` +1 left, −1 right."""
     plant = released(machine)
-    slow = replace(DRIVE, speed_limit_mps=1.2, curvature_per_m=side)
+    slow = DRIVE._replace(speed_limit_mps=1.2, curvature_per_m=side)
     run(plant, slow, 15.0)
     return circle_radius_m(plant, slow, 2.5)
 
@@ -106,13 +106,13 @@ def turning_radius_m(machine: Machine, side: float = 1.0) -> float:
 def lock_to_lock_s(machine: Machine) -> float:
     """From one end stop to 99 % of the other, at standstill."""
     plant, limit_rad = released(machine), machine.plant.steering.limit_rad
-    hold = replace(COAST, brake_mps2=2.0)
+    hold = COAST._replace(brake_mps2=2.0)
     run_until(
-        plant, replace(hold, curvature_per_m=-1.0), lambda state: state.steer_rad <= -limit_rad
+        plant, hold._replace(curvature_per_m=-1.0), lambda state: state.steer_rad <= -limit_rad
     )
     return run_until(
         plant,
-        replace(hold, curvature_per_m=1.0),
+        hold._replace(curvature_per_m=1.0),
         lambda state: state.steer_rad >= 0.99 * limit_rad,
     )
 
@@ -121,7 +121,7 @@ def steering_step_s(machine: Machine, share: float = 0.9) -> float:
     """From the demand of half of full lock to ``share`` of it, at standstill."""
     plant = released(machine)
     wanted_rad = 0.5 * machine.plant.steering.limit_rad
-    step = replace(COAST, brake_mps2=2.0, curvature_per_m=plant.frame.curvature_of(wanted_rad))
+    step = COAST._replace(brake_mps2=2.0, curvature_per_m=plant.frame.curvature_of(wanted_rad))
     return run_until(plant, step, lambda state: state.steer_rad >= share * wanted_rad)
 
 
@@ -129,7 +129,7 @@ def steering_overshoot_rad(machine: Machine) -> float:
     """How far the same step passes its demand; 0 is not at all."""
     plant = released(machine)
     wanted_rad = 0.5 * machine.plant.steering.limit_rad
-    step = replace(COAST, brake_mps2=2.0, curvature_per_m=plant.frame.curvature_of(wanted_rad))
+    step = COAST._replace(brake_mps2=2.0, curvature_per_m=plant.frame.curvature_of(wanted_rad))
     most_rad = 0.0
     for _ in range(800):
         plant.step(STEP_NS, step)
@@ -159,7 +159,7 @@ def stop_m(machine: Machine, speed_mps: float, grade: float, *, park: bool = Fal
     reach(plant, speed_mps)
     before = plant.state
     decel_mps2 = machine.profile.limits.stop_decel_mps2
-    demand = replace(COAST, park=True) if park else replace(COAST, brake_mps2=decel_mps2)
+    demand = COAST._replace(park=True) if park else COAST._replace(brake_mps2=decel_mps2)
     run_until(plant, demand, lambda state: state.speed_mps == 0.0)
     return plant.state.distance_m - before.distance_m
 
@@ -167,7 +167,7 @@ def stop_m(machine: Machine, speed_mps: float, grade: float, *, park: bool = Fal
 def crept_m(machine: Machine, grade: float, seconds: float = 20.0) -> float:
     """How far a machine with its park brake on moves on a grade; nothing else holds it."""
     plant = MachinePlant(machine, OpenGround(grade), ORIGIN)
-    held = replace(COAST, park=True)
+    held = COAST._replace(park=True)
     run(plant, held, 1.0)
     before = plant.state
     run(plant, held, seconds)
@@ -190,10 +190,10 @@ def towed_error_rad(machine: Machine) -> float:
     tow_m, length_m, behind = _towed(plant, machine)
     towed = complex(tow_m - length_m, 0.0)
     swing, worst_rad = 0.6 * machine.profile.limits.curvature_max_per_m, 0.0
-    demand = replace(DRIVE, speed_limit_mps=3.0)
+    demand = DRIVE._replace(speed_limit_mps=3.0)
     for index in range(6_000):
         curvature_per_m = swing * math.sin(index * 2e-3)
-        plant.step(2_000_000, replace(demand, curvature_per_m=curvature_per_m))
+        plant.step(2_000_000, demand._replace(curvature_per_m=curvature_per_m))
         state = plant.state
         heading = complex(math.cos(state.heading_rad), math.sin(state.heading_rad))
         tow = complex(state.x_m, state.y_m) + tow_m * heading
@@ -221,10 +221,10 @@ def energy_error(machine: Machine) -> float:
     """What is missing in the books after a drive uphill, a bend and a stop, over the traction."""
     plant = released(machine, grade=0.04)
     run(plant, DRIVE, 20.0)
-    run(plant, replace(DRIVE, curvature_per_m=0.03), 10.0)
-    run(plant, replace(COAST, retarder=1.0), 3.0)
-    run(plant, replace(COAST, brake_mps2=1.0), 4.0)
-    run(plant, replace(DRIVE, direction=-1), 8.0)
+    run(plant, DRIVE._replace(curvature_per_m=0.03), 10.0)
+    run(plant, COAST._replace(retarder=1.0), 3.0)
+    run(plant, COAST._replace(brake_mps2=1.0), 4.0)
+    run(plant, DRIVE._replace(direction=-1), 8.0)
     books = plant.ledger
     missing_j = books.traction_j - books.climbed_j - books.dissipated_j - plant.kinetic_j
     return abs(missing_j) / books.traction_j

@@ -121,9 +121,14 @@ class Outdoors:
         ground = grass_surface(streams[2]) if grass else rubble_surface(streams[2])
         crops = [patch for patch in site.things.patches if patch.kind == "crop"]
         leaves = leaf_surface(streams[3])
-        self._hedges = [hedge for fence in site.things.fences for hedge in _hedge(fence)]
-        self._hedge_mesh = Mesh(quad_triangles(max(1, len(self._hedges))),
-                                4 * max(1, len(self._hedges)))  # fmt: skip
+        hedges = [hedge for fence in site.things.fences for hedge in _hedge(fence)]
+        self._hedge_corner_m = np.array([hedge[0] for hedge in hedges], np.float32)
+        self._hedge_texcoord = np.array([hedge[1] for hedge in hedges], np.float32)
+        tone = np.array([hedge[2] for hedge in hedges], np.float32)
+        green = np.array((0.33, 0.42, 0.20), np.float32) * tone[:, None]
+        self._hedge_colour = np.repeat(green, 4, axis=0)
+        pieces = max(1, len(hedges))
+        self._hedge_mesh = Mesh(quad_triangles(pieces), 4 * pieces)
         self._stage.add_mesh(self._hedge_mesh, leaves)
         self._crop = crops[0] if crops else None
         columns = _ROWS * len(_RIDGE)
@@ -303,14 +308,11 @@ class Outdoors:
         self._shadows.write(corners.astype(np.float32), texcoord, dark)
 
     def _write_hedges(self, eye_m: Singles) -> None:
-        if not self._hedges:
+        if not len(self._hedge_corner_m):
             return
-        corner_m = np.array([hedge[0] for hedge in self._hedges], np.float32) - eye_m
-        texcoord = np.array([hedge[1] for hedge in self._hedges], np.float32)
-        tone = np.array([hedge[2] for hedge in self._hedges], np.float32)
-        colour = np.array((0.33, 0.42, 0.20), np.float32) * tone[:, None]
-        packed = self._hazed(np.repeat(colour, 4, axis=0), corner_m.reshape(-1, 3))
-        self._hedge_mesh.write(corner_m, texcoord, packed)
+        corner_m = self._hedge_corner_m - eye_m
+        packed = self._hazed(self._hedge_colour, corner_m.reshape(-1, 3))
+        self._hedge_mesh.write(corner_m, self._hedge_texcoord, packed)
 
     def _write_ridges(self, eye: Eye, patch: Patch) -> None:
         """Rows of plants near the camera, as ridges of leaves on the painted rows."""

@@ -28,6 +28,7 @@ from panda3d.core import (
     LMatrix4f,
     MatrixLens,
     NodePath,
+    OmniBoundingVolume,
     SamplerState,
     Texture,
     TransparencyAttrib,
@@ -97,7 +98,6 @@ class Mesh:
     """
 
     def __init__(self, triangles: npt.NDArray[np.uint16], vertices: int, *, each: int = 0) -> None:
-        self._place = np.zeros((vertices, 5), np.float32)
         self._triangles, self._each = triangles.reshape(-1, triangles.shape[-1]), each
         data = GeomVertexData("mesh", _vertex_format(), Geom.UH_dynamic)
         data.set_num_rows(vertices)
@@ -105,9 +105,12 @@ class Mesh:
         primitive.set_index_type(Geom.NT_uint16)
         geom = Geom(data)
         geom.add_primitive(primitive)
-        geom.set_bounds_type(0)
+        # the points are chosen for the view: bounds would be worked out anew for each picture
+        everywhere = OmniBoundingVolume()
+        geom.set_bounds(everywhere)
         self.node = GeomNode("mesh")
         self.node.add_geom(geom)
+        self.node.set_bounds(everywhere)
         self.node.set_final(True)
         self._shown = 0
         self._show(len(self._triangles))
@@ -130,11 +133,11 @@ class Mesh:
         count = relative_m.size // 3
         if self._each:
             self._show(max(1, count // self._each))
-        self._place[:count, :3] = relative_m.reshape(-1, 3)
-        self._place[:count, 3:] = texcoord.reshape(-1, 2)
-        self._place[count:] = self._place[0]
         data = self.node.modify_geom(0).modify_vertex_data()
-        memoryview(data.modify_array(0)).cast("B")[:] = self._place.data.cast("B")
+        place = np.frombuffer(memoryview(data.modify_array(0)).cast("B"), np.float32).reshape(-1, 5)
+        place[:count, :3] = relative_m.reshape(-1, 3)
+        place[:count, 3:] = texcoord.reshape(-1, 2)
+        place[count:] = place[0]
         colours = memoryview(data.modify_array(1)).cast("B")
         colours[: count * 4] = np.ascontiguousarray(colour).data.cast("B")
 

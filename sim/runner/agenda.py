@@ -30,14 +30,14 @@ class Agenda:
     __slots__ = ("_count", "_heap", "now_ns")
 
     def __init__(self, start_ns: int) -> None:
-        self._heap: list[tuple[int, int, int, Happening]] = []
+        self._heap: list[tuple[int, Rank, int, Happening]] = []
         self._count = 0
         self.now_ns = start_ns
 
     def at(self, when_ns: int, rank: Rank, happening: Happening) -> None:
         """Let it happen at ``when_ns``, at once when that has passed."""
         self._count += 1
-        entry = (max(when_ns, self.now_ns), rank.value, self._count, happening)
+        entry = (max(when_ns, self.now_ns), rank, self._count, happening)
         heapq.heappush(self._heap, entry)
 
     def every(self, start_ns: int, period_ns: int, rank: Rank, happening: Happening) -> None:

@@ -105,6 +105,7 @@ class Run:
             return Random(f"{seed}/{purpose}")  # noqa: S311 - repeatable, not secret
 
         self.scenario, self.seed = scenario, seed
+        self._paths = scenario.paths
         self.agenda = Agenda(START_NS)
         self.watch = Watch()
         self._log = log
@@ -288,9 +289,9 @@ class Run:
             self._say({"t_s": self._seconds(now_ns), "sent": kind, "data": data.decode()})
         down = self.link.down
         if kind == "cmd":
-            if CommandPath.DATA_CHANNEL in self.scenario.paths:
+            if CommandPath.DATA_CHANNEL in self._paths:
                 down.send(now_ns, len(data), lambda _: heard.heard.commands.append((1, data)))
-            if CommandPath.MQTT in self.scenario.paths:
+            if CommandPath.MQTT in self._paths:
                 down.send_surely(
                     now_ns, len(data), lambda _: heard.heard.commands.append((0, data))
                 )
@@ -306,9 +307,9 @@ class Run:
         state, authority = outputs.state, outputs.authority
         if state is not None:
             self._digest.update(state)
-            if CommandPath.DATA_CHANNEL in self.scenario.paths:
+            if CommandPath.DATA_CHANNEL in self._paths:
                 up.send(now_ns, len(state), lambda at_ns: cockpit.hear_state(at_ns, state))
-            if CommandPath.MQTT in self.scenario.paths:
+            if CommandPath.MQTT in self._paths:
                 up.send_surely(now_ns, len(state), lambda at_ns: cockpit.hear_state(at_ns, state))
         if authority is not None:
             self._digest.update(authority)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -43,8 +43,7 @@ _GAUSS = ((0.5 - math.sqrt(0.15), 5 / 18), (0.5, 8 / 18), (0.5 + math.sqrt(0.15)
 """Three-point Gauss-Legendre nodes and weights on 0…1."""
 
 
-@dataclass(frozen=True, slots=True)
-class CentrePoint:
+class CentrePoint(NamedTuple):
     """One point of the centre line.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -619,7 +618,7 @@ def test_stop__holds_the_curvature_and_ramps_the_brake(
     )
     assert first.brake_mps2 == exactly(0.24)
     assert first.curvature_per_m == exactly(0.05)
-    assert last == replace(first, brake_mps2=highest_mps2)
+    assert last == first._replace(brake_mps2=highest_mps2)
 
 
 @pytest.mark.parametrize("after_ns", [0, 1, 10 * MS])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -60,7 +59,7 @@ def test_machine_slower_than_its_zone__the_machines_speed() -> None:
 def test_loop_time__full_speed_to_its_limit_then_in_proportion(
     loop_ms: float | None, expected: SpeedCap
 ) -> None:
-    assert cap(replace(GOOD, loop_ms=loop_ms)) == expected
+    assert cap(GOOD._replace(loop_ms=loop_ms)) == expected
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,7 @@ def test_loop_time__full_speed_to_its_limit_then_in_proportion(
 def test_picture_age__full_speed_to_the_degraded_time_then_down_to_the_stop_time(
     view_ms: float | None, expected: SpeedCap
 ) -> None:
-    assert cap(replace(GOOD, view_ms=view_ms)) == expected
+    assert cap(GOOD._replace(view_ms=view_ms)) == expected
 
 
 @pytest.mark.parametrize(("view_ms", "speed_mps"), [(299.0, 5.0), (300.0, 0.0), (301.0, 0.0)])
@@ -88,23 +87,23 @@ def test_stop_time_tightened_to_the_degraded_time__all_or_nothing(
 ) -> None:
     timing = tightened({"view_stop_ms": 300})
 
-    assert speed_cap(LIMITS, timing, replace(GOOD, view_ms=view_ms)).speed_mps == speed_mps
+    assert speed_cap(LIMITS, timing, GOOD._replace(view_ms=view_ms)).speed_mps == speed_mps
 
 
 def test_reverse__its_own_speed() -> None:
-    assert cap(replace(GOOD, reverse=True)) == SpeedCap(3.0, CapReason.REVERSE)
+    assert cap(GOOD._replace(reverse=True)) == SpeedCap(3.0, CapReason.REVERSE)
 
 
 def test_one_path_silent__half_of_the_zones_speed() -> None:
-    assert cap(replace(GOOD, one_path=True)) == SpeedCap(2.5, CapReason.ONE_PATH)
+    assert cap(GOOD._replace(one_path=True)) == SpeedCap(2.5, CapReason.ONE_PATH)
 
 
 def test_degraded__none() -> None:
-    assert cap(replace(GOOD, degraded=True)) == SpeedCap(0.0, CapReason.DEGRADED)
+    assert cap(GOOD._replace(degraded=True)) == SpeedCap(0.0, CapReason.DEGRADED)
 
 
 def test_several_terms__the_lowest_holds() -> None:
-    given = replace(GOOD, reverse=True, one_path=True, loop_ms=500.0)
+    given = GOOD._replace(reverse=True, one_path=True, loop_ms=500.0)
 
     assert cap(given) == SpeedCap(2.0, CapReason.LOOP)
 
@@ -120,7 +119,7 @@ def stopping_distance_m(speed_mps: float, reaction_s: float, decel_mps2: float) 
 def test_something_ahead__stops_exactly_short_of_it(
     clear_m: float, grade: float, detect_s: float
 ) -> None:
-    found = cap(replace(GOOD, clear_m=clear_m, grade=grade, detect_s=detect_s))
+    found = cap(GOOD._replace(clear_m=clear_m, grade=grade, detect_s=detect_s))
 
     reaction_s = 0.05 + detect_s + LIMITS.brake_delay_worst_s
     decel_mps2 = 2.5 + 9.80665 * grade
@@ -132,23 +131,23 @@ def test_something_ahead__stops_exactly_short_of_it(
 
 @pytest.mark.requirement("HF-GOV-02")
 def test_nothing_known_of_the_way_ahead__walking_pace() -> None:
-    assert cap(replace(GOOD, unseen=True)) == SpeedCap(1.0, CapReason.CLEARANCE)
+    assert cap(GOOD._replace(unseen=True)) == SpeedCap(1.0, CapReason.CLEARANCE)
 
 
 def test_free_far_ahead__the_zones_speed() -> None:
-    assert cap(replace(GOOD, clear_m=200.0)) == ZONE
+    assert cap(GOOD._replace(clear_m=200.0)) == ZONE
 
 
 @pytest.mark.parametrize("clear_m", [0.0, -1.0])
 def test_nothing_free_ahead__no_speed(clear_m: float) -> None:
-    found = cap(replace(GOOD, clear_m=clear_m))
+    found = cap(GOOD._replace(clear_m=clear_m))
 
     assert found.reason is CapReason.CLEARANCE
     assert found.speed_mps == pytest.approx(0.0, abs=1e-12)
 
 
 def test_hardly_any_brake_left_on_a_grade__some_speed() -> None:
-    found = cap(replace(GOOD, clear_m=4.0, grade=-2.0 / GRAVITY_MPS2))
+    found = cap(GOOD._replace(clear_m=4.0, grade=-2.0 / GRAVITY_MPS2))
 
     assert found.speed_mps == pytest.approx(0.5 * (-2.05 + math.sqrt(2.05**2 + 16.0)))
 
@@ -158,10 +157,10 @@ def test_no_brake_left_on_a_grade__no_speed(decel_mps2: float) -> None:
     grade = (decel_mps2 - 2.5) / GRAVITY_MPS2
     assert 2.5 + GRAVITY_MPS2 * grade == decel_mps2
 
-    found = cap(replace(GOOD, clear_m=100.0, grade=grade))
+    found = cap(GOOD._replace(clear_m=100.0, grade=grade))
 
     assert found == SpeedCap(0.0, CapReason.CLEARANCE)
 
 
 def test_something_ahead_and_no_loop_time__no_speed_for_want_of_the_loop() -> None:
-    assert cap(replace(GOOD, loop_ms=None, clear_m=4.0)) == SpeedCap(0.0, CapReason.LOOP)
+    assert cap(GOOD._replace(loop_ms=None, clear_m=4.0)) == SpeedCap(0.0, CapReason.LOOP)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,7 +77,7 @@ class Bench:
 
     def sees(self, **feedback: Any) -> None:
         """Let the machine report this from now on."""
-        self.feedback = replace(self.feedback, **feedback)
+        self.feedback = self.feedback._replace(**feedback)
 
     def lasts(self, name: str, for_ns: int) -> None:
         """A condition begins to hold exactly ``for_ns`` from now, and not before."""
@@ -527,7 +526,7 @@ def test_output_near_enough_or_not_to_be_judged__no_mismatch(
     bench: Bench, feedback: dict[str, Any], demand: dict[str, Any]
 ) -> None:
     bench.sees(**feedback)
-    bench.demand = replace(ROLLING, **demand)
+    bench.demand = ROLLING._replace(**demand)
     bench.look()
 
     assert not bench.look(2 * S).output_mismatch
@@ -539,7 +538,7 @@ def test_brake_mostly_not_given__mismatch_while_driving_and_no_stop_while_stoppi
     bench: Bench, mode: VehicleMode, given_mps2: float, asked_mps2: float
 ) -> None:
     bench.sees(brake_mps2=given_mps2)
-    bench.mode, bench.demand = mode, replace(ROLLING, brake_mps2=asked_mps2)
+    bench.mode, bench.demand = mode, ROLLING._replace(brake_mps2=asked_mps2)
     bench.look()
     before = bench.look(1_500 * MS - 1)
     after = bench.look(1)
@@ -594,7 +593,7 @@ def test_park_brake_asked_at_standstill_and_reported_open__not_set_after_its_tim
     bench: Bench, standing: bool, park: bool, applied: bool | None, told: bool
 ) -> None:
     bench.sees(park_applied=applied)
-    bench.standing, bench.demand = standing, replace(ROLLING, park=park)
+    bench.standing, bench.demand = standing, ROLLING._replace(park=park)
     assert not bench.look().park_not_set
     assert not bench.look(2 * S - 1).park_not_set
     assert bench.look(1).park_not_set is told

@@ -57,7 +57,7 @@ STANDING = MachineFeedback(
     implement=0.0,
     supply_v=26.0,
 )
-ROLLING = replace(STANDING, speed_mps=3.0, curvature_per_m=0.02, park_applied=False, gear=1)
+ROLLING = STANDING._replace(speed_mps=3.0, curvature_per_m=0.02, park_applied=False, gear=1)
 
 DISABLED = SupCommand(
     mode_request=EcuMode.STANDBY,

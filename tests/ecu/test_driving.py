@@ -99,7 +99,7 @@ def test_park_asked_while_moving__service_brake_until_standstill_then_park() -> 
     assert not bench.demand().park
     assert bench.demand().brake_mps2 == 2.0
     assert bench.demand().accel_mps2 == 0.0
-    bench.feedback = replace(STANDING, park_applied=False)
+    bench.feedback = STANDING._replace(park_applied=False)
     bench.run(20)
     assert bench.demand().park
 
@@ -116,7 +116,7 @@ def test_direction_against_the_motion__no_traction_and_brakes() -> None:
 def test_reverse__speed_limit_is_the_reverse_one() -> None:
     bench = active()
     bench.drive = DriveCommand(0.5, 8.0, -1)
-    bench.feedback = replace(ROLLING, speed_mps=-1.0)
+    bench.feedback = ROLLING._replace(speed_mps=-1.0)
     bench.run(100)
     assert bench.demand().speed_limit_mps == 3.0
     assert bench.demand().direction == -1
@@ -136,7 +136,7 @@ def test_degraded_asked__speed_capped_until_active_is_asked_again() -> None:
 @pytest.mark.requirement("HF-STOP-11")
 def test_articulated_at_standstill_without_traction__joint_frozen() -> None:
     bench = active()
-    bench.feedback = replace(STANDING, park_applied=False)
+    bench.feedback = STANDING._replace(park_applied=False)
     bench.drive = DriveCommand(0.0, 5.0, 1)
     bench.steer = SteerCommand(0.1, 250, valid=True)
     bench.run(100)
@@ -145,7 +145,7 @@ def test_articulated_at_standstill_without_traction__joint_frozen() -> None:
 
 def test_rigid_at_standstill__steers() -> None:
     bench = active(profile=replace(PROFILE, articulated=False))
-    bench.feedback = replace(STANDING, park_applied=False)
+    bench.feedback = STANDING._replace(park_applied=False)
     bench.drive = DriveCommand(0.0, 5.0, 1)
     bench.run(100)
     assert bench.demand().curvature_per_m is not None
@@ -155,7 +155,7 @@ def test_steering_after_a_freeze__starts_from_the_measured_curvature() -> None:
     bench = active()
     bench.steer = SteerCommand(0.02, 250, valid=False)
     bench.run(50)
-    bench.feedback = replace(ROLLING, curvature_per_m=-0.05)
+    bench.feedback = ROLLING._replace(curvature_per_m=-0.05)
     bench.steer = SteerCommand(0.02, 250, valid=True)
     bench.run(10)
     assert bench.demand().curvature_per_m == pytest.approx(-0.05, abs=0.001)
@@ -213,7 +213,7 @@ def test_state_change__is_sent_at_once() -> None:
 
 def test_feedback_values__arrive_as_measured() -> None:
     bench = active()
-    bench.feedback = replace(ROLLING, steer_angle_rad=0.3, pitch_rad=0.1, yaw_rate_radps=-0.2)
+    bench.feedback = ROLLING._replace(steer_angle_rad=0.3, pitch_rad=0.1, yaw_rate_radps=-0.2)
     bench.run(40)
     steer = bench.of(SteerFeedback)[-1][1]
     drive = bench.of(DriveFeedback)[-1][1]
@@ -233,8 +233,8 @@ def test_feedback_values__arrive_as_measured() -> None:
 
 def test_feedback_outside_its_signal__not_available_and_the_ecu_lives() -> None:
     bench = active()
-    bench.feedback = replace(
-        ROLLING, engine_rpm=9000.0, yaw_rate_radps=float("nan"), supply_v=60.0, roll_rad=2.0
+    bench.feedback = ROLLING._replace(
+        engine_rpm=9000.0, yaw_rate_radps=float("nan"), supply_v=60.0, roll_rad=2.0
     )
     bench.run(100)
     drive = bench.of(DriveFeedback)[-1][1]

@@ -139,7 +139,7 @@ def test_interlock_open__edge_refused(inputs: EcuInputs) -> None:
 
 
 def test_low_supply__edge_refused() -> None:
-    bench = Bench(feedback=replace(STANDING, supply_v=17.9)).run(300)
+    bench = Bench(feedback=STANDING._replace(supply_v=17.9)).run(300)
     bench.sup = ENABLED
     bench.run(500)
     assert not bench.ever(EcuMode.ARMED)
@@ -301,7 +301,7 @@ def test_ack_with_the_relay_open__standby_but_no_start() -> None:
 
 def test_enable_dropped_at_standstill__standby_and_parked_without_latch() -> None:
     bench = active()
-    bench.feedback = replace(STANDING, park_applied=False)
+    bench.feedback = STANDING._replace(park_applied=False)
     bench.run(50)
     bench.sup = DISABLED
     bench.run(50)

@@ -506,7 +506,7 @@ def test_estop_after_a_safe_stop__harder_state_and_the_first_cause_stays() -> No
 
 def test_softer_stop_after_a_harder_one__changes_nothing() -> None:
     bench = active()
-    bench.feedback = replace(ROLLING, speed_mps=float("nan"))
+    bench.feedback = ROLLING._replace(speed_mps=float("nan"))
     bench.run(20)
     bench.ecu.set_inputs(EcuInputs(estop_a=ContactState.OPEN))
     for counter in range(2):
@@ -565,12 +565,12 @@ def test_relay_opens__safe_stop() -> None:
 def test_supply_low_200_ms__safe_stop_and_shorter_dip_is_none() -> None:
     bench = active()
     bench.run(1500)
-    bench.feedback = replace(ROLLING, supply_v=17.9)
+    bench.feedback = ROLLING._replace(supply_v=17.9)
     bench.run(195)
     bench.feedback = ROLLING
     bench.run(50)
     assert bench.state().state is EcuMode.ACTIVE
-    bench.feedback = replace(ROLLING, supply_v=17.9)
+    bench.feedback = ROLLING._replace(supply_v=17.9)
     bench.run(230)
     assert bench.state().state is EcuMode.SAFE_STOP
     assert bench.state().first_cause == FirstCause.SUPPLY
@@ -578,7 +578,7 @@ def test_supply_low_200_ms__safe_stop_and_shorter_dip_is_none() -> None:
 
 def test_supply_low_in_the_first_two_seconds__no_stop_yet() -> None:
     bench = active()
-    bench.feedback = replace(ROLLING, supply_v=17.9)
+    bench.feedback = ROLLING._replace(supply_v=17.9)
     bench.run(500)
     assert bench.ms < 2000
     assert bench.state().state is EcuMode.ACTIVE
@@ -590,7 +590,7 @@ def test_supply_low_in_the_first_two_seconds__no_stop_yet() -> None:
 def test_feedback_not_a_number__fault_until_power_up(name: str) -> None:
     bench = active()
     bad: dict[str, Any] = {name: float("nan")}
-    bench.feedback = replace(ROLLING, **bad)
+    bench.feedback = ROLLING._replace(**bad)
     bench.run(30)
     assert bench.state().state is EcuMode.FAULT
     assert bench.demand().accel_mps2 == 0.0
@@ -605,7 +605,7 @@ def test_feedback_not_a_number__fault_until_power_up(name: str) -> None:
 
 def test_overspeed__safe_stop_reason_24() -> None:
     bench = active()
-    bench.feedback = replace(ROLLING, speed_mps=9.4)
+    bench.feedback = ROLLING._replace(speed_mps=9.4)
     bench.run(20)
     assert bench.state().state is EcuMode.SAFE_STOP
     assert bench.state().reason is ExitReason.SPEED_HIGH
@@ -641,7 +641,7 @@ def test_safe_stop__holds_the_commanded_curvature_100_ms_then_freezes() -> None:
 
 def test_safe_stop_at_standstill__joint_frozen_at_once() -> None:
     bench = active()
-    bench.feedback = replace(STANDING, park_applied=False)
+    bench.feedback = STANDING._replace(park_applied=False)
     bench.steer = SteerCommand(0.1, 250, valid=True)
     bench.silent = {matrix.SUP_CMD}
     stop = bench.run(100).first_ms(EcuMode.SAFE_STOP)
@@ -661,7 +661,7 @@ def test_safe_stop__brake_ramps_by_the_profile_and_parks_only_at_standstill() ->
     assert all(b - a <= 0.0601 for a, b in pairwise(ramp))
     assert ramp[-1] == 2.0
     assert not bench.demand().park
-    bench.feedback = replace(STANDING, park_applied=None)
+    bench.feedback = STANDING._replace(park_applied=None)
     bench.run(5)
     assert bench.demand().park
     assert bench.demand().brake_mps2 == 2.0
@@ -686,7 +686,7 @@ def stopping_at(bench: Bench, speeds_mps: Iterable[float]) -> list[EcuMode]:
     """The ECU's modes of a stop in which the machine runs at these speeds, 100 ms each."""
     modes = []
     for speed_mps in speeds_mps:
-        bench.feedback = replace(ROLLING, speed_mps=speed_mps)
+        bench.feedback = ROLLING._replace(speed_mps=speed_mps)
         bench.run(100)
         modes.append(bench.ecu.mode)
     return modes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +235,7 @@ def test_value_outside_its_range__refused_by_both_ends_and_never_clamped(
 ) -> None:
     for value in values:
         change: dict[str, Any] = {field: value}
-        wrong = replace(COMMAND, **change)
+        wrong = COMMAND._replace(**change)
         with pytest.raises(OutOfRange, match=field):
             wrong.check_values()
         with pytest.raises(OutOfRange):
@@ -245,16 +244,16 @@ def test_value_outside_its_range__refused_by_both_ends_and_never_clamped(
 
 def test_parked_command_with_enable__refused() -> None:
     with pytest.raises(OutOfRange, match="parked"):
-        replace(COMMAND, kind=CommandKind.PARKED).encode(KEY)
+        COMMAND._replace(kind=CommandKind.PARKED).encode(KEY)
 
 
 def test_value_that_does_not_fit_its_type__refused() -> None:
     with pytest.raises(OutOfRange):
-        replace(COMMAND, sequence=2**32).encode(KEY)
+        COMMAND._replace(sequence=2**32).encode(KEY)
 
 
 def test_state_without_a_lease__has_the_zero_tag_and_is_never_authentic() -> None:
-    idle = replace(STATE, leased=False, key_id=0)
+    idle = STATE._replace(leased=False, key_id=0)
     data = idle.encode(None)
 
     assert data[-16:] == bytes(16)
@@ -262,7 +261,7 @@ def test_state_without_a_lease__has_the_zero_tag_and_is_never_authentic() -> Non
 
 
 def test_state_without_a_lease_but_with_a_tag__refused() -> None:
-    idle = replace(STATE, leased=False)
+    idle = STATE._replace(leased=False)
     with pytest.raises(BadTag):
         decode_state(idle.encode(KEY), KEYS)
 
@@ -288,7 +287,7 @@ def test_state_with_a_byte_more__is_too_long() -> None:
 @pytest.mark.requirement("HF-GUARD-07")
 def test_state_json_longer_than_the_limit__refused() -> None:
     with pytest.raises(OutOfRange):
-        replace(STATE, json=b" " * (frames.STATE_JSON_MAX_BYTES + 1)).encode(KEY)
+        STATE._replace(json=b" " * (frames.STATE_JSON_MAX_BYTES + 1)).encode(KEY)
 
 
 def test_two_ends_of_an_exchange__derive_the_same_two_keys() -> None:

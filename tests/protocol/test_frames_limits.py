@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,7 +66,7 @@ STATE = StateFrame(
     stamp_us=0x4142434445464748,
     json=b'{"st":"ACTIVE"}',
 )
-IDLE = replace(STATE, leased=False, key_id=0)
+IDLE = STATE._replace(leased=False, key_id=0)
 
 
 def tagged(body: bytes) -> bytes:
@@ -151,7 +150,7 @@ def test_command_with_its_identity_only__has_all_controls_at_rest() -> None:
     ("kind", "number"), [(CommandKind.DRIVE, 1), (CommandKind.STOP, 2), (CommandKind.PARKED, 3)]
 )
 def test_kind__travels_as_its_number(kind: CommandKind, number: int) -> None:
-    data = replace(COMMAND, kind=kind).encode(KEY)
+    data = COMMAND._replace(kind=kind).encode(KEY)
 
     assert data[1] == number
     assert decode_command(data, KEYS).kind is kind
@@ -170,7 +169,7 @@ def test_kind__travels_as_its_number(kind: CommandKind, number: int) -> None:
 )
 def test_flag__has_its_own_bit_and_the_inverse_of_enable_beside_it(name: str, bits: int) -> None:
     change: dict[str, Any] = {name: True}
-    flagged = replace(COMMAND, **change)
+    flagged = COMMAND._replace(**change)
     data = flagged.encode(KEY)
 
     assert flagged.flags == bits
@@ -206,28 +205,28 @@ def test_value__in_its_range_passes_and_one_step_outside_is_refused_by_name(
 ) -> None:
     for value in (low, high):
         inside: dict[str, Any] = {name: value}
-        replace(COMMAND, **inside).check_values()
+        COMMAND._replace(**inside).check_values()
     for value in (low - 1, high + 1):
         outside: dict[str, Any] = {name: value}
         with refused(OutOfRange, f"{name} {value} is outside {low}..{high}"):
-            replace(COMMAND, **outside).check_values()
+            COMMAND._replace(**outside).check_values()
 
 
 def test_parked_command_with_enable__refused_and_any_other_kind_not() -> None:
     with refused(OutOfRange, "a parked command with enable"):
-        replace(COMMAND, kind=CommandKind.PARKED, enable=True).check_values()
-    replace(COMMAND, kind=CommandKind.PARKED).check_values()
-    replace(COMMAND, kind=CommandKind.STOP, enable=True).check_values()
+        COMMAND._replace(kind=CommandKind.PARKED, enable=True).check_values()
+    COMMAND._replace(kind=CommandKind.PARKED).check_values()
+    COMMAND._replace(kind=CommandKind.STOP, enable=True).check_values()
 
 
 def test_value_outside_its_range__nothing_is_encoded() -> None:
     with refused(OutOfRange, "gear 2 is outside -1..1"):
-        replace(COMMAND, gear=2).encode(KEY)
+        COMMAND._replace(gear=2).encode(KEY)
 
 
 def test_command_field_that_does_not_fit__refused_with_its_cause() -> None:
     with pytest.raises(OutOfRange, match=r"^command field does not fit its type: .+") as caught:
-        replace(COMMAND, sequence=2**32).encode(KEY)
+        COMMAND._replace(sequence=2**32).encode(KEY)
 
     assert isinstance(caught.value.__cause__, struct.error)
 
@@ -314,7 +313,7 @@ def test_state__is_these_fields_in_this_order(leased: bool, flags: int) -> None:
         0x4142434445464748,
     )
     body = head + b'{"st":"ACTIVE"}'
-    state = replace(STATE, leased=leased)
+    state = STATE._replace(leased=leased)
 
     assert state.encode(KEY) == tagged(body)
     assert state.encode(None) == body + bytes(16)
@@ -339,13 +338,13 @@ def test_state_flags__leased_is_the_only_one() -> None:
 
 @pytest.mark.parametrize("length", [0, 600])
 def test_state_json__from_nothing_to_600_bytes_round_trips(length: int) -> None:
-    state = replace(STATE, json=b"x" * length)
+    state = STATE._replace(json=b"x" * length)
 
     assert decode_state(state.encode(KEY), KEYS).frame == state
 
 
 def test_state_json_of_601_bytes__refused_by_both_ends() -> None:
-    long = replace(STATE, json=b"x" * 601)
+    long = STATE._replace(json=b"x" * 601)
     with refused(OutOfRange, "state JSON has 601 bytes, limit 600"):
         long.encode(KEY)
 
@@ -356,7 +355,7 @@ def test_state_json_of_601_bytes__refused_by_both_ends() -> None:
 
 def test_state_field_that_does_not_fit__refused_with_its_cause() -> None:
     with pytest.raises(OutOfRange, match=r"^state field does not fit its type: .+") as caught:
-        replace(STATE, stamp_us=2**64).encode(KEY)
+        STATE._replace(stamp_us=2**64).encode(KEY)
 
     assert isinstance(caught.value.__cause__, struct.error)
 

@@ -30,7 +30,7 @@ class RelayedSupervisor(Supervisor):
         report = self.relay.step(now_ns)
         if self.plugged:
             self.line.take(now_ns, report)
-        outputs = super().step(now_ns, replace(given, relay=self.line.status(now_ns)))
+        outputs = super().step(now_ns, given._replace(relay=self.line.status(now_ns)))
         stroke = self.line.stroke(now_ns, outputs.relay, healthy=outputs.healthy)
         if stroke is not None and self.plugged:
             self.relay.take(now_ns, stroke)

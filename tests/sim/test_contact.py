@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -160,7 +159,7 @@ def test_full_speed_into_the_wall__stops_at_it_and_counts_once(
     site = stadium(tmp_path, STADIUM.replace("friction = 0.45", "friction = 1.0"))
     plant, drift = in_drift(site)
     walls = DriftWalls(site, BODY)
-    straight_on = replace(DRIVE, curvature_per_m=0.0)
+    straight_on = DRIVE._replace(curvature_per_m=0.0)
     for _ in range(round(40e9 / step_ns)):
         plant.step(step_ns, straight_on)
         state = plant.state
@@ -176,7 +175,7 @@ def test_full_speed_into_the_wall__stops_at_it_and_counts_once(
 def test_backing_off_and_hitting_again__counts_twice(tmp_path: Path) -> None:
     plant, _ = in_drift(stadium(tmp_path))
     run(plant, DRIVE, 40.0)
-    run(plant, replace(DRIVE, direction=-1, speed_limit_mps=1.0), 5.0)
+    run(plant, DRIVE._replace(direction=-1, speed_limit_mps=1.0), 5.0)
     assert not plant.state.touching
     assert plant.state.contacts == 1
     run(plant, DRIVE, 10.0)
@@ -186,7 +185,7 @@ def test_backing_off_and_hitting_again__counts_twice(tmp_path: Path) -> None:
 def test_standing_machine__cannot_fold_into_the_wall(tmp_path: Path) -> None:
     site = stadium(tmp_path)
     plant, drift = in_drift(site)
-    still = replace(DRIVE, accel_mps2=0.0, brake_mps2=2.0, curvature_per_m=0.2)
+    still = DRIVE._replace(accel_mps2=0.0, brake_mps2=2.0, curvature_per_m=0.2)
     run(plant, still, 10.0)
     state = plant.state
     assert state.contacts == 1

@@ -20,7 +20,7 @@ TRACTOR, TOWING = shipped("electric_tractor"), shipped("electric_tractor_trailer
 DRIVE_P = of_kind(TRACTOR.plant.drive, ElectricParameters)
 HITCH_P = of_kind(TRACTOR.plant.tool, HitchParameters)
 TRAILER_P = of_kind(TOWING.plant.trailer, TrailerParameters)
-HOLD = replace(COAST, brake_mps2=2.0)
+HOLD = COAST._replace(brake_mps2=2.0)
 
 
 def charged(charge: float, machine: Machine = TRACTOR) -> Machine:
@@ -36,7 +36,7 @@ def electric(plant: MachinePlant) -> Electric:
 def regeneration_w(charge: float) -> float:
     plant = released(charged(charge))
     reach(plant, 6.0)
-    run(plant, replace(COAST, retarder=1.0), 0.4)
+    run(plant, COAST._replace(retarder=1.0), 0.4)
     return plant.state.retarder_force_n * plant.state.speed_mps
 
 
@@ -54,14 +54,14 @@ def test_full_battery_on_a_descent__only_the_service_brake_is_left() -> None:
     for charge in (0.5, 1.0):
         plant = released(charged(charge), grade=-0.12)
         reach(plant, 4.0, COAST)
-        run(plant, replace(COAST, retarder=1.0), 5.0)
+        run(plant, COAST._replace(retarder=1.0), 5.0)
         speeds_mps.append(plant.state.speed_mps)
     assert speeds_mps[0] < 4.0 < speeds_mps[1]
 
 
 def test_regeneration_near_standstill__has_no_force() -> None:
     plant = released(TRACTOR, grade=-0.12)
-    run(plant, replace(COAST, retarder=1.0), 3.0)
+    run(plant, COAST._replace(retarder=1.0), 3.0)
     assert plant.state.speed_mps > 0.3
 
 
@@ -70,7 +70,7 @@ def test_descent__fills_the_battery_by_what_the_motor_brakes() -> None:
     reach(plant, 9.0, COAST)
     battery, before_j = electric(plant), electric(plant).stored_j
     retarded_j, traction_j = plant.ledger.retarder_j, plant.ledger.traction_j
-    run(plant, replace(COAST, retarder=1.0), 20.0)
+    run(plant, COAST._replace(retarder=1.0), 20.0)
     gained_j = (plant.ledger.retarder_j - retarded_j) * DRIVE_P.efficiency
     assert plant.ledger.traction_j == traction_j
     assert gained_j > 2e5
@@ -81,7 +81,7 @@ def test_descent__fills_the_battery_by_what_the_motor_brakes() -> None:
 def test_drive__takes_from_the_battery_what_it_gives_to_the_wheels_and_the_losses() -> None:
     plant = released(TRACTOR)
     before_j, traction_j = electric(plant).stored_j, plant.ledger.traction_j
-    run(plant, replace(DRIVE, speed_limit_mps=5.0), 30.0)
+    run(plant, DRIVE._replace(speed_limit_mps=5.0), 30.0)
     given_j = (plant.ledger.traction_j - traction_j) / DRIVE_P.efficiency + DRIVE_P.aux_w * 30.0
     assert before_j - electric(plant).stored_j == pytest.approx(given_j, rel=1e-9)
     assert plant.state.charge < DRIVE_P.charge
@@ -109,17 +109,17 @@ def test_peak_power__lasts_its_time_and_then_the_rated_power_is_left() -> None:
 def test_rested_motor__has_its_peak_again() -> None:
     plant = released(TRACTOR, grade=0.2)
     run(plant, DRIVE, 90.0)
-    run(plant, replace(COAST, brake_mps2=3.0), 60.0)
+    run(plant, COAST._replace(brake_mps2=3.0), 60.0)
     run(plant, DRIVE, 10.0)
     assert plant.state.drive_force_n * plant.state.speed_mps > 80e3 * 0.8
 
 
 def test_lowered_cultivator__pulls_as_asae_says_and_takes_pto_power() -> None:
     plant = released(TRACTOR)
-    run(plant, replace(HOLD, implement=-1.0), HITCH_P.raise_s + 0.1)
+    run(plant, HOLD._replace(implement=-1.0), HITCH_P.raise_s + 0.1)
     assert plant.state.tool == 0.0
-    reach(plant, 2.0, replace(DRIVE, accel_mps2=0.5, speed_limit_mps=2.5))
-    run(plant, replace(DRIVE, speed_limit_mps=2.5), 10.0)
+    reach(plant, 2.0, DRIVE._replace(accel_mps2=0.5, speed_limit_mps=2.5))
+    run(plant, DRIVE._replace(speed_limit_mps=2.5), 10.0)
     speed_kmh = plant.state.speed_mps * 3.6
     asae_n = 0.85 * (46.0 + 2.8 * speed_kmh) * 11 * 12
     assert plant.tool.draft_n == pytest.approx(asae_n, rel=1e-3)
@@ -127,7 +127,7 @@ def test_lowered_cultivator__pulls_as_asae_says_and_takes_pto_power() -> None:
     assert plant.state.drive_force_n == pytest.approx(asae_n + rolling_n, rel=0.01)
     before_j = electric(plant).stored_j
     traction_j = plant.ledger.traction_j
-    run(plant, replace(DRIVE, speed_limit_mps=2.5), 10.0)
+    run(plant, DRIVE._replace(speed_limit_mps=2.5), 10.0)
     pulled_j = (plant.ledger.traction_j - traction_j) / DRIVE_P.efficiency
     other_j = before_j - electric(plant).stored_j - pulled_j
     assert other_j == pytest.approx((HITCH_P.pto_power_w + DRIVE_P.aux_w) * 10.0, rel=1e-6)
@@ -136,7 +136,7 @@ def test_lowered_cultivator__pulls_as_asae_says_and_takes_pto_power() -> None:
 def test_hitch__starts_raised_and_moves_while_held() -> None:
     plant = released(TRACTOR)
     assert plant.state.tool == 1.0
-    run(plant, replace(HOLD, implement=-1.0), HITCH_P.raise_s / 2.0)
+    run(plant, HOLD._replace(implement=-1.0), HITCH_P.raise_s / 2.0)
     assert plant.step(STEP_NS, HOLD).implement == pytest.approx(0.5, abs=0.01)
     run(plant, HOLD, 2.0)
     assert plant.state.tool == pytest.approx(0.5, abs=0.01)
@@ -146,7 +146,7 @@ def test_tool_in_the_soil__stops_a_coasting_tractor_sooner() -> None:
     runs_m = []
     for lowered in (0.0, -1.0):
         plant = released(TRACTOR)
-        run(plant, replace(HOLD, implement=lowered), 3.0)
+        run(plant, HOLD._replace(implement=lowered), 3.0)
         reach(plant, 2.0)
         start_m = plant.state.distance_m
         run(plant, COAST, 12.0)
@@ -160,7 +160,7 @@ def test_tool_in_the_soil__stops_a_coasting_tractor_sooner() -> None:
 
 def test_steady_turn__trailer_folds_to_the_angle_that_geometry_says() -> None:
     plant = released(TOWING)
-    run(plant, replace(DRIVE, speed_limit_mps=1.0, curvature_per_m=0.15), 40.0)
+    run(plant, DRIVE._replace(speed_limit_mps=1.0, curvature_per_m=0.15), 40.0)
     state = plant.state
     hitch_m, bar_m = TRAILER_P.hitch_m, TRAILER_P.drawbar_m
     radius_m = 1.0 / state.curvature_per_m
@@ -171,13 +171,13 @@ def test_steady_turn__trailer_folds_to_the_angle_that_geometry_says() -> None:
 
 def test_straight_ahead__a_folded_trailer_straightens() -> None:
     plant = MachinePlant(TOWING, OpenGround(), ORIGIN._replace(joint_rad=0.5))
-    run(plant, replace(DRIVE, speed_limit_mps=2.0), 20.0)
+    run(plant, DRIVE._replace(speed_limit_mps=2.0), 20.0)
     assert abs(plant.state.joint_rad) < 1e-3
 
 
 def test_reversing_without_steering__jack_knifes_to_the_stop_and_no_further() -> None:
     plant = MachinePlant(TOWING, OpenGround(), ORIGIN._replace(joint_rad=0.02))
-    run(plant, replace(DRIVE, direction=-1, speed_limit_mps=1.0), 30.0)
+    run(plant, DRIVE._replace(direction=-1, speed_limit_mps=1.0), 30.0)
     state = plant.state
     assert state.joint_rad == pytest.approx(TRAILER_P.fold_max_rad)
     assert state.joint_rate_radps == 0.0
@@ -206,16 +206,16 @@ def test_trailer_formula__is_that_of_a_towed_axle_that_does_not_slide() -> None:
 def test_trailer_pushes_on_the_decline__combination_still_stops() -> None:
     plant = released(TOWING, grade=-0.14)
     reach(plant, 3.0, COAST)
-    run(plant, replace(COAST, brake_mps2=3.0), 5.0)
+    run(plant, COAST._replace(brake_mps2=3.0), 5.0)
     assert plant.state.speed_mps == 0.0
 
 
 def test_tipping_trailer__empties_and_the_machine_gets_lighter() -> None:
     plant = released(TOWING)
-    run(plant, replace(HOLD, implement=1.0), 15.0)
-    run(plant, replace(HOLD, implement=-1.0), 15.0)
+    run(plant, HOLD._replace(implement=1.0), 15.0)
+    run(plant, HOLD._replace(implement=-1.0), 15.0)
     assert plant.state.payload_share == 0.0
     before_mps = plant.state.speed_mps
     plant.step(STEP_NS, DRIVE)
-    run(plant, replace(DRIVE, accel_mps2=1.5), 1.0)
+    run(plant, DRIVE._replace(accel_mps2=1.5), 1.0)
     assert plant.state.speed_mps - before_mps > 0.5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
@@ -37,8 +36,8 @@ from tests.sim.worlds import DRIFT_FILE, machine, shipped
 
 TRUCK = machine()
 P = TRUCK.plant
-HOLD = replace(COAST, brake_mps2=2.0)
-LEFT = replace(HOLD, curvature_per_m=0.12)
+HOLD = COAST._replace(brake_mps2=2.0)
+LEFT = HOLD._replace(curvature_per_m=0.12)
 
 
 def broken(*faults: Fault, grade: float = 0.0) -> MachinePlant:
@@ -115,7 +114,7 @@ def test_several_faults_of_one_actuator__shares_multiply_and_biases_add() -> Non
 def test_no_faults__plant_runs_bit_for_bit_as_if_never_asked() -> None:
     asked, never = broken(), released(TRUCK)
     for plant in (asked, never):
-        run(plant, replace(DRIVE, curvature_per_m=0.05, speed_limit_mps=4.0), 5.0)
+        run(plant, DRIVE._replace(curvature_per_m=0.05, speed_limit_mps=4.0), 5.0)
     assert asked.digest() == never.digest()
 
 
@@ -147,13 +146,13 @@ def test_slow_steering__takes_as_much_longer() -> None:
 
 def test_biased_steering__stands_off_by_its_bias() -> None:
     plant = broken(Biased(Actuator.STEERING, 0.1))
-    run(plant, replace(HOLD, curvature_per_m=0.0), 5.0)
+    run(plant, HOLD._replace(curvature_per_m=0.0), 5.0)
     assert plant.state.joint_rad == pytest.approx(0.1 * P.steering.limit_rad, abs=6e-3)
 
 
 def test_half_steering__ends_at_half_lock() -> None:
     plant = broken(Weak(Actuator.STEERING))
-    run(plant, replace(HOLD, curvature_per_m=0.2), 10.0)
+    run(plant, HOLD._replace(curvature_per_m=0.2), 10.0)
     assert plant.state.joint_rad == pytest.approx(0.5 * P.steering.limit_rad)
 
 
@@ -174,7 +173,7 @@ def test_lost_steering__straightens_as_the_machine_rolls_and_only_then() -> None
     plant.set_faults([SteeringLoss()])
     run(plant, LEFT, 5.0)
     assert plant.state.joint_rad == before_rad
-    run(plant, replace(DRIVE, curvature_per_m=0.12, speed_limit_mps=3.0), 10.0)
+    run(plant, DRIVE._replace(curvature_per_m=0.12, speed_limit_mps=3.0), 10.0)
     assert 0.0 < plant.state.joint_rad < 0.3 * before_rad
 
 
@@ -186,7 +185,7 @@ def stopped_in_m(*faults: Fault) -> float:
     reach(plant, 5.0)
     plant.set_faults(faults)
     start_m = plant.state.distance_m
-    run_until(plant, replace(COAST, brake_mps2=3.0), lambda state: state.speed_mps == 0.0)
+    run_until(plant, COAST._replace(brake_mps2=3.0), lambda state: state.speed_mps == 0.0)
     return plant.state.distance_m - start_m
 
 
@@ -204,17 +203,17 @@ def test_brake_faults__lengthen_the_stop_each_in_its_way() -> None:
 def test_weak_brake__shows_in_its_pressure_and_a_faded_one_does_not() -> None:
     for fault, shown_mps2 in ((Weak(Actuator.BRAKE), 1.5), (BrakeFade(0.5), 3.0)):
         plant = broken(fault)
-        run(plant, replace(COAST, brake_mps2=3.0), 3.0)
-        feedback = plant.step(STEP_NS, replace(COAST, brake_mps2=3.0))
+        run(plant, COAST._replace(brake_mps2=3.0), 3.0)
+        feedback = plant.step(STEP_NS, COAST._replace(brake_mps2=3.0))
         assert feedback.brake_mps2 == pytest.approx(shown_mps2, rel=1e-3)
         assert plant.state.brake_mps2 == pytest.approx(1.5, rel=1e-3)
 
 
 def test_stuck_brake__drags_though_nobody_asks() -> None:
     plant = released(TRUCK)
-    run(plant, replace(COAST, brake_mps2=1.0), 2.0)
+    run(plant, COAST._replace(brake_mps2=1.0), 2.0)
     plant.set_faults([Stuck(Actuator.BRAKE)])
-    run(plant, replace(DRIVE, accel_mps2=0.5), 3.0)
+    run(plant, DRIVE._replace(accel_mps2=0.5), 3.0)
     assert plant.state.brake_mps2 == pytest.approx(1.0, rel=0.01)
     assert plant.state.speed_mps == 0.0
 
@@ -228,10 +227,10 @@ def test_biased_brake__drags_by_its_share_of_the_ceiling() -> None:
 @pytest.mark.parametrize("applied", [True, False])
 def test_stuck_park_brake__neither_applies_nor_lets_go(applied: bool) -> None:
     plant = released(TRUCK)
-    run(plant, replace(HOLD, park=applied), 2.0)
+    run(plant, HOLD._replace(park=applied), 2.0)
     plant.set_faults([Stuck(Actuator.PARK_BRAKE)])
-    feedback = plant.step(STEP_NS, replace(HOLD, park=not applied))
-    run(plant, replace(HOLD, park=not applied), 3.0)
+    feedback = plant.step(STEP_NS, HOLD._replace(park=not applied))
+    run(plant, HOLD._replace(park=not applied), 3.0)
     assert feedback.park_applied is applied
     assert plant.state.park_share == float(applied)
 
@@ -242,9 +241,9 @@ def test_stuck_park_brake__neither_applies_nor_lets_go(applied: bool) -> None:
 @pytest.mark.parametrize("name", ["ug_truck_60t", "electric_tractor", "roller_13t"])
 def test_stuck_drive__pulls_on_after_the_pedal_is_let_go(name: str) -> None:
     plant = released(shipped(name))
-    run(plant, replace(DRIVE, accel_mps2=0.5), 2.0)
+    run(plant, DRIVE._replace(accel_mps2=0.5), 2.0)
     plant.set_faults([Stuck(Actuator.DRIVE)])
-    run(plant, replace(DRIVE, accel_mps2=0.0), 0.5)
+    run(plant, DRIVE._replace(accel_mps2=0.0), 0.5)
     assert plant.state.drive_force_n > 1000.0
     run(plant, COAST, 0.1)
     assert plant.state.drive_force_n == 0.0
@@ -273,9 +272,9 @@ def test_retarder_faults__halve_it_or_keep_it_from_coming(name: str) -> None:
     forces_n = []
     for fault in (None, Weak(Actuator.RETARDER), Stuck(Actuator.RETARDER)):
         plant = released(shipped(name), grade=-0.15)
-        reach(plant, 2.5, replace(DRIVE, accel_mps2=0.5))
+        reach(plant, 2.5, DRIVE._replace(accel_mps2=0.5))
         plant.set_faults([] if fault is None else [fault])
-        run(plant, replace(COAST, retarder=1.0), 0.6)
+        run(plant, COAST._replace(retarder=1.0), 0.6)
         forces_n.append(plant.state.retarder_force_n)
     assert forces_n[1] == pytest.approx(0.5 * forces_n[0], rel=0.2)
     assert forces_n[2] < 0.05 * forces_n[0]
@@ -288,7 +287,7 @@ def test_tool_faults__stop_it_or_slow_it(name: str) -> None:
         plant = released(shipped(name))
         before = plant.state.tool
         plant.set_faults([] if fault is None else [fault])
-        run(plant, replace(HOLD, implement=1.0 - 2.0 * before), 1.0)
+        run(plant, HOLD._replace(implement=1.0 - 2.0 * before), 1.0)
         moved.append(abs(plant.state.tool - before))
     assert moved[1] == pytest.approx(0.5 * moved[0])
     assert moved[2] == 0.0 < moved[0]
@@ -311,7 +310,7 @@ class OnTheBus:
         self.agent, self.now_ns = BusAgent(), 1_000_000_000
 
     def run(self, seconds: float) -> None:
-        wanted = replace(DRIVE, speed_limit_mps=3.0)
+        wanted = DRIVE._replace(speed_limit_mps=3.0)
         for _ in range(round(seconds * 1e9 / ECU_STEP_NS)):
             self.now_ns += ECU_STEP_NS
             if self.now_ns % CYCLE_NS == 0:
@@ -388,4 +387,4 @@ def test_drift__moves_one_reading_and_no_other(sensor: Sensor, name: str) -> Non
     sensors.set_faults([SensorDrift(sensor, 0.5)])
     said = sensors.step(2.0, true)
     assert getattr(said, name) == getattr(true, name) + 1.0
-    assert replace(said, **{name: getattr(true, name)}) == true
+    assert said._replace(**{name: getattr(true, name)}) == true

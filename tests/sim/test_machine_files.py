@@ -6,7 +6,6 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -211,7 +210,7 @@ def test_rigid_truck_in_the_drift__meets_the_rock_where_its_width_ends() -> None
 def test_braked_on_a_grade__stands_to_the_last_bit(name: str) -> None:
     machine = shipped(name)
     plant = MachinePlant(machine, OpenGround(0.2), ORIGIN)
-    held = replace(COAST, brake_mps2=machine.profile.limits.service_brake_max_mps2)
+    held = COAST._replace(brake_mps2=machine.profile.limits.service_brake_max_mps2)
     for _ in range(200):
         plant.step(STEP_NS, held)
     before = plant.state
@@ -228,7 +227,7 @@ def test_mirrored_steering__gives_the_mirrored_path_bit_for_bit(name: str) -> No
     parts = ((0.04, 1.0, 0.0, 1), (-0.1, 0.0, 1.5, 1), (0.02, 1.0, 0.0, -1), (0.0, 0.6, 0.2, 1))
     for curvature_per_m, accel_mps2, brake_mps2, direction in parts:
         demand = ActuatorDemand(curvature_per_m, accel_mps2, 6.0, direction, brake_mps2, park=False)
-        mirrored = replace(demand, curvature_per_m=-curvature_per_m)
+        mirrored = demand._replace(curvature_per_m=-curvature_per_m)
         for _ in range(300):
             left.step(STEP_NS, demand)
             right.step(STEP_NS, mirrored)
@@ -255,7 +254,7 @@ for name in NAMES:
     plant = MachinePlant(machine, drift, drift.start)
     for step in range(500):
         demand = follow(site, drift, plant)
-        plant.step(STEP_NS, replace(demand, implement=0.5 if step > 300 else 0.0))
+        plant.step(STEP_NS, demand._replace(implement=0.5 if step > 300 else 0.0))
         if step == 400:
             plant.set_faults([Biased(Actuator.STEERING, 0.01), Biased(Actuator.BRAKE, 0.01)])
     print(name, plant.digest())

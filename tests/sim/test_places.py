@@ -74,8 +74,7 @@ def test_each_machine__drives_its_own_site_for_20_s_and_touches_nothing(name: st
         around.advance(STEP_NS)
         plant.step(
             STEP_NS,
-            replace(
-                DRIVE,
+            DRIVE._replace(
                 curvature_per_m=hands.steer * limits.curvature_max_per_m,
                 accel_mps2=hands.throttle * limits.accel_max_mps2,
                 brake_mps2=hands.brake * limits.service_brake_max_mps2,
@@ -132,7 +131,7 @@ def coasted_mps(place: Site) -> float:
     around = Drift(place, parts.body)
     plant = MachinePlant(parts, around, around.start)
     run(plant, DRIVE, 3.0)
-    run(plant, replace(DRIVE, accel_mps2=0.0, direction=0), 1.0)
+    run(plant, DRIVE._replace(accel_mps2=0.0, direction=0), 1.0)
     return plant.state.speed_mps
 
 

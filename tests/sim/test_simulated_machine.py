@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from protocol.dbw.codec import EcuMode
 from sim.machines.interface import ActuatorDemand
@@ -13,7 +12,7 @@ from sim.world.site import load_site
 from tests.sim.bus_agent import CYCLE_NS, BusAgent
 from tests.sim.worlds import DRIFT_FILE, DRIVE, TRUCK_FILE
 
-CREEP = replace(DRIVE, speed_limit_mps=3.0, park=False)
+CREEP = DRIVE._replace(speed_limit_mps=3.0, park=False)
 
 
 class Lockstep:
@@ -77,7 +76,7 @@ def test_enable_released__machine_stops() -> None:
 
 def test_steering_through_the_bus__is_positive_to_the_left() -> None:
     bench = Lockstep()
-    truth = bench.run(6.0, replace(CREEP, curvature_per_m=0.05, speed_limit_mps=1.0))
+    truth = bench.run(6.0, CREEP._replace(curvature_per_m=0.05, speed_limit_mps=1.0))
     assert truth["articulation_rad"] > 0.1
     assert truth["curvature_per_m"] > 0.03
     assert truth["offset_m"] > 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -38,7 +37,7 @@ def test_both_steered_axles__point_at_one_turning_centre(curvature_per_m: float)
 
 def test_reported_angle__is_the_mean_of_both_steered_axles() -> None:
     plant = released(TRUCK)
-    left = replace(COAST, brake_mps2=2.0, curvature_per_m=0.2)
+    left = COAST._replace(brake_mps2=2.0, curvature_per_m=0.2)
     run(plant, left, 6.0)
     feedback = plant.step(STEP_NS, left)
     first_rad = math.radians(30.0)
@@ -50,7 +49,7 @@ def test_reported_angle__is_the_mean_of_both_steered_axles() -> None:
 
 def test_curvature_limit__is_reached_within_the_dead_band() -> None:
     plant = released(TRUCK)
-    bend = replace(DRIVE, speed_limit_mps=1.2, curvature_per_m=0.105)
+    bend = DRIVE._replace(speed_limit_mps=1.2, curvature_per_m=0.105)
     run(plant, bend, 15.0)
     assert circle_radius_m(plant, bend) == pytest.approx(9.52, abs=0.15)
 
@@ -59,7 +58,7 @@ def test_faster_turn__runs_a_little_wider() -> None:
     radii_m = []
     for speed_mps in (1.2, 7.0):
         plant = released(TRUCK)
-        bend = replace(DRIVE, speed_limit_mps=speed_mps, curvature_per_m=0.03)
+        bend = DRIVE._replace(speed_limit_mps=speed_mps, curvature_per_m=0.03)
         run(plant, bend, 30.0)
         radii_m.append(circle_radius_m(plant, bend, 3.0))
     assert 1.005 < radii_m[1] / radii_m[0] < 1.15
@@ -92,9 +91,9 @@ def test_gears__rise_one_by_one_with_the_speed() -> None:
 def test_retarder_alone__holds_a_ten_percent_descent_at_thirty_kmh() -> None:
     plant = released(TRUCK, grade=-0.10)
     reach(plant, 8.3, COAST)
-    run(plant, replace(COAST, retarder=1.0), 3.0)
+    run(plant, COAST._replace(retarder=1.0), 3.0)
     before_mps = plant.state.speed_mps
-    run(plant, replace(COAST, retarder=1.0), 2.0)
+    run(plant, COAST._replace(retarder=1.0), 2.0)
     assert plant.state.speed_mps < before_mps
     assert plant.state.brake_temperature_c < 30.0
 
@@ -102,7 +101,7 @@ def test_retarder_alone__holds_a_ten_percent_descent_at_thirty_kmh() -> None:
 def test_much_too_fast_turn__slip_has_its_ceiling_and_side_force_the_grip() -> None:
     plant = released(TRUCK, payload_share=0.0)
     reach(plant, 11.0)
-    run(plant, replace(COAST, curvature_per_m=0.1), 1.2)
+    run(plant, COAST._replace(curvature_per_m=0.1), 1.2)
     state = plant.state
     assert state.speed_mps**2 * state.curvature_per_m > 6.0
     assert state.speed_mps * state.yaw_rate_radps <= P.tyres.friction * 9.80665 * (1.0 + 1e-9)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +28,7 @@ DRIVE = ActuatorDemand(
     brake_mps2=0.0,
     park=False,
 )
-COAST = replace(DRIVE, accel_mps2=0.0, direction=0)
+COAST = DRIVE._replace(accel_mps2=0.0, direction=0)
 
 STADIUM = """
 [site]
@@ -77,7 +76,7 @@ def truck(grade: float = 0.0, friction: float = 1.0, start: BodyPose = ORIGIN) -
     parts = machine()
     plant = MachinePlant(parts, OpenGround(grade, friction), start)
     for _ in range(50):
-        plant.step(STEP_NS, replace(COAST, brake_mps2=3.0))
+        plant.step(STEP_NS, COAST._replace(brake_mps2=3.0))
     return plant
 
 
@@ -120,8 +119,7 @@ def follow(site: Site, drift: Drift, plant: MachinePlant) -> ActuatorDemand:
     wanted = ahead.curvature_per_m - 0.04 * drift.offset_m - 0.35 * aside_rad
     limit_mps = site.zone_at(drift.station_m + 6.0).speed_limit_mps
     over_mps = state.speed_mps - limit_mps
-    return replace(
-        DRIVE,
+    return DRIVE._replace(
         curvature_per_m=min(max(wanted, -0.125), 0.125),
         accel_mps2=1.0 if over_mps < 0.0 else 0.0,
         speed_limit_mps=limit_mps,

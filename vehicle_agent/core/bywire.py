@@ -7,8 +7,7 @@ slots and never catch up; a stop is sent at once, not at its next slot.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from protocol.dbw.codec import (
     BodyCommand,
@@ -33,11 +32,14 @@ from protocol.dbw.matrix import (
     BRAKE_CMD,
     BRAKE_FB,
     COMMANDS,
+    DRIVE_CMD,
     DRIVE_FB,
     ECU_STATE,
     MOTION,
     SAFETY_IO,
+    STEER_CMD,
     STEER_FB,
+    SUP_CMD,
     Direction,
     FrameSpec,
 )
@@ -54,8 +56,7 @@ RATE_LIMIT_MAX = 250
 """Largest code of the steering rate limit, 0.001 1/(m·s) a step."""
 
 
-@dataclass(frozen=True, slots=True)
-class Feedback:
+class Feedback(NamedTuple):
     """What the machine reports now; None is unknown or too old.
 
     Attributes:
@@ -85,8 +86,7 @@ class Feedback:
     conflict: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Supervision:
+class Supervision(NamedTuple):
     """What the supervisor tells the ECU beside the demand.
 
     Attributes:
@@ -135,21 +135,21 @@ class ByWire:
         brake = self._fresh(now_ns, BRAKE_FB, BrakeFeedback)
         motion = self._fresh(now_ns, MOTION, Motion)
         return Feedback(
-            ecu=ecu.state if ecu else None,
-            ecu_reason=ecu.reason if ecu else None,
-            ecu_age_ns=self._receiver.age_ns(ECU_STATE, now_ns),
-            session_echo=ecu.session_echo if ecu else None,
-            estop=_estop(safety),
-            key_remote=safety.key_remote if safety else None,
-            speed_mps=drive.speed_mps if drive else None,
-            curvature_per_m=steer.curvature_per_m if steer else None,
-            steer_angle_rad=steer.angle_rad if steer else None,
-            gear=drive.gear if drive else None,
-            brake_mps2=brake.decel_mps2 if brake else None,
-            park_applied=_park(brake),
-            pitch_rad=motion.pitch_rad if motion else None,
-            roll_rad=motion.roll_rad if motion else None,
-            supply_v=safety.supply_v if safety else None,
+            ecu.state if ecu else None,
+            ecu.reason if ecu else None,
+            self._receiver.age_ns(ECU_STATE, now_ns),
+            ecu.session_echo if ecu else None,
+            _estop(safety),
+            safety.key_remote if safety else None,
+            drive.speed_mps if drive else None,
+            steer.curvature_per_m if steer else None,
+            steer.angle_rad if steer else None,
+            drive.gear if drive else None,
+            brake.decel_mps2 if brake else None,
+            _park(brake),
+            motion.pitch_rad if motion else None,
+            motion.roll_rad if motion else None,
+            safety.supply_v if safety else None,
             conflict=self._conflict_ns is not None
             and now_ns - self._conflict_ns < CONFLICT_HEARD_NS,
         )
@@ -164,15 +164,17 @@ class ByWire:
             at_once: a stop has just begun: the brake frame is sent out of turn.
         """
         return tuple(
-            self._sender.encode(self._message(spec, demand, supervision))
-            for spec in COMMANDS
-            if self._is_due(now_ns, spec) or (at_once and spec is BRAKE_CMD)
+            [
+                self._sender.encode(self._message(spec, demand, supervision))
+                for spec in COMMANDS
+                if self._is_due(now_ns, spec) or (at_once and spec is BRAKE_CMD)
+            ]
         )
 
     def _fresh(self, now_ns: int, spec: FrameSpec, kind: type[MessageT]) -> MessageT | None:
-        message = self._messages.get(spec.can_id)
         if self._receiver.timed_out(spec, now_ns):
             return None
+        message = self._messages.get(spec.can_id)
         return message if isinstance(message, kind) else None
 
     def _is_due(self, now_ns: int, spec: FrameSpec) -> bool:
@@ -185,26 +187,24 @@ class ByWire:
         return True
 
     def _message(self, spec: FrameSpec, demand: Demand, supervision: Supervision) -> Message:
-        match spec.name:
-            case "SUP_CMD":
-                self._sequence = (self._sequence + 1) & 0xFFFF
-                return SupCommand(
-                    mode_request=EcuMode.ACTIVE if supervision.enable else EcuMode.STANDBY,
-                    enable=supervision.enable,
-                    estop_request=demand.estop,
-                    fault_ack=supervision.fault_ack,
-                    session=supervision.session,
-                    link_age_ms=supervision.link_age_ms,
-                    sequence=self._sequence,
-                )
-            case "STEER_CMD":
-                return SteerCommand(demand.curvature_per_m, self._rate_limit, demand.steer_valid)
-            case "DRIVE_CMD":
-                return DriveCommand(demand.accel_mps2, demand.speed_limit_mps, demand.direction)
-            case "BRAKE_CMD":
-                return BrakeCommand(demand.brake_mps2, demand.park, demand.retarder)
-            case _:
-                return BodyCommand(demand.direction, demand.lights, demand.horn, demand.implement)
+        if spec is SUP_CMD:
+            self._sequence = (self._sequence + 1) & 0xFFFF
+            return SupCommand(
+                EcuMode.ACTIVE if supervision.enable else EcuMode.STANDBY,
+                supervision.enable,
+                demand.estop,
+                supervision.fault_ack,
+                supervision.session,
+                supervision.link_age_ms,
+                self._sequence,
+            )
+        if spec is STEER_CMD:
+            return SteerCommand(demand.curvature_per_m, self._rate_limit, demand.steer_valid)
+        if spec is DRIVE_CMD:
+            return DriveCommand(demand.accel_mps2, demand.speed_limit_mps, demand.direction)
+        if spec is BRAKE_CMD:
+            return BrakeCommand(demand.brake_mps2, demand.park, demand.retarder)
+        return BodyCommand(demand.direction, demand.lights, demand.horn, demand.implement)
 
 
 def _estop(safety: SafetyIo | None) -> str:

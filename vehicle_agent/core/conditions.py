@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from itertools import compress
-from operator import attrgetter
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(NamedTuple):
     """Everything that the fail-safe table looks at, for one tick. All false is healthy.
 
     Attributes:
@@ -97,8 +95,7 @@ class Conditions:
 
     def present(self) -> frozenset[str]:
         """Return the names of the conditions that hold."""
-        return frozenset(compress(CONDITION_NAMES, _VALUES(self)))
+        return frozenset(compress(CONDITION_NAMES, self))
 
 
-CONDITION_NAMES = tuple(field.name for field in fields(Conditions))
-_VALUES = attrgetter(*CONDITION_NAMES)
+CONDITION_NAMES = Conditions._fields

@@ -26,20 +26,25 @@ class WorstOf:
 
     def __init__(self, window_ns: int) -> None:
         self._window_ns = window_ns
-        self._values: deque[tuple[int, int]] = deque()
+        self._times_ns: deque[int] = deque()
+        self._values: deque[int] = deque()
 
     def add(self, now_ns: int, value: int) -> None:
         """Add a value at its time."""
-        self._values.append((now_ns, value))
+        self._times_ns.append(now_ns)
+        self._values.append(value)
 
     def worst(self, now_ns: int) -> int | None:
         """Return the largest value in the window, None when it is empty."""
-        while self._values and now_ns - self._values[0][0] > self._window_ns:
+        times_ns = self._times_ns
+        while times_ns and now_ns - times_ns[0] > self._window_ns:
+            times_ns.popleft()
             self._values.popleft()
-        return max((value for _, value in self._values), default=None)
+        return max(self._values, default=None)
 
     def clear(self) -> None:
         """Forget all."""
+        self._times_ns.clear()
         self._values.clear()
 
 
@@ -71,6 +76,7 @@ class Driver:
     def forget(self) -> None:
         """Start again for another lease."""
         self._newest: Accepted | None = None
+        self._acts_until_ns: int | None = None
         self._changed_ns: int | None = None
         self._changed_from: CommandFrame | None = None
         self._conflict_since_ns: int | None = None
@@ -99,7 +105,7 @@ class Driver:
         self._released = self._released or not frame.enable
         if self._shows_the_way(frame):
             self._view_us = frame.view_stamp_us
-        self._newest = accepted
+        self._newest, self._acts_until_ns = accepted, self._end_of(accepted)
         worst_us = accepted.loop_age_us
         age_us = self.view_age_us(now_ns)
         if age_us is not None:
@@ -141,13 +147,15 @@ class Driver:
         brake would come later than the reaction time after it left the console: its age when
         it was accepted (the uplink bound, by this machine's clock) is taken off.
         """
-        if self._newest is None:
-            return None
-        timing, newest = self._timing, self._newest
-        longest_ms = min(newest.frame.ttl_ms, timing.command_ttl_max_ms, timing.command_stop_ms)
+        return None if self._acts_until_ns is None else self._acts_until_ns - now_ns
+
+    def _end_of(self, accepted: Accepted) -> int:
+        """Return when a command stops acting."""
+        timing = self._timing
+        longest_ms = min(accepted.frame.ttl_ms, timing.command_ttl_max_ms, timing.command_stop_ms)
         longest_ns = longest_ms * _MS
-        reaction_ns = (timing.reaction_ms - OWN_SHARE_MS) * _MS - newest.uplink_us * 1000
-        return newest.at_ns + min(longest_ns, reaction_ns) - now_ns
+        reaction_ns = (timing.reaction_ms - OWN_SHARE_MS) * _MS - accepted.uplink_us * 1000
+        return accepted.at_ns + min(longest_ns, reaction_ns)
 
     def acting(self, now_ns: int) -> CommandFrame | None:
         """Return the command that may act now, None when it is late."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from protocol.events import EVENTS, Severity
 from protocol.state import VehicleMode
@@ -139,6 +140,11 @@ def checked(table: tuple[Row, ...]) -> tuple[Row, ...]:
 
 
 LATCHED_EVENTS = frozenset(row.event for row in checked(TABLE) if row.action >= Action.STOP)
+STRICTEST_FIRST = {
+    row.condition: (order, row)
+    for order, row in enumerate(sorted(TABLE, key=lambda row: -row.action))
+}
+"""Each condition's row, and its place when the strictest action comes first."""
 
 
 def _explains(event: str, row: Row) -> bool:
@@ -146,8 +152,7 @@ def _explains(event: str, row: Row) -> bool:
     return any(upper.event == event for upper in TABLE[: TABLE.index(row)])
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the engine says for one tick.
 
     Attributes:
@@ -175,11 +180,9 @@ class FailSafe:
 
     def decide(self, mode: VehicleMode, present: Iterable[str]) -> Verdict:
         """Return the verdict for the conditions ``present`` in ``mode``; latches stops."""
-        conditions = frozenset(present)
-        rows = sorted(
-            (row for row in TABLE if row.condition in conditions and mode in row.scope),
-            key=lambda row: -row.action,
-        )
+        known = STRICTEST_FIRST.keys() & present
+        ordered = sorted(STRICTEST_FIRST[condition] for condition in known)
+        rows = [row for _, row in ordered if mode in row.scope]
         action = rows[0].action if rows else Action.NONE
         harder = action is Action.ESTOP and not self._hard
         if action >= Action.STOP and (

@@ -8,8 +8,8 @@ and, once standing, freezes an articulated joint, because moving it still swings
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from protocol.frames import FULL_SCALE, CommandFrame, CommandKind
 from protocol.profiles import MachineLimits
@@ -39,8 +39,7 @@ class Permit(IntEnum):
     """Nothing moves."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(NamedTuple):
     """What the gate needs to know of the machine; None is unknown.
 
     Attributes:
@@ -53,8 +52,7 @@ class Measured:
     pull_mps2: float
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(NamedTuple):
     """One tick's by-wire demand, SI, + left, magnitudes for brakes.
 
     Attributes:

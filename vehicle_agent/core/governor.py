@@ -8,7 +8,8 @@ with the reaction T = T_loop + detection + brake build-up and the deceleration a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 from protocol.profiles import MachineLimits
 from protocol.signals import Timing
@@ -21,8 +22,7 @@ UNSEEN_MPS = 1.0
 """Where a range finder is fitted and nothing is known of what lies ahead: walking pace."""
 
 
-@dataclass(frozen=True, slots=True)
-class GovernorInput:
+class GovernorInput(NamedTuple):
     """What the governor looks at.
 
     Attributes:
@@ -48,8 +48,7 @@ class GovernorInput:
     degraded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SpeedCap:
+class SpeedCap(NamedTuple):
     """The cap and the term that holds it."""
 
     speed_mps: float
@@ -60,25 +59,25 @@ def speed_cap(limits: MachineLimits, timing: Timing, given: GovernorInput) -> Sp
     """Return the lowest of all terms (design 4.6); 0 m/s where loop or view is unknown."""
     zone = limits.zone_speed_mps
     terms = [
-        SpeedCap(limits.speed_max_mps, CapReason.MACHINE),
-        SpeedCap(zone, CapReason.ZONE),
-        SpeedCap(_loop_term(zone, timing, given.loop_ms), CapReason.LOOP),
-        SpeedCap(_view_term(zone, timing, given.view_ms), CapReason.VIEW),
+        (limits.speed_max_mps, CapReason.MACHINE),
+        (zone, CapReason.ZONE),
+        (_loop_term(zone, timing, given.loop_ms), CapReason.LOOP),
+        (_view_term(zone, timing, given.view_ms), CapReason.VIEW),
     ]
     if given.reverse:
-        terms.append(SpeedCap(limits.reverse_speed_max_mps, CapReason.REVERSE))
+        terms.append((limits.reverse_speed_max_mps, CapReason.REVERSE))
     if given.one_path:
-        terms.append(SpeedCap(zone * ONE_PATH_SHARE, CapReason.ONE_PATH))
+        terms.append((zone * ONE_PATH_SHARE, CapReason.ONE_PATH))
     if given.clear_m is not None and given.loop_ms is not None:
         reaction_s = given.loop_ms / 1000 + given.detect_s + limits.brake_delay_worst_s
         decel_mps2 = limits.stop_decel_mps2 + GRAVITY_MPS2 * given.grade
         clear_mps = _clearance_term(given.clear_m, reaction_s, decel_mps2)
-        terms.append(SpeedCap(clear_mps, CapReason.CLEARANCE))
+        terms.append((clear_mps, CapReason.CLEARANCE))
     if given.unseen:
-        terms.append(SpeedCap(UNSEEN_MPS, CapReason.CLEARANCE))
+        terms.append((UNSEEN_MPS, CapReason.CLEARANCE))
     if given.degraded:
-        terms.append(SpeedCap(0.0, CapReason.DEGRADED))
-    return min(terms, key=lambda cap: cap.speed_mps)
+        terms.append((0.0, CapReason.DEGRADED))
+    return SpeedCap(*min(terms, key=itemgetter(0)))
 
 
 def _loop_term(zone_mps: float, timing: Timing, loop_ms: float | None) -> float:

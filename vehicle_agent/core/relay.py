@@ -7,7 +7,7 @@ of our strokes as accepted was made after that stroke was sent, whatever queued 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from protocol.dbw.codec import ContactState
 from protocol.relay import (
@@ -27,8 +27,7 @@ STROKES_REMEMBERED = 64
 """More than are sent in the time after which a report proves nothing any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class RelayStatus:
+class RelayStatus(NamedTuple):
     """The relay's newest report, and how old it is by the guardian's own clock.
 
     Attributes:
@@ -42,8 +41,7 @@ class RelayStatus:
     proven_age_ns: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class RelayView:
+class RelayView(NamedTuple):
     """What a status means for the supervisor; the flags are named so that false is healthy.
 
     Attributes:

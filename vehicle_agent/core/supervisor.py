@@ -6,7 +6,8 @@ same inputs give the same outputs, byte for byte.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from joserfc.jwk import OKPKey
 
@@ -110,8 +111,7 @@ class Setup:
     finder: RangeFinder | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TickInputs:
+class TickInputs(NamedTuple):
     """Everything heard since the last tick.
 
     Attributes:
@@ -134,8 +134,7 @@ class TickInputs:
     scans: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TickOutputs:
+class TickOutputs(NamedTuple):
     """Everything said by one tick.
 
     Attributes:
@@ -906,4 +905,4 @@ def _pull_mps2(feedback: Feedback) -> float:
 
 
 def _with_horn(demand: Demand) -> Demand:
-    return replace(demand, horn=True, lights=True)
+    return demand._replace(horn=True, lights=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from protocol.dbw.codec import EcuMode
 from protocol.frames import CommandKind
@@ -103,8 +103,7 @@ class Slowing:
         return abs(speed_mps) > max(line_mps, self._rest_mps)
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """What this tick's messages brought, beside commands.
 
     Attributes:
@@ -122,8 +121,7 @@ class Heard:
     reset_given: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """What the shell knows of itself.
 
     Attributes:
