@@ -134,8 +134,17 @@ def agent(config: ConfigOption) -> None:
 
 
 @app.command()
-def console(config: ConfigOption) -> None:
+def console(
+    config: ConfigOption,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="learn the driver's desk, and write its file")
+    ] = False,
+) -> None:
     """Run the cockpit's side and serve its page on this computer."""
+    if calibrate:
+        from operator_console.shell import calibrate as wizard
+
+        raise typer.Exit(wizard.main(config))
     from operator_console.shell.web import main
 
     raise typer.Exit(main(config))

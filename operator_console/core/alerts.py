@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from operator_console.core.engagement import DRIVING_MODES, LATCHED_MODES, STOP_MODES, Engagement
+from operator_console.core.hands import PAGE, Hands, Words
+from operator_console.core.ladder import Rung, first_missing
 from operator_console.core.letgo import Away, LetGo
 from operator_console.core.steps import to_do
 from protocol.events import EVENTS
@@ -59,6 +61,8 @@ class Situation:
         queued: the request for the lease waits for its holder.
         waiting: who waits for this console's lease. takes_over: and is a supervisor.
         let_go: why enable fell, None when it did not.
+        hands: how the controls are called. desk_fault: what is wrong with the desk, in words.
+        rungs: of the arming ladder; none where a page's keyboard drives.
     """
 
     engagement: Engagement
@@ -86,6 +90,9 @@ class Situation:
     waiting: str | None = None
     takes_over: bool = False
     let_go: LetGo | None = None
+    hands: Hands = PAGE
+    desk_fault: Words = ("", "")
+    rungs: tuple[Rung, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,8 @@ class _Row:
 def _row(code: str, level: Level, holds: Callable[[Situation], bool], en: str, zh: str) -> _Row:
     return _Row(holds, Message(code, level, en, zh))
 
+
+INPUT_LOST = "C111"
 
 _LEASED = frozenset({Engagement.LEASED, Engagement.ARMED, Engagement.ENABLED})
 
@@ -202,7 +211,7 @@ AFTER_CAUSE: tuple[_Row, ...] = (
         "已停车 – 停车锁定 – 原因消除后复位",
     ),
     _row(
-        "C111",
+        INPUT_LOST,
         Level.WARNING,
         lambda s: s.engagement in _LEASED and not s.input_ok and not s.input_barred,
         "INPUT LOST – no enable is sent – check the controls and this page",
@@ -254,8 +263,8 @@ LET_GO: dict[Away, Message] = {
     Away.SILENT: Message(
         "C118",
         Level.INFO,
-        "Page did not report for {ms} ms – close other programs on this computer",
-        "页面 {ms} 毫秒无输入 – 请关闭本机其他程序",
+        "{silent}",
+        "{silent}",
     ),
     Away.GONE: Message(
         "C119",
@@ -269,7 +278,8 @@ LET_GO: dict[Away, Message] = {
         "Window lost focus – click nothing else while driving",
         "窗口失去焦点 – 行驶时勿点击别处",
     ),
-    Away.OPENED: Message("C121", Level.INFO, "Shift was let go", "Shift 已松开"),
+    Away.OPENED: Message("C121", Level.INFO, "{opened}", "{opened}"),
+    Away.DESK: Message("C123", Level.INFO, "{desk}", "{desk}"),
 }
 """What the console saw when enable fell, one row for each way."""
 
@@ -279,8 +289,15 @@ def explanation(situation: Situation) -> Message | None:
     let_go = situation.let_go
     if let_go is None or situation.mode not in STOP_MODES or situation.cause not in EXPLAINS:
         return None
-    message, ms = LET_GO[let_go.why], f"{let_go.silent_ms:.0f}"
-    return replace(message, en=message.en.replace("{ms}", ms), zh=message.zh.replace("{ms}", ms))
+    message = LET_GO[let_go.why]
+    english, chinese = (
+        text.replace("{silent}", situation.hands.fell_silent[language])
+        .replace("{ms}", f"{let_go.silent_ms:.0f}")
+        .replace("{opened}", situation.hands.opened[language])
+        .replace("{desk}", let_go.words[language])
+        for language, text in enumerate((message.en, message.zh))
+    )
+    return replace(message, en=english, zh=chinese)
 
 
 def catalogue_message(event_id: str) -> Message:
@@ -294,9 +311,19 @@ def catalogue_message(event_id: str) -> Message:
 def standing_message(situation: Situation) -> Message | None:
     """Return the message to show, None when all is as it should be."""
     found = _first(BEFORE_CAUSE, situation) or _cause(situation) or _first(AFTER_CAUSE, situation)
+    if found is not None and found.code == INPUT_LOST and situation.desk_fault[0]:
+        found = _desk_lost(found, situation.desk_fault)
     if found is not None and found.level not in (Level.CAUTION, Level.INFO):
         return found
     return _asked_for(situation) or found
+
+
+def _desk_lost(found: Message, fault: Words) -> Message:
+    return replace(
+        found,
+        en=f"INPUT LOST – no enable is sent – {fault[0]}",
+        zh=f"输入丢失 – 未发送使能 – {fault[1]}",
+    )
 
 
 def _asked_for(s: Situation) -> Message | None:
@@ -361,15 +388,16 @@ def _step_with_lease(s: Situation) -> Step | None:
         )
     if s.mode is VehicleMode.ARMED:
         if s.must_release and s.held:
-            return Step("", "Let go of Shift, then hold it", "先松开再按住 Shift")
-        return _blocked(s) or Step("enable", "Hold Shift to enable", "按住 Shift 使能")
+            return Step("", *s.hands.again)
+        return _blocked(s) or Step("enable", *s.hands.enable)
     return _step_to_move(s)
 
 
 def _blocked(s: Situation) -> Step | None:
     if not s.blockers:
         return None
-    return Step("", *to_do(s.blockers[0], s.not_neutral, held=s.held, input_ok=s.input_ok))
+    words = to_do(s.blockers[0], s.not_neutral, held=s.held, input_ok=s.input_ok, hands=s.hands)
+    return Step("", *words)
 
 
 _CHAIN_STEPS = {
@@ -390,12 +418,15 @@ def _step_to_reset(s: Situation) -> Step:
 def _step_to_arm(s: Situation) -> Step:
     if not s.display_ok:
         return Step("", "Wait for the live image", "等待实时画面")
-    return _blocked(s) or Step("arm", "Arm: hold [ ] \\ for 1.5 s", "上电：按住 [ ] \\ 1.5 秒")
+    rung = first_missing(s.rungs)
+    if rung is not None and rung.missing is not None:
+        return Step("", *rung.missing)
+    return _blocked(s) or Step("arm", *s.hands.arm)
 
 
 def _step_to_move(s: Situation) -> Step | None:
     if s.gear == 0:
-        return Step("gear", "Select gear: hold S, press E", "挂挡：按住 S 再按 E")
+        return Step("gear", *s.hands.gear)
     if s.park:
-        return Step("park", "Release the park brake: hold P", "释放驻车：按住 P")
-    return Step("", "Driving: letting go of Shift stops", "行驶中：松开 Shift 即停车")
+        return Step("park", *s.hands.park)
+    return Step("", *s.hands.keep)

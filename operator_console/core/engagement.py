@@ -188,6 +188,10 @@ class Requests:
         """The driver asked for ``kind``."""
         self._wish = Wish(kind, now_ns)
 
+    def refuse(self, kind: RequestKind, reason: str, now_ns: int) -> None:
+        """This console does not ask for it, and says why."""
+        self.answer = Answer(kind, "refused", reason, now_ns)
+
     def next_to_ask(self, nonce: str | None, request_id: str, now_ns: int) -> Asked | None:
         """Return the request to sign and send now, if any; the nonce is spent with it."""
         self._give_up(now_ns)

@@ -49,6 +49,9 @@ class DriverInput:
         park: the park brake is asked for.
         horn, lights: asked on.
         implement: −1…1, hold to run.
+        steer_rest: where the steering is at rest: 0 for a keyboard; for a wheel, where the
+            machine's own steering is, None when that is unknown. steer_slack: how near that is.
+        unproven: controls that have not been seen to follow the hand yet.
     """
 
     sequence: int
@@ -61,6 +64,9 @@ class DriverInput:
     horn: bool = False
     lights: bool = False
     implement: float = 0.0
+    steer_rest: float | None = 0.0
+    steer_slack: float = REST
+    unproven: tuple[str, ...] = ()
 
     @property
     def neutral(self) -> bool:
@@ -68,13 +74,19 @@ class DriverInput:
         return not self.not_neutral
 
     @property
+    def steer_off(self) -> float | None:
+        """How far the steering is from its rest, + to the left of it; None when unknown."""
+        return None if self.steer_rest is None else self.steer - self.steer_rest
+
+    @property
     def not_neutral(self) -> tuple[str, ...]:
         """Names of the controls that ask for motion."""
         asks = (
             ("gear", self.gear != 0),
             ("throttle", abs(self.throttle) >= REST),
-            ("steering", abs(self.steer) >= REST),
+            ("steering", self.steer_off is None or abs(self.steer_off) >= self.steer_slack),
             ("dump", abs(self.implement) >= REST),
+            ("unproven", bool(self.unproven)),
         )
         return tuple(name for name, asked in asks if asked)
 
@@ -137,7 +149,7 @@ class InputSlot:
         self.longest_gap_ms = 0.0
 
     def offer(self, data: Mapping[str, object], now_ns: int) -> bool:
-        """Take a message; return whether it counted.
+        """Take a page's message; return whether it counted.
 
         A refused snapshot also takes the one before it out of force: a device that sends
         nonsense is not a device that holds still.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from operator_console.core.engagement import STOP_MODES
+from operator_console.core.hands import Words
 from operator_console.core.inputs import DriverInput
 from protocol.state import VehicleMode
 
@@ -17,6 +18,7 @@ class Away(StrEnum):
     GONE = "gone"
     BLURRED = "blurred"
     OPENED = "opened"
+    DESK = "desk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,13 @@ class LetGo:
     """One fall of enable that the machine did not ask for.
 
     Attributes:
-        why: what the console saw. silent_ms: how long the page did not report.
+        why: what the console saw. silent_ms: how long the page or the desk did not report.
+        words: what was wrong with the desk; empty without one.
     """
 
     why: Away
     silent_ms: float = 0.0
+    words: Words = ("", "")
 
 
 class EnableWatch:
@@ -40,6 +44,11 @@ class EnableWatch:
         self._away: Away | None = None
         self._stop_seen = False
         self._still_silent = False
+        self._desk_words: Words = ("", "")
+
+    def desk(self, words: Words) -> None:
+        """What is wrong with the desk now, empty when nothing is."""
+        self._desk_words = words
 
     def away(self, why: Away) -> None:
         """The page said that it goes or loses the keyboard, or its line closed."""
@@ -71,6 +80,8 @@ class EnableWatch:
     def _seen(self, driver: DriverInput | None, age_ms: float | None) -> LetGo:
         if self._away is not None:
             return LetGo(self._away)
+        if self._desk_words[0]:
+            return LetGo(Away.DESK, words=self._desk_words)
         if driver is None:
             return LetGo(Away.SILENT, age_ms or 0.0)
         return LetGo(Away.OPENED)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from operator_console.core.alerts import (
+    Level,
     Situation,
     catalogue_message,
     explanation,
@@ -16,6 +17,7 @@ from operator_console.core.engagement import (
     LATCHED_MODES,
     MOVABLE_MODES,
 )
+from operator_console.core.hands import DESK, PAGE, Words, fault_words
 from operator_console.core.session import ConsoleSession
 from operator_console.core.steps import to_do
 from protocol.control_peer import CommandPath
@@ -26,7 +28,8 @@ from protocol.state import VehicleMode
 def situation_of(session: ConsoleSession, now_ns: int) -> Situation:
     """Return everything that the choice of words depends on."""
     state = session.heard.state if session.heard and session.state_known(now_ns) else None
-    driver = session.inputs.current(now_ns)
+    driver = session.driver(now_ns)
+    rungs = session.rungs(now_ns)
     pending = session.stops.pending
     return Situation(
         engagement=session.engagement(now_ns),
@@ -38,7 +41,7 @@ def situation_of(session: ConsoleSession, now_ns: int) -> Situation:
         cause=None if state is None else state.cause,
         stop_unconfirmed=pending is not None and pending.unconfirmed(now_ns),
         input_ok=driver is not None,
-        input_barred=not session.simulated,
+        input_barred=session.desk is None and not session.simulated,
         display_ok=session.on_screen(now_ns).ok,
         picture_seen=session.view.newest is not None,
         must_release=session.gate.must_release,
@@ -54,7 +57,31 @@ def situation_of(session: ConsoleSession, now_ns: int) -> Situation:
         waiting=session.waiting,
         takes_over=session.taken_over,
         let_go=session.enable_watch.last,
+        hands=PAGE if session.desk is None else DESK,
+        desk_fault=_desk_fault(session, now_ns),
+        rungs=rungs,
     )
+
+
+def _desk_fault(session: ConsoleSession, now_ns: int) -> Words:
+    snapshot = None if session.desk is None else session.desk.current(now_ns)
+    return ("", "") if snapshot is None else fault_words(snapshot.fault, snapshot.device)
+
+
+CONFIRMS = frozenset({"lease", "reset", "arm"})
+"""Steps that holding a desk's confirm button takes."""
+
+
+def confirmed_action(session: ConsoleSession, now_ns: int) -> str | None:
+    """Return the action that a held confirm button means now, None for none.
+
+    Where the ladder still misses something it is the arming, so that its refusal names that.
+    """
+    if session.mode(now_ns) is VehicleMode.LEASED and session.lease is not None:
+        return "arm"
+    step = next_step(situation_of(session, now_ns))
+    action = "" if step is None else step.action
+    return action if action in CONFIRMS and action in may(session, now_ns) else None
 
 
 def may(session: ConsoleSession, now_ns: int) -> tuple[str, ...]:
@@ -99,13 +126,16 @@ def console_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
         "link_up": session.link_up,
         "words_up": session.words_up,
         "paths": [_path_part(session, path, now_ns) for path in CommandPath],
-        "input_barred": not session.simulated,
+        "input_barred": situation.input_barred,
+        "desk": None if session.desk is None else _desk_part(situation),
         "lease": None if session.lease is None else {"epoch": session.lease.epoch},
         "holder": None if session.authority is None else session.authority.holder,
         "waiting": session.waiting,
         "may": list(may(session, now_ns)),
         "may_take_over": session.role is Role.SUPERVISOR,
-        "refused": dict(session.refused) | dict(session.inputs.refused),
+        "refused": dict(session.refused)
+        | dict(session.inputs.refused)
+        | dict(session.desk_refused),
         "input": _input_part(session, now_ns),
         "answer": _answer_part(session, now_ns),
         "stop": _stop_part(session, now_ns),
@@ -154,10 +184,10 @@ def _link_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
 
 
 def _input_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
-    driver = session.inputs.current(now_ns)
+    driver = session.driver(now_ns)
     return {
         "ok": driver is not None,
-        "age_ms": session.inputs.age_ms(now_ns),
+        "age_ms": session.input_age_ms(now_ns),
         "steer": None if driver is None else driver.steer,
         "throttle": None if driver is None else driver.throttle,
         "brake": None if driver is None else driver.brake,
@@ -188,7 +218,33 @@ def _answer_part(session: ConsoleSession, now_ns: int) -> dict[str, Any] | None:
         "outcome": answer.outcome,
         "reason": answer.reason,
         "holder": session.other_holder(),
-        "words": _words(answer.reason or None),
+        "words": _refusal_words(session, answer.reason, now_ns),
+    }
+
+
+def _refusal_words(session: ConsoleSession, reason: str, now_ns: int) -> dict[str, str] | None:
+    """Return what a refusal means; one of the ladder says what is missing by now."""
+    rung = next((each for each in session.rungs(now_ns) if each.code == reason), None)
+    if rung is None:
+        return _words(reason or None)
+    english, chinese = rung.missing or rung.title
+    return {"code": reason, "level": Level.CAUTION, "en": english, "zh": chinese}
+
+
+def _desk_part(situation: Situation) -> dict[str, Any]:
+    """The desk: what is wrong with it, and how far the arming ladder is climbed."""
+    english, chinese = situation.desk_fault
+    return {
+        "fault": {"en": english, "zh": chinese} if english else None,
+        "rungs": [
+            {
+                "code": rung.code,
+                "done": rung.missing is None,
+                "en": (rung.missing or rung.title)[0],
+                "zh": (rung.missing or rung.title)[1],
+            }
+            for rung in situation.rungs
+        ],
     }
 
 
@@ -204,7 +260,7 @@ def _stop_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
 
 def _to_do(situation: Situation, event_id: str) -> dict[str, str]:
     s = situation
-    words = to_do(event_id, s.not_neutral, held=s.held, input_ok=s.input_ok)
+    words = to_do(event_id, s.not_neutral, held=s.held, input_ok=s.input_ok, hands=s.hands)
     return {"code": event_id, "en": words[0], "zh": words[1]}
 
 

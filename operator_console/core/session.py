@@ -16,6 +16,14 @@ from joserfc.jwk import OKPKey
 
 from operator_console.core.authority import Authority, read_authority
 from operator_console.core.command import CommandBuilder, OnScreen
+from operator_console.core.desk import Counts, Fault, Feedback
+from operator_console.core.desk_line import (
+    DeskSlot,
+    Presses,
+    SnapshotRefusal,
+    SnapshotRefused,
+    decode_snapshot,
+)
 from operator_console.core.echo import NO_ECHO
 from operator_console.core.engagement import (
     DRIVING_MODES,
@@ -30,9 +38,19 @@ from operator_console.core.engagement import (
     engagement,
     kind_to_send,
 )
+from operator_console.core.hands import fault_words
 from operator_console.core.inputs import DriverInput, InputSlot
+from operator_console.core.ladder import (
+    ALIGNED,
+    EnableCycle,
+    LadderFacts,
+    Rung,
+    climb,
+    first_missing,
+)
 from operator_console.core.latency import RateMeter, VehicleClock, ViewSlot
 from operator_console.core.letgo import Away, EnableWatch
+from operator_console.core.steps import to_do
 from protocol.control_peer import CommandPath
 from protocol.errors import ProtocolError, Refusal
 from protocol.frames import StateFrame, decode_state, session_keys, vehicle_id
@@ -93,6 +111,7 @@ class ConsoleSession:
         operator: own identity. topics: of the vehicle. key: own Ed25519 private key.
         trust: identities whose signatures count.
         simulated: the machine is a simulated one, so that a page may drive it.
+        has_desk: a desk drives, and then no page does, simulated or not.
         timing: the site's timing table.
         dice: gives that many random bytes, for keys and ids; a simulation repeats its own.
         paths: command paths that this console has.
@@ -106,6 +125,7 @@ class ConsoleSession:
         trust: Trust,
         *,
         simulated: bool,
+        has_desk: bool = False,
         timing: Timing = DEFAULT_TIMING,
         dice: Callable[[int], bytes] = secrets.token_bytes,
         paths: frozenset[CommandPath] = frozenset({CommandPath.MQTT}),
@@ -114,6 +134,9 @@ class ConsoleSession:
         self.operator = operator
         self.topics = topics
         self.simulated = simulated
+        self.desk = DeskSlot() if has_desk else None
+        self._presses = Presses()
+        self.enable_cycle = EnableCycle()
         self.timing = timing
         self._key = key
         self._trust = trust
@@ -139,6 +162,7 @@ class ConsoleSession:
         self.paths_up = dict.fromkeys(CommandPath, False)
         self._states_taken: OrderedDict[tuple[int, int], frozenset[CommandPath]] = OrderedDict()
         self.refused: Counter[Refusal] = Counter()
+        self.desk_refused: Counter[SnapshotRefusal] = Counter()
         self.command_rate = RateMeter()
         self.state_rate = RateMeter()
         self.state_rates = {path: RateMeter() for path in CommandPath}
@@ -148,14 +172,118 @@ class ConsoleSession:
     # ---- from the driver ---------------------------------------------------------------
 
     def driver_input(self, data: dict[str, object], now_ns: int) -> bool:
-        """Take in a snapshot from a page; only a simulated machine takes any."""
-        if not self.simulated:
+        """Take in a snapshot from a page; only a simulated machine without a desk takes any."""
+        if not self.page_drives:
             return False
         before_ms = self.inputs.age_ms(now_ns)
         counted = self.inputs.offer(data, now_ns)
         if counted:
             self.enable_watch.heard_again(before_ms)
         return counted
+
+    @property
+    def page_drives(self) -> bool:
+        """A page's keyboard may drive this machine."""
+        return self.simulated and self.desk is None
+
+    def desk_input(self, data: bytes, now_ns: int) -> Counts:
+        """Take in a datagram of the desk; return what was pressed on it.
+
+        A STOP counts whatever else the snapshot says, and however late it comes.
+        """
+        if self.desk is None:
+            return Counts()
+        try:
+            dated = decode_snapshot(data)
+        except SnapshotRefused:
+            self.desk.clear()
+            self.desk_refused[SnapshotRefusal.MALFORMED] += 1
+            return Counts()
+        before_ms = self.desk.age_ms(now_ns)
+        refusal = self.desk.offer(dated, now_ns)
+        if refusal is None:
+            self.enable_watch.heard_again(before_ms)
+        if refusal is not None:
+            self.desk_refused[refusal] += 1
+        if refusal is SnapshotRefusal.BACKWARDS:
+            return Counts()
+        self._note_desk(now_ns)
+        pressed = self._presses.new_in(dated)
+        if pressed.stops:
+            self.stops.press(self._dice(16).hex(), "driver pressed STOP on the desk", now_ns)
+        return pressed
+
+    def _note_desk(self, now_ns: int) -> None:
+        assert self.desk is not None
+        snapshot = self.desk.current(now_ns)
+        controls = None if snapshot is None else snapshot.controls
+        self.enable_cycle.see(None if controls is None else controls.enable)
+        fault, device = (Fault.NONE, "") if snapshot is None else (snapshot.fault, snapshot.device)
+        counts = fault not in (Fault.NONE, Fault.CONFLICT)
+        self.enable_watch.desk(fault_words(fault, device) if counts else ("", ""))
+
+    def desk_gone(self) -> None:
+        """The input process ended: nothing that it said counts any more."""
+        if self.desk is not None:
+            self.desk.clear()
+        self.enable_cycle.restart()
+
+    def desk_feedback(self, now_ns: int) -> Feedback:
+        """Return what the desk is to know of the machine."""
+        age_ns = self.state_age_ns(now_ns)
+        state = self.heard.state if self.heard and self.state_known(now_ns) else None
+        if state is None or age_ns is None or self.lease is None:
+            return Feedback(now_ns)
+        return Feedback(
+            now_ns,
+            state.speed_mps,
+            state.steer_measured,
+            state.mode in MOVABLE_MODES,
+            state.mode in DRIVING_MODES,
+            age_ns / 1e6,
+        )
+
+    def driver(self, now_ns: int) -> DriverInput | None:
+        """Return what the driver asks now, None when nothing valid is in force.
+
+        A wheel rests where the machine's own steering is.
+        """
+        if self.desk is None:
+            return self.inputs.current(now_ns)
+        snapshot = self.desk.current(now_ns)
+        if snapshot is None or snapshot.controls is None:
+            return None
+        state = self.heard.state if self.heard and self.state_known(now_ns) else None
+        return replace(
+            snapshot.controls,
+            steer_rest=None if state is None else state.steer_measured,
+            steer_slack=ALIGNED,
+            unproven=snapshot.unproven,
+        )
+
+    def input_age_ms(self, now_ns: int) -> float | None:
+        """Age of the newest snapshot in ms, None when there is none."""
+        return (self.inputs if self.desk is None else self.desk).age_ms(now_ns)
+
+    def rungs(self, now_ns: int) -> tuple[Rung, ...]:
+        """Return the arming ladder of a desk; none where a page's keyboard drives."""
+        if self.desk is None:
+            return ()
+        snapshot, driver = self.desk.current(now_ns), self.driver(now_ns)
+        heard = self.heard.state if self.heard and self.state_known(now_ns) else None
+        blockers = () if heard is None else heard.blockers
+        words = tuple((each, to_do(each, (), held=False, input_ok=True)) for each in blockers)
+        return climb(
+            LadderFacts(
+                vehicle=self.topics.vehicle,
+                picture_live=self.on_screen(now_ns).ok,
+                blockers=words,
+                fault=Fault.NONE if snapshot is None else snapshot.fault,
+                device="" if snapshot is None else snapshot.device,
+                driver=driver,
+                cycled=self.enable_cycle.done,
+            )
+        )
 
     def driver_blurred(self) -> None:
         """The page lost the keyboard: what it lets go of now, the hand did not."""
@@ -173,6 +301,7 @@ class ConsoleSession:
         self.enable_watch.away(Away.GONE)
         self.inputs.clear()
         self.view.clear()
+        self.gate.pass_through(held=True, allowed=False)
 
     def act(self, action: str, now_ns: int) -> bool:
         """Take an action by name; return False when there is no such action."""
@@ -182,6 +311,10 @@ class ConsoleSession:
             self.stops.press(self._dice(16).hex(), "driver pressed STOP", now_ns)
             return True
         kind = RequestKind(action)
+        missing = first_missing(self.rungs(now_ns)) if kind is RequestKind.ARM else None
+        if missing is not None:
+            self.requests.refuse(kind, missing.code, now_ns)
+            return True
         if kind in (RequestKind.DISARM, RequestKind.RELEASE):
             self.gate.pass_through(held=True, allowed=False)
         self.requests.wish(kind, now_ns)
@@ -373,6 +506,7 @@ class ConsoleSession:
         self.heard = None if self.heard is None else replace(self.heard, authentic=False)
         self.clock.reset()
         self.gate.pass_through(held=True, allowed=False)
+        self.enable_cycle.restart()
 
     def _drop_lease(self, *, lost: bool) -> None:
         self.lease, self.lease_lost, self._echo = None, lost, NO_ECHO
@@ -394,7 +528,7 @@ class ConsoleSession:
             self.enable_sent = False
             self.enable_watch.barred()
             return None
-        driver = self.inputs.current(now_ns)
+        driver = self.driver(now_ns)
         enable = self._enable(driver, now_ns)
         frame = self._builder.build(
             now_ns,
@@ -408,7 +542,7 @@ class ConsoleSession:
             return None
         self.enable_sent = frame.enable
         if self._may_enable(now_ns):
-            self.enable_watch.sent(frame.enable, driver, self.inputs.age_ms(now_ns))
+            self.enable_watch.sent(frame.enable, driver, self.input_age_ms(now_ns))
         else:
             self.enable_watch.barred()
         self.clock.sent(frame.sequence, now_ns)
@@ -431,8 +565,12 @@ class ConsoleSession:
         return self.gate.pass_through(driver is not None and driver.enable, allowed)
 
     def _may_enable(self, now_ns: int) -> bool:
-        """Lease and machine permit enable, whatever the driver's hands do."""
-        return self.stops.pending is None and self.mode(now_ns) in MOVABLE_MODES
+        """Lease, machine and screen permit enable, whatever the driver's hands do.
+
+        A desk goes on without a page; nobody drives who sees nothing.
+        """
+        seen = self.desk is None or self.view.newest is not None
+        return seen and self.stops.pending is None and self.mode(now_ns) in MOVABLE_MODES
 
     def on_screen(self, now_ns: int) -> OnScreen:
         """What the driver has in view now."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from protocol.events import EVENTS
+from collections.abc import Callable
 
-Words = tuple[str, str]
+from operator_console.core.hands import PAGE, Hands, Words
+from protocol.events import EVENTS
 
 TO_DO: dict[str, Words] = {
     "L102": ("Wait for the link", "等待链路恢复"),
@@ -12,8 +13,6 @@ TO_DO: dict[str, Words] = {
     "V101": ("Wait for a live picture", "等待实时画面"),
     "V102": ("Wait for a live picture", "等待实时画面"),
     "V103": ("Show this page and its picture", "显示驾驶页及画面"),
-    "D101": ("Hold Shift again", "重新按住 Shift"),
-    "D102": ("Let go of Shift, then hold it", "先松开再按住 Shift"),
     "D103": ("Move a control", "动一下操纵器"),
     "D104": ("Release throttle or brake", "松开油门或刹车"),
     "M101": (
@@ -43,16 +42,21 @@ TO_DO: dict[str, Words] = {
 }
 """By event id. None says what the machine does: where this is shown, it stands."""
 
-NEUTRAL: dict[str, Words] = {
-    "gear": ("gear to N (hold S, press Q or E)", "挂空挡（按住 S 再按 Q 或 E）"),
-    "throttle": ("release the throttle (W)", "松油门（W）"),
-    "steering": ("let the steering centre (A, D)", "转向回中（A、D）"),
-    "dump": ("release the dump body (PgUp, PgDn)", "松开货箱操纵"),
+BY_HAND: dict[str, Callable[[Hands], Words]] = {
+    "D101": lambda hands: hands.hold_again,
+    "D102": lambda hands: hands.again,
 }
-"""What brings each control to neutral."""
+"""What depends on the controls that are used."""
 
 
-def to_do(event_id: str, not_neutral: tuple[str, ...], *, held: bool, input_ok: bool) -> Words:
+def to_do(
+    event_id: str,
+    not_neutral: tuple[str, ...],
+    *,
+    held: bool,
+    input_ok: bool,
+    hands: Hands = PAGE,
+) -> Words:
     """Return what the driver does about a blocker.
 
     Args:
@@ -60,20 +64,23 @@ def to_do(event_id: str, not_neutral: tuple[str, ...], *, held: bool, input_ok: 
         not_neutral: the driver's controls that ask for motion.
         held: the dead-man is held.
         input_ok: a valid driver input is in force.
+        hands: how the controls are called.
     """
     if event_id == "B102":
-        return _neutral(not_neutral, held=held, input_ok=input_ok)
+        return _neutral(not_neutral, hands, held=held, input_ok=input_ok)
+    if event_id in BY_HAND:
+        return BY_HAND[event_id](hands)
     if event_id in TO_DO:
         return TO_DO[event_id]
     event = EVENTS.get(event_id)
     return (event_id, event_id) if event is None else (event.en, event.zh)
 
 
-def _neutral(not_neutral: tuple[str, ...], *, held: bool, input_ok: bool) -> Words:
+def _neutral(not_neutral: tuple[str, ...], hands: Hands, *, held: bool, input_ok: bool) -> Words:
     if not input_ok:
-        return ("Controls are silent – check this page", "操纵无信号 – 请检查页面")
+        return hands.silent
     if not_neutral:
-        words = [NEUTRAL[name] for name in not_neutral]
+        words = [hands.neutral[name] for name in not_neutral]
         english, chinese = ", ".join(w[0] for w in words), "，".join(w[1] for w in words)
         return (f"Not neutral: {english}", f"未回零：{chinese}")
-    return ("Let go of Shift", "松开 Shift") if held else TO_DO["B102"]
+    return hands.let_go if held else TO_DO["B102"]

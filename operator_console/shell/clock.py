@@ -16,6 +16,11 @@ def monotonic_us() -> int:
     return time.monotonic_ns() // 1000
 
 
+def wait_s(seconds: float) -> None:
+    """Wait; for programs without an event loop only."""
+    time.sleep(seconds)
+
+
 def wall_label() -> str:
     """UTC wall-clock time as ISO 8601 text, for labels in logs only."""
     return wall_now().isoformat(timespec="milliseconds")

@@ -67,6 +67,17 @@ class ControlPeerSettings(BaseModel):
     ice_addresses: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
+class DeskSettings(BaseModel):
+    """The driver's desk: wheel and pedals, sticks, contacts.
+
+    Attributes:
+        file: what each axis and contact does, as ``headframe console --calibrate`` wrote it.
+    """
+
+    model_config = _STRICT
+    file: _Path
+
+
 class KeySettings(BaseModel):
     """Own private key (JWK file) and the identities trusted (JSON file)."""
 
@@ -76,13 +87,17 @@ class KeySettings(BaseModel):
 
 
 class ConsoleSettings(BaseModel):
-    """One console; without ``control_peer`` its commands go by MQTT alone."""
+    """One console; without ``control_peer`` its commands go by MQTT alone.
+
+    With a ``desk`` that drives, and no page; without one only simulated machines are driven.
+    """
 
     model_config = _STRICT
     console: SeatSettings
     mqtt: BrokerSettings
     keys: KeySettings
     control_peer: ControlPeerSettings | None = None
+    desk: DeskSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +168,13 @@ def _with_file(path: Path, error: ValueError) -> str:
 
 
 def _absolute(settings: ConsoleSettings, base: Path) -> ConsoleSettings:
-    seat, keys = settings.console, settings.keys
+    seat, keys, desk = settings.console, settings.keys, settings.desk
     token_file = None if seat.token_file is None else base / seat.token_file
     return settings.model_copy(
         update={
             "console": seat.model_copy(update={"token_file": token_file}),
             "mqtt": settings.mqtt.absolute(base),
+            "desk": None if desk is None else desk.model_copy(update={"file": base / desk.file}),
             "keys": keys.model_copy(
                 update={"device": base / keys.device, "trust": base / keys.trust}
             ),

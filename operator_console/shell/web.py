@@ -19,12 +19,15 @@ from typing import Any, ClassVar
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from operator_console.core.alerts import catalogue_message
-from operator_console.core.screen import snapshot
+from operator_console.core.desk import Counts
+from operator_console.core.screen import confirmed_action, snapshot
 from operator_console.core.seat import Seat
 from operator_console.core.session import ACTIONS, ConsoleSession, Outgoing
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.config import ConsoleSettings, Keys, load_keys, load_settings
 from operator_console.shell.control_peer import ControlPath
+from operator_console.shell.desk_config import load_desk
+from operator_console.shell.desk_process import DeskProcess, inputd_command
 from operator_console.shell.link import MqttLink, Transport
 from operator_console.shell.page_token import computer_boot_id, page_token, write_address
 from operator_console.shell.pump import Pump
@@ -156,6 +159,7 @@ class Console:
 
     Attributes:
         direct: the data channels to the vehicle; None where none is configured.
+        desk: the input process; None where a page's keyboard drives, or nothing does.
     """
 
     def __init__(
@@ -178,8 +182,10 @@ class Console:
             keys.device,
             keys.trust,
             simulated=seat.simulated,
+            has_desk=settings.desk is not None,
             paths=frozenset(CommandPath) if both else frozenset({CommandPath.MQTT}),
         )
+        self.desk = self._new_desk(settings)
         self.direct = self._new_direct(settings, keys)
         self.pump = Pump(self.session, transport, clock_ns, words, self.direct)
         self.signalling = Signalling(seat.operator, self.topics, keys.device, keys.trust)
@@ -192,6 +198,17 @@ class Console:
         self._pages: dict[int, Page] = {}
         self._next_page = 1
         self._events: deque[tuple[str, int]] = deque(maxlen=EVENTS_KEPT)
+
+    def _new_desk(self, settings: ConsoleSettings) -> DeskProcess | None:
+        if settings.desk is None:
+            return None
+        command = inputd_command(settings.desk.file, simulated=settings.console.simulated)
+        return DeskProcess(
+            command,
+            self.hear_desk,
+            self.desk_gone,
+            lambda: self.session.desk_feedback(self._clock_ns()),
+        )
 
     def _new_direct(self, settings: ConsoleSettings, keys: Keys) -> ControlPath | None:
         if settings.control_peer is None:
@@ -206,6 +223,27 @@ class Console:
             on_state=self._hear_state_direct,
             on_change=self._direct_changed,
         )
+
+    # ---- from the desk -----------------------------------------------------------------
+
+    def hear_desk(self, data: bytes) -> None:
+        """Take in a datagram of the input process."""
+        now_ns = self._clock_ns()
+        pressed = self.session.desk_input(data, now_ns)
+        if pressed.disarms:
+            self.session.act("disarm", now_ns)
+        if pressed.confirms:
+            action = confirmed_action(self.session, now_ns)
+            if action is not None:
+                self.session.act(action, now_ns)
+        if pressed != Counts():
+            self.pump.acted()
+        self.pump.changed()
+
+    def desk_gone(self) -> None:
+        """The input process ended: enable is off with the next command."""
+        self.session.desk_gone()
+        self.pump.changed()
 
     # ---- from the broker ---------------------------------------------------------------
 
@@ -509,6 +547,7 @@ class Console:
             "site": seat.site,
             "vehicle": seat.vehicle,
             "simulated": seat.simulated,
+            "page_drives": self.session.page_drives,
             "cameras": list(seat.cameras),
             "rear_camera": seat.rear_camera,
             "screen_delay_ms": seat.screen_delay_ms,
@@ -618,6 +657,8 @@ async def _until(
         "line": commands.run(console.state_subscriptions, console.hear, console.link_changed),
         "words": words.run(console.word_subscriptions, console.hear, console.words_changed),
     }
+    if console.desk is not None:
+        work["desk"] = console.desk.run()
     if console.direct is not None:
         work["direct"] = console.direct.run()
     async with asyncio.TaskGroup() as group:
@@ -641,6 +682,8 @@ def main(config: Path) -> int:
     try:
         settings = load_settings(config)
         keys = load_keys(settings)
+        if settings.desk is not None:  # what is wrong with it is said before anything starts
+            load_desk(settings.desk.file, simulated=settings.console.simulated)
     except ValueError as error:
         sys.stderr.write(f"console: {error}\n")
         return 1

@@ -99,6 +99,15 @@ function bar(id, value, how = {}) {
   if (text.textContent !== side + shown) text.textContent = side + shown;
 }
 
+/** The arming ladder of a desk, while it is what stands between now and driving.
+ * @param {Json} inner
+ * @returns {Json[] | null}
+ */
+function rungs(inner) {
+  const steps = /** @type {Json[]} */ (inner.desk?.rungs ?? []);
+  return inner.engagement === "leased" && steps.length ? steps : null;
+}
+
 export class Hud {
   constructor() {
     /** @type {Array<[number, number | null]>} */
@@ -311,8 +320,8 @@ export class Hud {
       input.enable_sent ? "HELD" : barred ? "LET GO FIRST" : "open",
       input.enable_sent ? "active" : barred ? "caution" : "quiet");
     row("chain-input",
-      input.ok ? "live" : inner.input_barred ? "no device" : "NONE",
-      input.ok ? "quiet" : "caution");
+      inner.desk?.fault ? "FAULT" : input.ok ? "live" : inner.input_barred ? "no device" : "NONE",
+      input.ok && !inner.desk?.fault ? "quiet" : "caution");
     const gaps = inner.input_gaps ?? 0;
     element("chain-input").title = gaps
       ? `${gaps} input gaps over 40 ms, the longest ${figure(inner.input_gap_longest_ms, 0)} ms`
@@ -333,8 +342,8 @@ export class Hud {
     const why = inner.why;
     say("message-why", why ? `${why.code}  ${why.en}` : "");
     this.answer(inner.answer);
-    const blockers = /** @type {Json[]} */ (inner.blockers ?? []);
-    say("blockers", blockers.map((one) => `${one.code}  ${one.en}`).join("\n"));
+    say("blockers", (rungs(inner) ?? /** @type {Json[]} */ (inner.blockers ?? []))
+      .map((one) => `${one.done ? "✓" : one.code}  ${one.en}`).join("\n"));
   }
 
   /** @param {Json | null | undefined} answer */

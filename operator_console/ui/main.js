@@ -37,7 +37,7 @@ class Cockpit {
   constructor() {
     this.hud = new Hud();
     this.drives = false;
-    this.simulated = false;
+    this.pageDrives = false;
     /** @type {Json | null} */
     this.state = null;
     this.stateMs = -Infinity;
@@ -140,7 +140,7 @@ class Cockpit {
 
   /** @param {Json} config */
   configure(config) {
-    this.simulated = config.simulated;
+    this.pageDrives = config.page_drives;
     this.hud.forgetEvents();
     say("vehicle-name", config.vehicle);
     say("operator-name", `${config.operator} · ${config.site}${config.simulated ? " · simulated" : ""}`);
@@ -206,7 +206,7 @@ class Cockpit {
 
   sendInput() {
     const snapshot = this.keyboard.sample(performance.now());
-    if (!this.drives || !this.simulated || document.visibilityState !== "visible") return;
+    if (!this.drives || !this.pageDrives || document.visibilityState !== "visible") return;
     this.sequence += 1;
     this.socket.send({ t: "input", seq: this.sequence, ...snapshot });
   }

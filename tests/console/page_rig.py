@@ -32,6 +32,7 @@ CONFIG = {
     "site": "mine",
     "vehicle": "truck-07",
     "simulated": True,
+    "page_drives": True,
     "cameras": [0],
 }
 

@@ -1,0 +1,83 @@
+"""Switches in hand and seat: two opposite contacts, a seat, buttons that must be held."""
+
+from __future__ import annotations
+
+CONTACTS_DIFFER_NS = 200_000_000
+"""Longer than any switch takes from one contact to the other."""
+
+SEAT_GRACE_NS = 500_000_000
+"""A driver who shifts his weight opens the seat's contact for less than this."""
+
+CONFIRM_HOLD_NS = 1_500_000_000
+PARK_HOLD_NS = 1_000_000_000
+
+
+class EnableSwitch:
+    """An enabling device with two opposite contacts (after IEC 60947-5-8: off, on, off).
+
+    Pressed is one contact closed *and* the other open. Both alike ends enable at once; for
+    longer than a change takes it is a fault, which only a switch seen cleanly open clears.
+    """
+
+    def __init__(self) -> None:
+        self.fault = False
+        self._alike_since_ns: int | None = None
+
+    def pressed(self, closed: bool, opened: bool, now_ns: int) -> bool:
+        """Return whether the switch is pressed.
+
+        Args:
+            closed: contact that closes when pressed. opened: contact that opens when pressed.
+        """
+        if closed is opened:
+            if self._alike_since_ns is None:
+                self._alike_since_ns = now_ns
+            self.fault = self.fault or now_ns - self._alike_since_ns > CONTACTS_DIFFER_NS
+            return False
+        self._alike_since_ns = None
+        if not closed:
+            self.fault = False
+        return closed and not self.fault
+
+
+class SeatSwitch:
+    """Somebody sits here; a moment without weight does not count."""
+
+    def __init__(self) -> None:
+        self._left_ns: int | None = 0
+
+    def occupied(self, closed: bool, now_ns: int) -> bool:
+        """Return whether the seat is taken."""
+        if closed:
+            self._left_ns = None
+            return True
+        if self._left_ns is None:
+            self._left_ns = now_ns
+        return self._left_ns > 0 and now_ns - self._left_ns <= SEAT_GRACE_NS
+
+
+class Hold:
+    """A button that acts once when it was held for a time, and again only after letting go.
+
+    One that is down when it is first seen does not count: it is stuck, or was pressed before
+    anybody asked.
+    """
+
+    def __init__(self, hold_ns: int) -> None:
+        self._hold_ns = hold_ns
+        self._since_ns: int | None = None
+        self._armed = False
+
+    def acts(self, down: bool, now_ns: int) -> bool:
+        """Return True at the one moment when the hold is complete."""
+        if not down:
+            self._since_ns, self._armed = None, True
+            return False
+        if not self._armed:
+            return False
+        if self._since_ns is None:
+            self._since_ns = now_ns
+        if now_ns - self._since_ns < self._hold_ns:
+            return False
+        self._armed = False
+        return True
