@@ -306,6 +306,18 @@ def test_driver_stamp_of_another_clock__is_replaced_by_now(driver_us: int) -> No
     assert DriverClock().stamp_us(driver_us, 10_000_000) == 10_000_000
 
 
+def test_driver_slow_to_start__its_first_old_stamps_are_believed_too() -> None:
+    driver = DriverClock()
+    told = [(60_000_000, 60_700_000), (60_300_000, 60_800_000), (60_600_000, 60_900_000)]
+    assert [driver.stamp_us(*each) for each in told] == [60_000_000, 60_300_000, 60_600_000]
+
+
+def test_driver_that_shows_our_clock_later__pictures_from_before_are_left_out() -> None:
+    driver = DriverClock()
+    told = [(0, 60_700_000), (60_300_000, 60_800_000), (60_750_000, 60_900_000)]
+    assert [driver.stamp_us(*each) for each in told] == [60_700_000, None, 60_750_000]
+
+
 def test_picture_that_repeats_itself__grows_old_after_the_time() -> None:
     watch = FrozenWatch(after_us=100)
     stamps_us = [watch.stamp_us(still(7), taken_us) for taken_us in (1000, 1050, 1099, 1100, 1150)]

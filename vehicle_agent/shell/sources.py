@@ -34,9 +34,9 @@ STREAM_OPTIONS = {
 }
 """FFmpeg's: no buffer of its own, and no more than half a second of looking at the stream first.
 Over TCP: a lost UDP packet would spoil every picture up to the next key frame."""
-DRIVER_STAMP_MAX_AGE_US = 500_000
-"""A V4L2 driver whose stamps were never younger than this has another clock than ours. Once it
-has shown ours, an old stamp is an old picture."""
+DRIVER_STAMP_MAX_AGE_US = 5_000_000
+"""A V4L2 driver whose stamps were never younger than this has another clock than ours: no queue of
+a driver holds so much. Once it has shown ours, an old stamp is an old picture."""
 _FALLBACK_FILE_FPS = 25.0
 
 
@@ -125,23 +125,33 @@ def device_pictures(settings: CameraSettings) -> SourcePictures:
                 raise SourceLost(f"{settings.source}: no picture came, the device was lost")
             driver_us = int(capture.get(cv2.CAP_PROP_POS_MSEC) * 1000)
             stamp_us = driver.stamp_us(driver_us, clock.monotonic_us())
-            yield SourcePicture(to_i420(bgr, settings), stamp_us)
+            if stamp_us is not None:
+                yield SourcePicture(to_i420(bgr, settings), stamp_us)
     finally:
         capture.release()
 
 
 class DriverClock:
-    """Tells whether a driver's stamps are of our clock."""
+    """Tells whether a driver's stamps are of our clock; what it gives rises from the first on."""
 
     def __init__(self) -> None:
         self._is_ours = False
+        self._given_us = -1
 
-    def stamp_us(self, driver_us: int, now_us: int) -> int:
-        """Return the driver's stamp where it is of our clock, or else now."""
+    def stamp_us(self, driver_us: int, now_us: int) -> int | None:
+        """Return the driver's stamp where it is of our clock, or else now.
+
+        None where that is no later than what was given before: a driver that shows its clock only
+        after some pictures gives pictures that are older than what the first were taken for.
+        """
         age_us = now_us - driver_us
         if 0 <= age_us <= DRIVER_STAMP_MAX_AGE_US:
             self._is_ours = True
-        return driver_us if self._is_ours and age_us >= 0 else now_us
+        stamp_us = driver_us if self._is_ours and age_us >= 0 else now_us
+        if stamp_us <= self._given_us:
+            return None
+        self._given_us = stamp_us
+        return stamp_us
 
 
 def stream_pictures(settings: CameraSettings) -> Generator[Arrived, None, None]:
