@@ -33,6 +33,7 @@ class SeatSettings(BaseModel):
         rear_camera: of these, the main view in reverse gear; none keeps the first.
         ice_servers: TURN and STUN servers for the page's video; none is used by default.
         screen_delay_ms: the monitor's own, measured on the bench; added to every age shown.
+        sound: the machine has a microphone: the page has a button for it, off at first.
     """
 
     model_config = _STRICT
@@ -50,6 +51,7 @@ class SeatSettings(BaseModel):
     screen_delay_ms: Annotated[int, Field(ge=0, le=500)] = 0
 
     @model_validator(mode="after")
+    sound: bool = False
     def _rear_is_shown(self) -> Self:
         if self.rear_camera is not None and self.rear_camera not in self.cameras[1:]:
             raise ValueError("rear_camera must be one of cameras, and not the first")

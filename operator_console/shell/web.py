@@ -510,6 +510,7 @@ class Console:
             "vehicle": seat.vehicle,
             "simulated": seat.simulated,
             "cameras": list(seat.cameras),
+            "sound": seat.sound,
             "rear_camera": seat.rear_camera,
             "screen_delay_ms": seat.screen_delay_ms,
             "ice_servers": [

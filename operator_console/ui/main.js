@@ -10,6 +10,7 @@ import { ConsoleSocket } from "/ui/socket.js";
 import { ANSWERS, NOT_LIVE, REQUESTS } from "/ui/text.js";
 import { Picture, liveness } from "/ui/picture.js";
 import { LiveVideo } from "/ui/video.js";
+import { LiveSound } from "/ui/sound.js";
 
 const INPUT_PERIOD_MS = 15;
 const WATCH_PERIOD_MS = 50;
@@ -79,6 +80,11 @@ class Cockpit {
     );
     this.wire();
     /** Of the main view. @type {{frame: number, captureUs: number} | null} */
+    this.sound = new LiveSound(
+      /** @type {HTMLButtonElement} */ (element("sound")),
+      /** @type {HTMLAudioElement} */ (element("sound-audio")),
+      (message) => this.socket.send(message),
+    );
     this.shown = null;
     this.toldMs = -Infinity;
     this.paint();
@@ -100,6 +106,7 @@ class Cockpit {
       this.video?.allow(false);
       this.watch();
     }
+      this.sound?.allow(false);
   }
 
   /** @param {Json} message */
@@ -125,6 +132,7 @@ class Cockpit {
         void this.video.answer(message.id, message.sdp);
         break;
       case "event":
+        this.sound.answer(message.id, message.sdp);
         this.hud.event(message, new Date(Date.now() - (message.age_ms ?? 0)));
         break;
       case "ack":
@@ -156,6 +164,9 @@ class Cockpit {
 
   /** Let the main view be that of the direction of travel.
    * @param {unknown} gear as asked for; of the machine where nobody here asks
+    this.sound.iceServers = this.video.iceServers;
+    this.sound.offer(config.sound === true);
+    this.sound.allow(true);
    */
   turn(gear) {
     const main = this.hasRear && gear === -1 ? this.rear : this.front;

@@ -58,7 +58,7 @@ class Keys:
         self.trust = load_trust(json.dumps({"identities": identities}))
 
 
-def settings_for(run: Path, cameras: int = 1) -> AgentSettings:
+def settings_for(run: Path, cameras: int = 1, sound: str | None = None) -> AgentSettings:
     return AgentSettings.model_validate(
         {
             "vehicle": {"site": "mine", "name": VEHICLE, "machine": "m.toml", "simulated": True},
@@ -77,6 +77,7 @@ def settings_for(run: Path, cameras: int = 1) -> AgentSettings:
                 for number in range(cameras)
             ],
             "media": {"ice_addresses": LOOPBACK},
+            "sound": None if sound is None else {"source": sound},
         }
     )
 
@@ -116,12 +117,13 @@ def signal(
 class Rig:
     """The server, the link's end of its sockets, and the cameras' writers."""
 
-    def __init__(self, run: Path, cameras: int = 1) -> None:
+    def __init__(self, run: Path, cameras: int = 1, sound: str | None = None) -> None:
         self.keys = Keys()
-        self.settings = settings_for(run, cameras)
+        self.settings = settings_for(run, cameras, sound)
         self.writers = [FrameWriter(run / f"cam{n}", WIDTH, HEIGHT) for n in range(cameras)]
         self.server = MediaServer(self.settings, self.keys.trust, self.keys.private[VEHICLE])
         self.stop = asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
         self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.telemetry: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._signals: dict[str, asyncio.Queue[SignalClaims]] = {}
@@ -168,13 +170,29 @@ class Rig:
         """Run the server inside."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._link.fileno(), self._on_link)
-        server = asyncio.create_task(self.server.run(self.stop), name="media server")
+        self._begin()
         try:
             yield
         finally:
-            self.stop.set()
-            await asyncio.wait_for(server, WAIT_S)
+            await self._end()
             loop.remove_reader(self._link.fileno())
+
+    async def boot_again(self) -> None:
+        """End the server and begin with a new one, which knows nothing of the old one's viewers."""
+        await self._end()
+        await asyncio.to_thread(self.server.close)
+        key = self.keys.private[VEHICLE]
+        self.server = await asyncio.to_thread(MediaServer, self.settings, self.keys.trust, key)
+        self.stop = asyncio.Event()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._serving = asyncio.create_task(self.server.run(self.stop), name="media server")
+
+    async def _end(self) -> None:
+        assert self._serving is not None
+        self.stop.set()
+        await asyncio.wait_for(self._serving, WAIT_S)
 
     def close(self) -> None:
         self.server.close()
