@@ -512,6 +512,8 @@ class Console:
             "cameras": list(seat.cameras),
             "sound": seat.sound,
             "rear_camera": seat.rear_camera,
+            "left_camera": seat.left_camera,
+            "right_camera": seat.right_camera,
             "screen_delay_ms": seat.screen_delay_ms,
             "ice_servers": [
                 {"urls": each.url, "username": each.username or "", "credential": each.secret or ""}
