@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
 
 from operator_console.core.session import Outgoing
 from operator_console.shell.clock import monotonic_us
@@ -23,7 +24,11 @@ from tests.media.rig import OPERATOR, PERIOD_US, VEHICLE, Rig
 from vehicle_agent.shell import ipc
 from vehicle_agent.shell.sound import TONE_HZ
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(180),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 ASSETS = load_assets()
 TOPICS = Topics("mine", VEHICLE)
@@ -135,14 +140,20 @@ class StreamRig(Rig):
             yield
 
 
-@asynccontextmanager
-async def opened(address: str) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        page = await chromium.new_page()
-        await page.goto(address)
-        yield page
-        await chromium.close()
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@asynccontextmanager
+async def opened(chromium: Browser, address: str) -> AsyncIterator[Page]:
+    page = await chromium.new_page()
+    await page.goto(address)
+    yield page
+    await page.close()
 
 
 HEARS_THE_TONE = """(hz) => {
@@ -173,10 +184,10 @@ def rig(tmp_path: Path) -> Iterator[StreamRig]:
 
 
 async def test_real_stream__is_live_with_its_own_stamps_then_frozen_then_live_again(
-    rig: StreamRig,
+    rig: StreamRig, chromium: Browser
 ) -> None:
     rig.films.set()
-    async with rig.playing(), opened(rig.console.address) as page:
+    async with rig.playing(), opened(chromium, rig.console.address) as page:
         await drawn_as(page, "live")
         view = rig.console.session.view.newest
         rig.films.clear()
@@ -189,9 +200,9 @@ async def test_real_stream__is_live_with_its_own_stamps_then_frozen_then_live_ag
 
 
 async def test_sound__is_off_until_asked_for_and_then_the_microphone_is_heard(
-    rig: StreamRig,
+    rig: StreamRig, chromium: Browser
 ) -> None:
-    async with rig.playing(), opened(rig.console.address) as page:
+    async with rig.playing(), opened(chromium, rig.console.address) as page:
         await page.wait_for_selector("#sound[data-sound=off]")
         assert rig.server.listeners.peers == []
         await page.click("#sound")
@@ -201,9 +212,11 @@ async def test_sound__is_off_until_asked_for_and_then_the_microphone_is_heard(
         await page.wait_for_selector("#sound[data-sound=off]")
 
 
-async def test_broker_goes_and_comes__the_picture_goes_on_in_its_session(rig: StreamRig) -> None:
+async def test_broker_goes_and_comes__the_picture_goes_on_in_its_session(
+    rig: StreamRig, chromium: Browser
+) -> None:
     rig.films.set()
-    async with rig.playing(), opened(rig.console.address) as page:
+    async with rig.playing(), opened(chromium, rig.console.address) as page:
         await drawn_as(page, "live")
         sessions = [peer.session for peer in rig.server.peers]
         rig.broker(up=False)
@@ -219,9 +232,11 @@ async def test_broker_goes_and_comes__the_picture_goes_on_in_its_session(rig: St
     assert after == sessions
 
 
-async def test_machine_boots_again__the_picture_is_back_without_a_click(rig: StreamRig) -> None:
+async def test_machine_boots_again__the_picture_is_back_without_a_click(
+    rig: StreamRig, chromium: Browser
+) -> None:
     rig.films.set()
-    async with rig.playing(), opened(rig.console.address) as page:
+    async with rig.playing(), opened(chromium, rig.console.address) as page:
         await drawn_as(page, "live")
         await rig.boot_again()
         await drawn_as(page, "frozen")
@@ -230,14 +245,14 @@ async def test_machine_boots_again__the_picture_is_back_without_a_click(rig: Str
 
 
 async def test_console_starts_again__the_picture_is_back_and_told_without_a_click(
-    rig: StreamRig,
+    rig: StreamRig, chromium: Browser
 ) -> None:
     rig.films.set()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(rig.machine())
         async with AsyncExitStack() as first:
             await first.enter_async_context(rig.cockpit())
-            page = await stack.enter_async_context(opened(rig.console.address))
+            page = await stack.enter_async_context(opened(chromium, rig.console.address))
             await drawn_as(page, "live")
         await page.wait_for_selector("#stop[data-look=no-line]")
         rig.console = rig.new_console(rig.console.port)
