@@ -55,6 +55,9 @@ MAX_PEERS_OF_ONE = 6
 MAX_WAITING_OFFERS = 16
 VIEWING_ROLES = frozenset({Role.DRIVER, Role.SUPERVISOR, Role.OBSERVER})
 BLANK_EVENT, SILENT_EVENT = "V104", "V105"
+SWITCH_S = 0.0005
+"""After this long a thread hands the interpreter over to one that waits (CPython: 5 ms): a picture
+that is encoded does not wait while another camera's packets are made."""
 LEADING_ROLES = frozenset({Role.DRIVER})
 """Whose links set the bit rate; nobody else's bad link may spoil the driver's picture."""
 
@@ -357,6 +360,7 @@ async def _serve(server: MediaServer) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     gc.collect()
+    sys.setswitchinterval(SWITCH_S)
     gc.freeze()  # what lives as long as the process need not be walked through again
     async with asyncio.TaskGroup() as group:
         announcing = group.create_task(_announce(server), name="announce")
