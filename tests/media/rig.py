@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from joserfc.jwk import OKPKey
 
+from benchmarks.chains.relay import Line
 from operator_console.shell.viewer import HeadlessViewer, ViewedFrame
 from protocol.messages import (
     SignalClaims,
@@ -139,6 +140,12 @@ class Rig:
         await asyncio.to_thread(self.writers[camera].publish, picture, stamp_us)
         return stamp_us
 
+    async def film(self) -> None:
+        """Publish pictures at the camera's pace, for ever."""
+        while True:
+            await self.publish()
+            await asyncio.sleep(PERIOD_US / 1e6)
+
     def let_time_pass(self, duration_us: int) -> None:
         """Let the next picture's capture stamp be that much later."""
         self._stamp_us += duration_us
@@ -247,12 +254,16 @@ async def viewing(
     operator: str = OPERATOR,
     cameras: tuple[int, ...] = (0,),
     screen: str = "page-1",
+    line: Line | None = None,
 ) -> AsyncIterator[Viewing]:
+    """Connect a viewer; with a line between, it carries all that both send."""
     frames: asyncio.Queue[ViewedFrame] = asyncio.Queue()
     async with HeadlessViewer(frames.put_nowait, cameras, ice_addresses=LOOPBACK) as viewer:
-        claims = signal(await viewer.offer(), issuer=operator, cameras=cameras, viewer=screen)
+        offer = await viewer.offer()
+        offer = offer if line is None else line.disguise(offer, 0)
+        claims = signal(offer, issuer=operator, cameras=cameras, viewer=screen)
         rig.send(claims)
         answer = await rig.signal_for(claims.session)
         assert answer.role == "answer"
-        await viewer.accept(answer.sdp)
+        await viewer.accept(answer.sdp if line is None else line.disguise(answer.sdp, 1))
         yield Viewing(viewer, claims.session, frames)
