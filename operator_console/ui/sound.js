@@ -9,6 +9,8 @@ import { SOUND } from "/ui/text.js";
 import { gathered } from "/ui/video.js";
 
 const WATCH_MS = 250;
+/** Sound comes each 20 ms. */
+const SILENCE_MS = 1000;
 /** From the offer to the first sound; later it is said to be lost, and tried again. */
 const PATIENCE_MS = 3000;
 
@@ -101,8 +103,9 @@ export class LiveSound {
   /** @returns {SoundState} */
   get state() {
     if (!this.wanted) return "off";
-    const track = this.peer?.getReceivers()[0]?.track;
-    if (this.peer?.connectionState === "connected" && track && !track.muted) return "on";
+    const source = this.peer?.getReceivers()[0]?.getSynchronizationSources()[0];
+    const nowMs = performance.timeOrigin + performance.now();
+    if (source && nowMs - source.timestamp < SILENCE_MS) return "on";
     return this.tries > 1 || this.heardMs > this.startedMs ? "lost" : "waits";
   }
 

@@ -199,7 +199,7 @@ async def test_real_stream__is_live_with_its_own_stamps_then_frozen_then_live_ag
     assert min(abs(filmed_us - view.capture_us) for filmed_us in rig.filmed_us) <= 12
 
 
-async def test_sound__is_off_until_asked_for_and_then_the_microphone_is_heard(
+async def test_sound__is_off_until_asked_for_then_the_microphone_is_heard_and_its_loss_is_told(
     rig: StreamRig, chromium: Browser
 ) -> None:
     async with rig.playing(), opened(chromium, rig.console.address) as page:
@@ -208,6 +208,8 @@ async def test_sound__is_off_until_asked_for_and_then_the_microphone_is_heard(
         await page.click("#sound")
         await page.wait_for_selector("#sound[data-sound=on]")
         await page.wait_for_function(HEARS_THE_TONE, arg=TONE_HZ)
+        rig.server.listeners.peers[0].end()
+        await page.wait_for_selector("#sound[data-sound=lost]")
         await page.click("#sound")
         await page.wait_for_selector("#sound[data-sound=off]")
 
