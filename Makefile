@@ -58,7 +58,7 @@ check: $(READY) $(TSC)
 	$(BIN)/python -m tests.trace --check
 
 test: $(READY)
-	@.ci/needs chromium=chromium mosquitto=mosquitto
+	@.ci/needs chromium=chromium mosquitto=mosquitto turnserver=coturn
 ifeq ($(ARGS),)
 	$(BIN)/python -m pytest --numprocesses 2 $(CLOCKLESS)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(CLOCKLESS))

@@ -106,6 +106,9 @@ def demo(
         int, typer.Option(min=0, max=65535, help="port of the page; 0 takes a free one")
     ] = DEFAULT_PORT,
     seed: Annotated[int, typer.Option(help="of the link's chances")] = 1,
+    cameras: Annotated[
+        int, typer.Option(min=1, max=4, help="the front one, the rear one, left, right")
+    ] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Drive a simulated machine from a simulated cockpit, all on this computer."""
@@ -119,6 +122,7 @@ def demo(
         port=port,
         browser=not no_browser,
         as_json=as_json,
+        cameras=cameras,
         link=link,
         seed=seed,
     )

@@ -1,13 +1,15 @@
-"""Whether the media process grows or slows down over time, with viewers that come and go.
+"""Whether the programs that carry the pictures grow or slow down over time.
 
     python -m benchmarks.soak [--minutes N] [--json] [--quick]
 
-Four cameras as in benchmarks.cameras, over loopback; every 20 s a new viewer takes the place of the
-one before. At the end of each one's time: the media process's resident memory, how many tasks it
-has, and the p95 of the front picture's time from capture to decoded. The samples are those p95; the
-notes have the slopes of all three with their 95 % confidence (least squares; the first third, at
-most 5 minutes, in which buffers find their size, is left out). It holds when memory and tasks do
-not surely grow by more than the limits.
+Four cameras as in benchmarks.cameras, over loopback, through the media process to one viewer that
+stays and to others that come and go: every 20 s a new one takes the place of the one before. At the
+end of each one's time: the resident memory of the media process and of the viewer that stays, how
+many tasks the media process has, and the p95 of the front picture's time from capture to decoded
+with the viewer that leaves. The samples are those p95; the notes have the slopes with their 95 %
+confidence (least squares), and the rows what was found each minute. The first third, at most 10
+minutes, is left out of the slopes: buffers, the allocator and the collector's thresholds find their
+size then. It holds when memory and tasks do not surely grow by more than the limits.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +31,7 @@ from benchmarks.chains.conductor import (
     OTHER_HEIGHT,
     OTHER_PICTURES,
     OTHER_WIDTH,
+    Part,
     Scenario,
     Sender,
     our_sender,
@@ -41,8 +45,10 @@ from sim.run_folder import run_folder
 OTHERS = 3
 SESSION_S = 20.0
 SETTLES_S = 2.0
+LAST = "100"
+"""Pictures that the viewer that stays remembers."""
 MINUTES, QUICK_MINUTES = 5.0, 0.5
-WARM_UP_SESSIONS = 15
+WARM_UP_H = 10 / 60
 SURE = 1.96
 """Standard errors of a 95 % confidence, normal distribution."""
 MEMORY_MIB_PER_H, TASKS_PER_H = 20.0, 2.0
@@ -50,14 +56,16 @@ MEMORY_MIB_PER_H, TASKS_PER_H = 20.0, 2.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The media process at the end of one viewer's time.
+    """What was found at the end of one viewer's time.
 
     Attributes:
-        at_h: since the start. rss_mib: resident memory. tasks: asyncio's. age_p95_ms: see above.
+        at_h: since the start. media_mib, viewer_mib: resident memory of the media process and of
+            the viewer that stays. tasks: of the media process. age_p95_ms: see above.
     """
 
     at_h: float
-    rss_mib: float
+    media_mib: float
+    viewer_mib: float
     tasks: int
     age_p95_ms: float
 
@@ -90,22 +98,36 @@ def slope(at_h: list[float], values: list[float]) -> Slope:
     return Slope(per_h, SURE * error)
 
 
+CAMERAS = ("--cameras", str(1 + OTHERS))
+
+
+@asynccontextmanager
+async def watching(sender: Sender, screen: str, *words: str) -> AsyncIterator[Part]:
+    """Let a viewer watch while the block runs."""
+    async with part("benchmarks.chains.ours", *CAMERAS, *words) as viewer:
+        viewer.say({"sdp": await sender.answer((await viewer.hear())["sdp"], screen)})
+        yield viewer
+
+
 async def one_viewer(sender: Sender) -> float:
     """Let a viewer watch for its time; return its p95 from capture to decoded, ms."""
-    cameras = ("--cameras", str(1 + OTHERS))
-    async with part("benchmarks.chains.ours", *cameras) as viewer:
-        viewer.say({"sdp": await sender.answer((await viewer.hear())["sdp"])})
+    async with watching(sender, "comes") as viewer:
         await asyncio.sleep(SESSION_S)
         viewer.say({})
         seen = (await viewer.hear())["seen"]
     if not seen:
         raise RuntimeError("a viewer saw nothing")
     from_us = seen[0][1] + SETTLES_S * 1e6
-    return percentiles([(at - stamp) / 1000 for stamp, at in seen if at >= from_us]).p95
+    return percentiles([(at - stamp) / 1000 for stamp, at, _ in seen if at >= from_us]).p95
+
+
+def rss_mib(process: Part) -> float:
+    """Return the resident memory of a process."""
+    return float(psutil.Process(process.pid).memory_info().rss / 2**20)
 
 
 async def soak(folder: Path, scenario: Scenario, minutes: float) -> list[Sample]:
-    """Run viewers one after the other; return a sample for each."""
+    """Run viewers one after the other beside one that stays; return a sample for each."""
     loop = asyncio.get_running_loop()
     sources = [(folder / "camera", folder / "pictures.npy", scenario.fps)]
     sources += [
@@ -120,38 +142,63 @@ async def soak(folder: Path, scenario: Scenario, minutes: float) -> list[Sample]
             await source.until_ready()
         sending = our_sender(folder, folder / "camera", scenario)
         sender = await stack.enter_async_context(sending)
-        process = psutil.Process(sender.process.pid)
+        staying = await stack.enter_async_context(watching(sender, "stays", "--last", LAST))
         begun_s = loop.time()
         while loop.time() - begun_s < minutes * 60:
             age_ms = await one_viewer(sender)
             at_h = (loop.time() - begun_s) / 3600
-            rss_mib = process.memory_info().rss / 2**20
-            samples.append(Sample(at_h, rss_mib, sender.telemetry["tasks"], age_ms))
+            memory_mib = (rss_mib(sender.process), rss_mib(staying))
+            samples.append(Sample(at_h, *memory_mib, sender.telemetry["tasks"], age_ms))
             sys.stderr.write(f"{samples[-1]}\n")
     return samples
 
 
+def settled(samples: list[Sample]) -> list[Sample]:
+    """Return the samples after the warm-up."""
+    from_h = min(WARM_UP_H, samples[-1].at_h / 3)
+    return [each for each in samples if each.at_h > from_h]
+
+
+def each_minute(samples: list[Sample]) -> list[dict[str, object]]:
+    """Return the last sample of each minute as a row."""
+    by_minute = {int(each.at_h * 60): each for each in samples}
+    return [
+        {
+            "minute": minute,
+            "media_mib": round(each.media_mib, 1),
+            "viewer_mib": round(each.viewer_mib, 1),
+            "tasks": each.tasks,
+            "age_p95_ms": round(each.age_p95_ms, 1),
+        }
+        for minute, each in by_minute.items()
+    ]
+
+
 def measure(quick: bool, minutes: float = MINUTES) -> Measurement:
-    """Watch memory, tasks and age of the media process over time."""
+    """Watch memory, tasks and age over time, viewers coming and going."""
     scenario = replace(HD, others=OTHERS)
     with run_folder() as folder:
         draw(folder / "pictures.npy", scenario.width, scenario.height)
         draw(folder / OTHER_PICTURES, OTHER_WIDTH, OTHER_HEIGHT)
         samples = asyncio.run(soak(folder, scenario, QUICK_MINUTES if quick else minutes))
-    counted = samples[min(WARM_UP_SESSIONS, len(samples) // 3) :]
+    counted, last = settled(samples), samples[-1]
     at_h = [each.at_h for each in counted]
-    memory = slope(at_h, [each.rss_mib for each in counted])
+    media = slope(at_h, [each.media_mib for each in counted])
+    viewer = slope(at_h, [each.viewer_mib for each in counted])
     tasks = slope(at_h, [each.tasks for each in counted])
     age = slope(at_h, [each.age_p95_ms for each in counted])
-    last = samples[-1]
+    grows = [each.surely_above(MEMORY_MIB_PER_H) for each in (media, viewer)]
     return Measurement(
         name="soak",
         unit="ms",
         samples=[each.age_p95_ms for each in counted],
-        held=not memory.surely_above(MEMORY_MIB_PER_H) and not tasks.surely_above(TASKS_PER_H),
-        notes=f"p95 of each of {len(counted)} viewers, {60 * last.at_h:.0f} min. an hour: memory"
-        f" {memory} MiB (at the end {last.rss_mib:.0f}), tasks {tasks} (at the end {last.tasks}),"
-        f" age p95 {age} ms",
+        rows=each_minute(samples),
+        held=not any(grows) and not tasks.surely_above(TASKS_PER_H),
+        notes=f"p95 of each of {len(counted)} viewers in the last"
+        f" {60 * (last.at_h - at_h[0]):.0f} of {60 * last.at_h:.0f} min. Slopes an hour over that"
+        f" time: memory of the media process {media} MiB (at the end {last.media_mib:.0f}), of the"
+        f" viewer that stays {viewer} MiB (at the end {last.viewer_mib:.0f}), tasks {tasks} (at the"
+        f" end {last.tasks}), age p95 {age} ms",
     )
 
 

@@ -50,6 +50,7 @@ def joined(runs: Sequence[Run]) -> Run:
         ages_ms=[sample for each in runs for sample in each.ages_ms],
         cpu_s=sum(each.cpu_s for each in runs) / count,
         sender_cpu_s=sum(each.sender_cpu_s for each in runs) / count,
+        shown=sum(each.shown for each in runs) / count,
         decoded=sum(each.decoded for each in runs) / count,
         rate_bps=sum(each.rate_bps for each in runs) / count,
     )
@@ -76,7 +77,8 @@ def described(done: Run) -> str:
     return (
         f"latency p50 {latency.p50:.1f} p95 {latency.p95:.1f} max {latency.max:.0f} ms,"
         f" age p95 {age.p95:.0f} max {age.max:.0f} ms, {done.cpu_s:.2f} cores,"
-        f" {100 * done.decoded:.0f} % decoded, {done.rate_bps / 1e6:.2f} Mbit/s"
+        f" {100 * done.decoded:.0f} % decoded, {100 * done.shown:.0f} % handed out,"
+        f" {done.rate_bps / 1e6:.2f} Mbit/s"
     )
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from protocol.messages import Role, generate_identity
 from sim.children import ChildError, Children, ChildSpec, Interrupted, last_words
+from sim.machines.cameras import CameraName
 from sim.machines.parameters import load_machine
 from sim.network.files import find_link
 from sim.network.parameters import LinkParameters
@@ -41,8 +42,8 @@ OPERATORS = ("console-1", "console-2")
 SCRIPTED_SECONDS = 60.0
 DRIVER_GRACE_S = 16.0
 """The driver's own times to stand still and to let go, and a little more."""
-CAMERA_WIDTH_PX, CAMERA_HEIGHT_PX, CAMERA_FPS = 1280, 720, 30
-CAMERA_BIT_RATE_BPS = 4_000_000
+REAR_CAMERA = 1
+SOUND = "sim:engine"
 CONSOLE_LOST = (
     "its page is gone, the machine stops by itself; to drive on: Ctrl-C, then start the demo anew"
 )
@@ -52,6 +53,31 @@ LINK_LOG = "link.jsonl"
 LINK_GRACE_S = 3.0
 
 Settings = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoCamera:
+    """One simulated camera: how the machine's file names it, and what is sent of it.
+
+    Attributes:
+        faces: where it looks, as the agent's settings have it.
+    """
+
+    name: CameraName
+    faces: str
+    width_px: int = 640
+    height_px: int = 360
+    fps: int = 15
+    bit_rate_bps: int = 600_000
+
+
+CAMERAS = (
+    DemoCamera("front", "front", 1280, 720, 30, 4_000_000),
+    DemoCamera("rear", "rear"),
+    DemoCamera("left", "side"),
+    DemoCamera("right", "side"),
+)
+"""By id. What a small computer cannot draw and code besides the front is left out by default."""
 
 
 class DemoError(RuntimeError):
@@ -70,6 +96,7 @@ class DemoOptions:
         port: of the console's page; 0 takes a free one.
         browser: open the page when there is a desktop.
         as_json: print one JSON object on stdout instead of text.
+        cameras: how many: the front, the rear, both sides.
         link: between cockpit and machine, a name in configs/links or a file; None: nothing
             is between them. seed: of the link's chances.
     """
@@ -83,6 +110,7 @@ class DemoOptions:
     port: int = DEFAULT_PORT
     browser: bool = True
     as_json: bool = False
+    cameras: int = 1
 
 
 def find_config(kind: str, name: str) -> Path:
@@ -151,6 +179,7 @@ class Plan:
     Attributes:
         mqtt_port: the broker's, at the cockpit. link: name or file; None for none.
         link_port: where the machine reaches the broker; the broker's own port without a link.
+        cameras: how many of CAMERAS.
     """
 
     run: Path
@@ -161,6 +190,7 @@ class Plan:
     link: str | None = None
     link_port: int = 0
     seed: int = 1
+    cameras: int = 1
 
     @property
     def agent_config(self) -> Path:
@@ -171,6 +201,10 @@ class Plan:
     def console_config(self) -> Path:
         """Settings of the cockpit."""
         return self.run / "console.toml"
+
+    def buffer(self, camera: int) -> Path:
+        """Where a camera's pictures lie."""
+        return self.run / f"camera{camera}"
 
     @property
     def relay_port(self) -> Path:
@@ -197,8 +231,9 @@ def write_keys(run: Path) -> None:
 def write_settings(plan: Plan) -> None:
     """Write agent.toml and console.toml, and make the folders that they name."""
     run = plan.run
-    for name in ("agent", "can", "truth", "wires", "camera0"):
-        (run / name).mkdir(mode=0o700)
+    buffers = [plan.buffer(number) for number in range(plan.cameras)]
+    for folder in (*(run / name for name in ("agent", "can", "truth", "wires")), *buffers):
+        folder.mkdir(mode=0o700)
     mqtt = {"host": HOST, "port": plan.mqtt_port}
     machine_mqtt = mqtt if plan.link is None else mqtt | {"port": plan.link_port}
     agent: dict[str, Settings | Sequence[Settings]] = {
@@ -215,15 +250,18 @@ def write_settings(plan: Plan) -> None:
         "relay": {"port": str(plan.relay_port)},
         "cameras": [
             {
-                "id": 0,
-                "name": "front",
-                "source": f"sim:{run / 'camera0'}",
-                "width": CAMERA_WIDTH_PX,
-                "height": CAMERA_HEIGHT_PX,
-                "fps": CAMERA_FPS,
-                "bit_rate_bps": CAMERA_BIT_RATE_BPS,
+                "id": number,
+                "name": camera.name,
+                "faces": camera.faces,
+                "source": f"sim:{plan.buffer(number)}",
+                "width": camera.width_px,
+                "height": camera.height_px,
+                "fps": camera.fps,
+                "bit_rate_bps": camera.bit_rate_bps,
             }
+            for number, camera in enumerate(CAMERAS[: plan.cameras])
         ],
+        "sound": {"source": SOUND},
         "media": {"ice_addresses": [HOST]},
         "control_peer": {"ice_addresses": [HOST]},
     }
@@ -235,6 +273,13 @@ def write_settings(plan: Plan) -> None:
             "port": plan.port,
             "token_file": str(plan.address_file),
             "simulated": True,
+            "cameras": list(range(plan.cameras)),
+            "sound": True,
+        }
+        | {
+            f"{camera.name}_camera": number
+            for number, camera in enumerate(CAMERAS[: plan.cameras])
+            if number
         },
         "mqtt": mqtt,
         "keys": {"device": f"{OPERATORS[0]}.jwk", "trust": "trust.json"},
@@ -274,17 +319,7 @@ def stages(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
                     *("--link", str(plan.relay_port), "--wires", str(plan.run / "wires")),
                 ),
             ),
-            ChildSpec(
-                "camera",
-                _module(
-                    "sim.camera_process",
-                    *world,
-                    *("--buffer", str(plan.run / "camera0")),
-                    *("--width", f"{CAMERA_WIDTH_PX}", "--height", f"{CAMERA_HEIGHT_PX}"),
-                    *("--fps", f"{CAMERA_FPS}", "--lamps"),
-                ),
-                ready_within_s=60.0,
-            ),
+            *(camera_spec(plan, number, world) for number in range(plan.cameras)),
         ),
         (
             ChildSpec(
@@ -297,6 +332,20 @@ def stages(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
             ),
         ),
     )
+
+
+def camera_spec(plan: Plan, number: int, world: Sequence[str]) -> ChildSpec:
+    """One camera's process."""
+    camera = CAMERAS[number]
+    command = _module(
+        "sim.camera_process",
+        *world,
+        *("--buffer", str(plan.buffer(number)), "--camera", camera.name, "--lamps"),
+        *("--width", f"{camera.width_px}", "--height", f"{camera.height_px}"),
+        *("--fps", f"{camera.fps}"),
+    )
+    name = "camera" if number == 0 else f"camera-{camera.name}"
+    return ChildSpec(name, command, ready_within_s=60.0)
 
 
 def link_specs(plan: Plan) -> tuple[ChildSpec, ...]:
@@ -389,7 +438,8 @@ def run(options: DemoOptions) -> int:
         _say(f"between cockpit and machine: {link.name}, {link.title} (seed {options.seed})")
     with run_folder() as folder:
         named = None if options.link is None else _absolute(options.link)
-        plan = Plan(folder, machine, site, port, mqtt_port, named, link_port, options.seed)
+        ports = (port, mqtt_port, named, link_port)
+        plan = Plan(folder, machine, site, *ports, options.seed, options.cameras)
         write_keys(folder)
         write_settings(plan)
         children = Children(folder, _say)

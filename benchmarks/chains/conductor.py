@@ -63,7 +63,9 @@ class Run:
         ages_ms: of the newest picture that was there, looked at each 10 ms: freezes count.
         cpu_s, sender_cpu_s: processor time of sender and receiver, and of the sender alone, for
             one second.
-        decoded: share of the captured pictures that were decoded.
+        shown: share of the captured pictures that were handed out after decoding.
+        decoded: share that was decoded: of several that came whole at once, as behind a lost packet
+            that was sent again, ours hands out the newest only.
         rate_bps: sent, payload.
         reports: the media process's telemetry of the camera, once a second; empty for stock.
     """
@@ -72,6 +74,7 @@ class Run:
     ages_ms: list[float]
     cpu_s: float
     sender_cpu_s: float
+    shown: float
     decoded: float
     rate_bps: float
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -147,8 +150,8 @@ class Sender:
         self.reports: list[dict[str, Any]] = []
         self.telemetry: dict[str, Any] = {}
 
-    async def answer(self, sdp: str) -> str:
-        """Return the answer to an offer."""
+    async def answer(self, sdp: str, screen: str = "benchmark") -> str:  # noqa: ARG002
+        """Return the answer to an offer of one of the operator's screens."""
         self.process.say({"sdp": sdp})
         return str((await self.process.hear())["sdp"])
 
@@ -173,8 +176,8 @@ class OurSender(Sender):
         self._answer: asyncio.Future[str] | None = None
         asyncio.get_running_loop().add_reader(self._mailbox.fileno(), self._on_link)
 
-    async def answer(self, sdp: str) -> str:
-        """Return the answer to an offer."""
+    async def answer(self, sdp: str, screen: str = "benchmark") -> str:
+        """Return the answer to an offer of one of the operator's screens."""
         claims = SignalClaims(
             iss=OPERATOR,
             aud=VEHICLE,
@@ -183,7 +186,7 @@ class OurSender(Sender):
             session=secrets.token_hex(16),
             sdp=sdp,
             cameras=tuple(range(self._cameras)),
-            viewer="benchmark",
+            viewer=screen,
         )
         token = sign_claims(claims, self._key)
         self._answer = asyncio.get_running_loop().create_future()
@@ -315,17 +318,19 @@ async def run_chain(ours: bool, pictures: Path, folder: Path, scenario: Scenario
         receiver.say({})
         seen = (await receiver.hear())["seen"]
         stamps_us, sent_bytes = await sender.finish()
-    pairs = seen if stamps_us is None else [(stamps_us[number], at) for number, at in seen]
+    pairs = [(each[0] if stamps_us is None else stamps_us[each[0]], each[1]) for each in seen]
     within = [(stamp, at) for stamp, at in pairs if begun_us <= at < ended_us]
     if not within:
         raise RuntimeError("no picture came through the chain")
+    skips = [each[2] for each in seen if begun_us <= each[1] < ended_us] if ours else [0]
     seconds = (ended_us - begun_us) / 1e6
     return Run(
         latencies_ms=[(at - stamp) / 1000 for stamp, at in within],
         ages_ms=ages_ms(pairs, begun_us, ended_us),
         cpu_s=(sum(after_s) - sum(before_s)) / seconds,
         sender_cpu_s=(after_s[0] - before_s[0]) / seconds,
-        decoded=len(within) / (scenario.fps * seconds),
+        shown=len(within) / (scenario.fps * seconds),
+        decoded=(len(within) + skips[-1] - skips[0]) / (scenario.fps * seconds),
         rate_bps=8 * sent_bytes / (seconds + WARM_UP_S),
         reports=sender.reports[-round(seconds) :],
     )

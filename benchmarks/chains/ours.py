@@ -1,6 +1,6 @@
 """Our receiver as a process: the console's headless viewer.
 
-python -m benchmarks.chains.ours --cameras N
+python -m benchmarks.chains.ours --cameras N [--last N]
 """
 
 from __future__ import annotations
@@ -8,19 +8,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections import deque
 
 from benchmarks.chains.lines import hear, say
 from operator_console.shell.viewer import HeadlessViewer, ViewedFrame
 from vehicle_agent.shell import clock
 
 
-async def receive(cameras: int) -> None:
-    """Offer to receive; give the front pictures' capture stamps and the times of their coming."""
-    seen: list[tuple[int, int]] = []
+async def receive(cameras: int, last: int | None) -> None:
+    """Offer to receive; give the front pictures' capture stamps and the times of their coming.
+
+    And how many pictures of all cameras had been decoded by then only to make way for a newer one.
+    Of the `last` pictures only, None of all.
+    """
+    seen: deque[tuple[int, int, int]] = deque(maxlen=last)
 
     def on_frame(frame: ViewedFrame) -> None:
         if frame.camera == 0:
-            seen.append((frame.capture_stamp_us, clock.monotonic_us()))
+            seen.append((frame.capture_stamp_us, clock.monotonic_us(), viewer.skipped))
 
     async with HeadlessViewer(on_frame, range(cameras), ("127.0.0.1",)) as viewer:
         say({"sdp": await viewer.offer()})
@@ -28,10 +33,12 @@ async def receive(cameras: int) -> None:
         assert answer is not None
         await viewer.accept(answer["sdp"])
         await hear()
-        say({"seen": seen, "nacks": viewer.nacks, "key_requests": viewer.key_requests})
+        say({"seen": list(seen), "nacks": viewer.nacks, "key_requests": viewer.key_requests})
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--cameras", type=int, default=1)
-    sys.exit(asyncio.run(receive(parser.parse_args().cameras)))
+    parser.add_argument("--last", type=int)
+    arguments = parser.parse_args()
+    sys.exit(asyncio.run(receive(arguments.cameras, arguments.last)))

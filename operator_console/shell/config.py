@@ -31,7 +31,9 @@ class SeatSettings(BaseModel):
         simulated: the machine is a simulated one; a page's keyboard may drive it.
         cameras: camera ids shown, the main one first.
         rear_camera: of these, the main view in reverse gear; none keeps the first.
+        left_camera, right_camera: of these, shown as mirrors beside the main view; none shows none.
         ice_servers: TURN and STUN servers for the page's video; none is used by default.
+        sound: the machine has a microphone: the page has a button for it, off at first.
         screen_delay_ms: the monitor's own, measured on the bench; added to every age shown.
     """
 
@@ -46,13 +48,24 @@ class SeatSettings(BaseModel):
         tuple[Annotated[int, Field(ge=0, le=255)], ...], Field(strict=False, min_length=1)
     ] = (0,)
     rear_camera: Annotated[int, Field(ge=0, le=255)] | None = None
+    left_camera: Annotated[int, Field(ge=0, le=255)] | None = None
+    right_camera: Annotated[int, Field(ge=0, le=255)] | None = None
     ice_servers: list[IceServer] = Field(default_factory=list)
+    sound: bool = False
     screen_delay_ms: Annotated[int, Field(ge=0, le=500)] = 0
 
     @model_validator(mode="after")
-    def _rear_is_shown(self) -> Self:
-        if self.rear_camera is not None and self.rear_camera not in self.cameras[1:]:
-            raise ValueError("rear_camera must be one of cameras, and not the first")
+    def _others_are_shown(self) -> Self:
+        others = [
+            (name, camera)
+            for name in ("rear_camera", "left_camera", "right_camera")
+            if (camera := getattr(self, name)) is not None
+        ]
+        for name, camera in others:
+            if camera not in self.cameras[1:]:
+                raise ValueError(f"{name} must be one of cameras, and not the first")
+        if len({camera for _, camera in others}) != len(others):
+            raise ValueError("rear_camera, left_camera and right_camera must be different ones")
         return self
 
 

@@ -12,7 +12,9 @@ after a loss lets the backlog out one picture a packet. Here:
    a data channel would otherwise say nothing for a second after an outage. It times by the
    monotonic clock: a step of the wall clock would make it wait for a minute. Its congestion window
    never falls below what 50 messages a second need on the longest link that can be driven: stock
-   falls to one packet a round trip when a loss goes unnoticed, some two states in 190 ms.
+   falls to one packet a round trip when a loss goes unnoticed, some two states in 190 ms;
+6. threads hand over the interpreter after 0.5 ms (CPython: 5 ms): a decoded picture does not wait
+   while the next one's packets are taken in.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import asyncio
 import inspect
 import logging
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -68,6 +71,7 @@ SCTP_RTO_INITIAL_S = 0.5
 SCTP_WINDOW_MIN_BYTES = 9280
 """Eight packets: 50 states of 670 bytes a second at a round trip of 250 ms. Less would not spare
 the link: nothing is repeated here, and what a full window keeps out is dropped, never queued."""
+SWITCH_S = 0.0005
 
 _START_CODE = b"\x00\x00\x00\x01"
 _NAL_IDR, _NAL_SPS = 5, 7
@@ -554,6 +558,7 @@ def install() -> None:
     if _installed.done:
         return
     _installed.done = True
+    sys.setswitchinterval(SWITCH_S)
     stock_request = aioice.ice.StunProtocol.request
     stock_get_host_addresses = aioice.ice.get_host_addresses
 

@@ -109,7 +109,7 @@ class HeadlessViewer:
 
     Attributes:
         ended: set when the connection failed or was closed.
-        decoded: pictures decoded. unread: of these, without a readable strip.
+        taken: pictures decoded and looked at. unread: of these, without a readable strip.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class HeadlessViewer:
         rtc_receive.install()
         self.cameras = tuple(cameras)
         self.ended = asyncio.Event()
-        self.decoded = 0
+        self.taken = 0
         self.unread = 0
         self._on_frame = on_frame
         self._ice_addresses = tuple(ice_addresses)
@@ -129,6 +129,7 @@ class HeadlessViewer:
         self._connection = rtc_receive.new_peer_connection()
         self._transceivers: list[RTCRtpTransceiver] = []
         self._upkeeps: list[ReceiverUpkeep] = []
+        self._sinks: list[PictureSink] = []
         self._books = {camera: StampBook() for camera in self.cameras}
         self._last_frame: dict[int, int] = {}
         self._upkeep_task: asyncio.Task[None] | None = None
@@ -186,6 +187,11 @@ class HeadlessViewer:
         """Key frames asked for after a stall, over all cameras."""
         return sum(upkeep.key_requests for upkeep in self._upkeeps)
 
+    @property
+    def skipped(self) -> int:
+        """Pictures decoded together with a newer one, and so not looked at, over all cameras."""
+        return sum(sink.skipped for sink in self._sinks)
+
     async def _keep_up(self) -> None:
         while True:
             await asyncio.sleep(rtc_receive.UPKEEP_PERIOD_S)
@@ -200,7 +206,9 @@ class HeadlessViewer:
     def _on_track(self, track: MediaStreamTrack) -> None:
         for camera, transceiver in zip(self.cameras, self._transceivers, strict=True):
             if transceiver.receiver.track is track:
-                rtc_receive.attach_sink(transceiver.receiver, self._sink(camera))
+                sink = self._sink(camera)
+                self._sinks.append(sink)
+                rtc_receive.attach_sink(transceiver.receiver, sink)
                 self._upkeeps.append(ReceiverUpkeep(transceiver.receiver))
 
     def _sink(self, camera: int) -> PictureSink:
@@ -217,7 +225,7 @@ class HeadlessViewer:
     def _on_decoded(
         self, camera: int, frame: int | None, rtp_timestamp: int, received_us: int
     ) -> None:
-        self.decoded += 1
+        self.taken += 1
         if frame is None:
             self.unread += 1
             return

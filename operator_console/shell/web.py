@@ -549,7 +549,10 @@ class Console:
             "simulated": seat.simulated,
             "page_drives": self.session.page_drives,
             "cameras": list(seat.cameras),
+            "sound": seat.sound,
             "rear_camera": seat.rear_camera,
+            "left_camera": seat.left_camera,
+            "right_camera": seat.right_camera,
             "screen_delay_ms": seat.screen_delay_ms,
             "ice_servers": [
                 {"urls": each.url, "username": each.username or "", "credential": each.secret or ""}

@@ -8,7 +8,9 @@ import {
 } from "/ui/keyboard.js";
 import { ConsoleSocket } from "/ui/socket.js";
 import { ANSWERS, NOT_LIVE, REQUESTS } from "/ui/text.js";
+import { Mirrors } from "/ui/mirrors.js";
 import { Picture, liveness } from "/ui/picture.js";
+import { LiveSound } from "/ui/sound.js";
 import { LiveVideo } from "/ui/video.js";
 
 const INPUT_PERIOD_MS = 15;
@@ -68,6 +70,7 @@ class Cockpit {
     /** The main view: of the direction of travel. */
     this.main = this.front;
     this.hasRear = false;
+    this.mirrors = new Mirrors(this.clock);
     this.video = new LiveVideo(
       [this.front],
       (message) => this.socket.send(message),
@@ -76,6 +79,11 @@ class Cockpit {
         this.shown = null;
       },
       this.clock,
+    );
+    this.sound = new LiveSound(
+      /** @type {HTMLButtonElement} */ (element("sound")),
+      /** @type {HTMLAudioElement} */ (element("sound-audio")),
+      (message) => this.socket.send(message),
     );
     this.wire();
     /** Of the main view. @type {{frame: number, captureUs: number} | null} */
@@ -98,6 +106,7 @@ class Cockpit {
     if (!up) {
       this.drives = false;
       this.video?.allow(false);
+      this.sound?.allow(false);
       this.watch();
     }
   }
@@ -123,6 +132,7 @@ class Cockpit {
         break;
       case "answer":
         void this.video.answer(message.id, message.sdp);
+        this.sound.answer(message.id, message.sdp);
         break;
       case "event":
         this.hud.event(message, new Date(Date.now() - (message.age_ms ?? 0)));
@@ -149,9 +159,14 @@ class Cockpit {
     this.front.camera = config.cameras[0];
     this.hasRear = typeof config.rear_camera === "number";
     if (this.hasRear) this.rear.camera = config.rear_camera;
-    this.video.ask(this.hasRear ? [this.front, this.rear] : [this.front]);
+    this.mirrors.configure(config);
+    const ends = this.hasRear ? [this.front, this.rear] : [this.front];
+    this.video.ask([...ends, ...this.mirrors.pictures]);
     this.turn(null);
     this.video.allow(true);
+    this.sound.iceServers = this.video.iceServers;
+    this.sound.offer(config.sound === true);
+    this.sound.allow(true);
   }
 
   /** Let the main view be that of the direction of travel.
@@ -416,6 +431,7 @@ class Cockpit {
     const shown = grown(this.state ?? {}, since, line);
     if (line === "up") this.pictureAge(shown.console, nowMs);
     this.picture(shown.console, nowMs);
+    this.mirrors.draw(nowMs, shown.console.picture_max_age_ms);
     if (typeof shown.console.picture_age_ms === "number") {
       shown.console.picture_age_ms += this.screenDelayMs;
     }

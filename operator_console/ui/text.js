@@ -32,6 +32,15 @@ export const NOT_LIVE = {
   unknown: { en: "IMAGE AGE UNKNOWN", zh: "画面延时未知" },
 };
 
+/** The machine's sound, as its button says it.
+ * @type {Record<"off" | "waits" | "on" | "lost", {en: string, zh: string}>} */
+export const SOUND = {
+  off: { en: "Sound off", zh: "声音关" },
+  waits: { en: "Sound …", zh: "声音…" },
+  on: { en: "Sound on", zh: "声音开" },
+  lost: { en: "No sound", zh: "无声音" },
+};
+
 /** @type {Record<string, [string, string]>} */
 export const CAP_REASONS = {
   machine: ["machine", "机器限速"],

@@ -174,7 +174,7 @@ export class LiveVideo {
     );
     try {
       await peer.setLocalDescription(await peer.createOffer());
-      await gathered(peer, this.iceServers.length ? GATHER_RELAYED_MS : GATHER_MS);
+      await gathered(peer, this.iceServers);
     } catch (error) {
       if (this.peer !== peer) return;
       throw error;
@@ -290,11 +290,12 @@ function wasConnected(peer) {
 
 /** Host candidates take milliseconds, and what is late is left out.
  * @param {RTCPeerConnection} peer
- * @param {number} patienceMs
+ * @param {RTCIceServer[]} iceServers
  * @returns {Promise<void>}
  */
-function gathered(peer, patienceMs) {
+export function gathered(peer, iceServers) {
   if (peer.iceGatheringState === "complete") return Promise.resolve();
+  const patienceMs = iceServers.length ? GATHER_RELAYED_MS : GATHER_MS;
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, patienceMs);
     peer.addEventListener("icegatheringstatechange", () => {

@@ -90,6 +90,12 @@ def test_rear_camera_that_is_not_shown_or_the_main_one__is_refused(
         load_settings(written(tmp_path, GOOD.replace("simulated = true", told)))
 
 
+def test_one_camera_in_two_places__is_refused(tmp_path: Path) -> None:
+    told = "simulated = true\ncameras = [0, 1]\nrear_camera = 1\nleft_camera = 1"
+    with pytest.raises(ValueError, match="must be different ones"):
+        load_settings(written(tmp_path, GOOD.replace("simulated = true", told)))
+
+
 def test_file_missing__error_says_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="No such file"):
         load_settings(tmp_path / "none.toml")

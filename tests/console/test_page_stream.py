@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
 
 from operator_console.core.session import Outgoing
 from operator_console.shell.clock import monotonic_us
@@ -21,8 +22,13 @@ from protocol.topics import Topics
 from tests.console.page_rig import FLAGS
 from tests.media.rig import OPERATOR, PERIOD_US, VEHICLE, Rig
 from vehicle_agent.shell import ipc
+from vehicle_agent.shell.sound import TONE_HZ
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(180),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 ASSETS = load_assets()
 TOPICS = Topics("mine", VEHICLE)
@@ -43,19 +49,25 @@ class StreamRig(Rig):
     """A media server and a console that carries its signals, as link and broker would."""
 
     def __init__(self, run: Path) -> None:
-        super().__init__(run)
+        super().__init__(run, sound="sim:tone")
+        self.console = self.new_console()
+        self.films = asyncio.Event()
+        self.filmed_us: list[int] = []
+        self._filmed = asyncio.Condition()
+        self._states = 0
+
+    def new_console(self, port: int = 0) -> Console:
+        """Return a console that knows nothing of its pages."""
+        seat = {"operator": OPERATOR, "site": "mine", "vehicle": VEHICLE, "port": port}
         settings = ConsoleSettings.model_validate(
             {
-                "console": {"operator": OPERATOR, "site": "mine", "vehicle": VEHICLE, "port": 0},
+                "console": seat | {"sound": True},
                 "mqtt": {"host": "127.0.0.1", "port": 1},
                 "keys": {"device": "unused", "trust": "unused"},
             }
         )
         keys = Keys(self.keys.private[OPERATOR], self.keys.trust)
-        self.console = Console(settings, keys, ASSETS, "token", Carrier(self))
-        self.films = asyncio.Event()
-        self.filmed_us: list[int] = []
-        self._states = 0
+        return Console(settings, keys, ASSETS, "token", Carrier(self))
 
     def _on_link(self) -> None:
         while (datagram := self._link.receive()) is not None:
@@ -87,35 +99,76 @@ class StreamRig(Rig):
                 self.filmed_us.append(monotonic_us())
                 writer, picture = self.writers[0], self._picture
                 await asyncio.to_thread(writer.publish, picture, self.filmed_us[-1])
+                async with self._filmed:
+                    self._filmed.notify_all()
             await asyncio.sleep(PERIOD_US / 1e6)
 
+    async def films_more(self, pictures: int) -> None:
+        """Wait until so many more pictures were taken."""
+        wanted = len(self.filmed_us) + pictures
+        async with self._filmed:
+            await self._filmed.wait_for(lambda: len(self.filmed_us) >= wanted)
+
+    def broker(self, up: bool) -> None:
+        """Let both lines to the broker come or go."""
+        self.console.link_changed(up)
+        self.console.words_changed(up)
+
     @asynccontextmanager
-    async def playing(self) -> AsyncIterator[None]:
-        """Run everything but the browser."""
-        async with self.running(), serving(self.console), asyncio.TaskGroup() as group:
-            self.console.link_changed(True)
-            self.console.words_changed(True)
-            tasks = [
-                group.create_task(work)
-                for work in (
-                    self.console.pump.send_slow(),
-                    self.console.refresh_pages(),
-                    self.film(),
-                )
-            ]
+    async def machine(self) -> AsyncIterator[None]:
+        """Run the machine's side and its camera."""
+        async with self.running(), asyncio.TaskGroup() as group:
+            filming = group.create_task(self.film())
+            yield
+            filming.cancel()
+
+    @asynccontextmanager
+    async def cockpit(self) -> AsyncIterator[None]:
+        """Run the console."""
+        async with serving(self.console), asyncio.TaskGroup() as group:
+            self.broker(up=True)
+            work = (self.console.pump.send_slow(), self.console.refresh_pages())
+            tasks = [group.create_task(each) for each in work]
             yield
             for task in tasks:
                 task.cancel()
 
+    @asynccontextmanager
+    async def playing(self) -> AsyncIterator[None]:
+        """Run everything but the browser."""
+        async with self.machine(), self.cockpit():
+            yield
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield browser
+        await browser.close()
+
 
 @asynccontextmanager
-async def opened(address: str) -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        page = await chromium.new_page()
-        await page.goto(address)
-        yield page
-        await chromium.close()
+async def opened(chromium: Browser, address: str) -> AsyncIterator[Page]:
+    page = await chromium.new_page()
+    await page.goto(address)
+    yield page
+    await page.close()
+
+
+HEARS_THE_TONE = """(hz) => {
+  const stream = document.getElementById("sound-audio").srcObject;
+  if (!window.ear) {
+    const context = new AudioContext();
+    window.ear = context.createAnalyser();
+    window.ear.fftSize = 8192;
+    context.createMediaStreamSource(stream).connect(window.ear);
+  }
+  const levels = new Float32Array(window.ear.frequencyBinCount);
+  window.ear.getFloatFrequencyData(levels);
+  const loudest = levels.indexOf(Math.max(...levels));
+  return Math.abs(loudest * window.ear.context.sampleRate / window.ear.fftSize - hz) < 10;
+}"""
 
 
 async def drawn_as(page: Page, live: str) -> None:
@@ -131,10 +184,10 @@ def rig(tmp_path: Path) -> Iterator[StreamRig]:
 
 
 async def test_real_stream__is_live_with_its_own_stamps_then_frozen_then_live_again(
-    rig: StreamRig,
+    rig: StreamRig, chromium: Browser
 ) -> None:
     rig.films.set()
-    async with rig.playing(), opened(rig.console.address) as page:
+    async with rig.playing(), opened(chromium, rig.console.address) as page:
         await drawn_as(page, "live")
         view = rig.console.session.view.newest
         rig.films.clear()
@@ -144,3 +197,72 @@ async def test_real_stream__is_live_with_its_own_stamps_then_frozen_then_live_ag
 
     assert view is not None
     assert min(abs(filmed_us - view.capture_us) for filmed_us in rig.filmed_us) <= 12
+
+
+async def test_sound__is_off_until_asked_for_then_the_microphone_is_heard_and_its_loss_is_told(
+    rig: StreamRig, chromium: Browser
+) -> None:
+    async with rig.playing(), opened(chromium, rig.console.address) as page:
+        await page.wait_for_selector("#sound[data-sound=off]")
+        assert rig.server.listeners.peers == []
+        await page.click("#sound")
+        await page.wait_for_selector("#sound[data-sound=on]")
+        await page.wait_for_function(HEARS_THE_TONE, arg=TONE_HZ)
+        rig.server.listeners.peers[0].end()
+        await page.wait_for_selector("#sound[data-sound=lost]")
+        await page.click("#sound")
+        await page.wait_for_selector("#sound[data-sound=off]")
+
+
+async def test_broker_goes_and_comes__the_picture_goes_on_in_its_session(
+    rig: StreamRig, chromium: Browser
+) -> None:
+    rig.films.set()
+    async with rig.playing(), opened(chromium, rig.console.address) as page:
+        await drawn_as(page, "live")
+        sessions = [peer.session for peer in rig.server.peers]
+        rig.broker(up=False)
+        gone_us = monotonic_us()
+        await rig.films_more(20)
+        view = rig.console.session.view.newest
+        rig.broker(up=True)
+        await rig.films_more(10)
+        after = [peer.session for peer in rig.server.peers]
+
+    assert view is not None
+    assert view.capture_us > gone_us
+    assert after == sessions
+
+
+async def test_machine_boots_again__the_picture_is_back_without_a_click(
+    rig: StreamRig, chromium: Browser
+) -> None:
+    rig.films.set()
+    async with rig.playing(), opened(chromium, rig.console.address) as page:
+        await drawn_as(page, "live")
+        await rig.boot_again()
+        await drawn_as(page, "frozen")
+        await drawn_as(page, "live")
+        assert len(rig.server.peers) == 1
+
+
+async def test_console_starts_again__the_picture_is_back_and_told_without_a_click(
+    rig: StreamRig, chromium: Browser
+) -> None:
+    rig.films.set()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(rig.machine())
+        async with AsyncExitStack() as first:
+            await first.enter_async_context(rig.cockpit())
+            page = await stack.enter_async_context(opened(chromium, rig.console.address))
+            await drawn_as(page, "live")
+        await page.wait_for_selector("#stop[data-look=no-line]")
+        rig.console = rig.new_console(rig.console.port)
+        await stack.enter_async_context(rig.cockpit())
+        await drawn_as(page, "live")
+        begun_us = monotonic_us()
+        await rig.films_more(20)
+        view = rig.console.session.view.newest
+
+    assert view is not None
+    assert view.capture_us > begun_us

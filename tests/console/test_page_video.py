@@ -366,3 +366,37 @@ def test_no_rear_camera__the_front_picture_stays_in_reverse(rig: VideoRig) -> No
 
     assert rig.last("view")["camera"] == 0
     assert rig.text("#camera-tag-en") == "FRONT"
+
+
+# ---- the mirrors -------------------------------------------------------------------------------
+
+
+def mirrored(rig: VideoRig) -> None:
+    """Show a camera to the left as well, and a picture of each that is live."""
+    rig.tell(CONFIG | {"cameras": [0, 3], "left_camera": 3})
+    rig.taken()
+    rig.pass_ms(150)
+    rig.answer()
+    rig.picture(7, T0_US)
+    rig.tell_note({"c": 3, "f": 3, "t": T0_US, "r": 0})
+    rig.present(3, video="video-left")
+
+
+def test_left_camera_is_set__it_is_asked_for_and_shown_beside_the_main_view(rig: VideoRig) -> None:
+    mirrored(rig)
+    assert rig.last("offer")["cameras"] == [0, 3]
+    assert rig.page.is_visible("#mirror-left")
+    assert rig.page.is_hidden("#mirror-right")
+
+
+def test_mirror_freezes__it_says_so_and_the_main_view_goes_on(rig: VideoRig) -> None:
+    mirrored(rig)
+    rig.pass_ms(200)
+    rig.picture(8, T0_US + 200_000)
+    rig.seen(age_ms=40)
+    rig.pass_ms(100)
+
+    assert rig.text("#mirror-left-note") == "NO LIVE IMAGE"
+    assert rig.page.get_attribute("#mirror-left", "data-live") == "frozen"
+    assert rig.drawn_as == "live"
+    assert rig.last("view")["camera"] == 0

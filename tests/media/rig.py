@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from joserfc.jwk import OKPKey
 
+from benchmarks.chains.relay import Line
 from operator_console.shell.viewer import HeadlessViewer, ViewedFrame
 from protocol.messages import (
     SignalClaims,
@@ -58,7 +59,7 @@ class Keys:
         self.trust = load_trust(json.dumps({"identities": identities}))
 
 
-def settings_for(run: Path, cameras: int = 1) -> AgentSettings:
+def settings_for(run: Path, cameras: int = 1, sound: str | None = None) -> AgentSettings:
     return AgentSettings.model_validate(
         {
             "vehicle": {"site": "mine", "name": VEHICLE, "machine": "m.toml", "simulated": True},
@@ -77,6 +78,7 @@ def settings_for(run: Path, cameras: int = 1) -> AgentSettings:
                 for number in range(cameras)
             ],
             "media": {"ice_addresses": LOOPBACK},
+            "sound": None if sound is None else {"source": sound},
         }
     )
 
@@ -116,12 +118,13 @@ def signal(
 class Rig:
     """The server, the link's end of its sockets, and the cameras' writers."""
 
-    def __init__(self, run: Path, cameras: int = 1) -> None:
+    def __init__(self, run: Path, cameras: int = 1, sound: str | None = None) -> None:
         self.keys = Keys()
-        self.settings = settings_for(run, cameras)
+        self.settings = settings_for(run, cameras, sound)
         self.writers = [FrameWriter(run / f"cam{n}", WIDTH, HEIGHT) for n in range(cameras)]
         self.server = MediaServer(self.settings, self.keys.trust, self.keys.private[VEHICLE])
         self.stop = asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
         self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.telemetry: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._signals: dict[str, asyncio.Queue[SignalClaims]] = {}
@@ -136,6 +139,12 @@ class Rig:
         picture = self._picture if show is None else show
         await asyncio.to_thread(self.writers[camera].publish, picture, stamp_us)
         return stamp_us
+
+    async def film(self) -> None:
+        """Publish pictures at the camera's pace, for ever."""
+        while True:
+            await self.publish()
+            await asyncio.sleep(PERIOD_US / 1e6)
 
     def let_time_pass(self, duration_us: int) -> None:
         """Let the next picture's capture stamp be that much later."""
@@ -168,13 +177,29 @@ class Rig:
         """Run the server inside."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._link.fileno(), self._on_link)
-        server = asyncio.create_task(self.server.run(self.stop), name="media server")
+        self._begin()
         try:
             yield
         finally:
-            self.stop.set()
-            await asyncio.wait_for(server, WAIT_S)
+            await self._end()
             loop.remove_reader(self._link.fileno())
+
+    async def boot_again(self) -> None:
+        """End the server and begin with a new one, which knows nothing of the old one's viewers."""
+        await self._end()
+        await asyncio.to_thread(self.server.close)
+        key = self.keys.private[VEHICLE]
+        self.server = await asyncio.to_thread(MediaServer, self.settings, self.keys.trust, key)
+        self.stop = asyncio.Event()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._serving = asyncio.create_task(self.server.run(self.stop), name="media server")
+
+    async def _end(self) -> None:
+        assert self._serving is not None
+        self.stop.set()
+        await asyncio.wait_for(self._serving, WAIT_S)
 
     def close(self) -> None:
         self.server.close()
@@ -229,12 +254,16 @@ async def viewing(
     operator: str = OPERATOR,
     cameras: tuple[int, ...] = (0,),
     screen: str = "page-1",
+    line: Line | None = None,
 ) -> AsyncIterator[Viewing]:
+    """Connect a viewer; with a line between, it carries all that both send."""
     frames: asyncio.Queue[ViewedFrame] = asyncio.Queue()
     async with HeadlessViewer(frames.put_nowait, cameras, ice_addresses=LOOPBACK) as viewer:
-        claims = signal(await viewer.offer(), issuer=operator, cameras=cameras, viewer=screen)
+        offer = await viewer.offer()
+        offer = offer if line is None else line.disguise(offer, 0)
+        claims = signal(offer, issuer=operator, cameras=cameras, viewer=screen)
         rig.send(claims)
         answer = await rig.signal_for(claims.session)
         assert answer.role == "answer"
-        await viewer.accept(answer.sdp)
+        await viewer.accept(answer.sdp if line is None else line.disguise(answer.sdp, 1))
         yield Viewing(viewer, claims.session, frames)

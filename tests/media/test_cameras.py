@@ -28,12 +28,14 @@ from vehicle_agent.shell.framebuffer import FrameReader, FrameWriter
 from vehicle_agent.shell.picture_watch import BlankWatch, ChangeCount, FrozenWatch
 from vehicle_agent.shell.sources import (
     DRIVER_STAMP_MAX_AGE_US,
+    MJPG,
     Arrived,
     DriverClock,
     SourceLost,
     SourcePicture,
     SourcePictures,
     Wait,
+    negotiate,
     stamped,
     stream_pictures,
 )
@@ -294,6 +296,53 @@ def test_stream_without_time_stamps__is_refused() -> None:
         next(stamped([Arrived(still(), None, 1)]))
 
 
+class FakeDevice:
+    """A device that gives a rate for each format; sizes as asked, up to its largest."""
+
+    def __init__(self, rates_fps: dict[float, float], largest: tuple[int, int]) -> None:
+        self._rates_fps = rates_fps
+        self._largest = largest
+        self._set: dict[int, float] = {cv2.CAP_PROP_FOURCC: RAW}
+
+    def get(self, what: int, /) -> float:
+        found = {
+            cv2.CAP_PROP_FPS: self._rates_fps[self._set[cv2.CAP_PROP_FOURCC]],
+            cv2.CAP_PROP_FRAME_WIDTH: min(self._set.get(what, 0.0), self._largest[0]),
+            cv2.CAP_PROP_FRAME_HEIGHT: min(self._set.get(what, 0.0), self._largest[1]),
+        }
+        return found.get(what, self._set.get(what, 0.0))
+
+    def set(self, what: int, value: float, /) -> bool:
+        takes = what != cv2.CAP_PROP_FOURCC or value in self._rates_fps
+        self._set |= {what: value} if takes else {}
+        return takes
+
+
+RAW = 1.0
+
+
+@pytest.mark.parametrize(
+    ("rates_fps", "chosen"),
+    [({RAW: 30.0, MJPG: 30.0}, RAW), ({RAW: 10.0, MJPG: 30.0}, MJPG), ({RAW: 10.0}, RAW)],
+    ids=["raw-is-quick", "raw-is-slow", "raw-only"],
+)
+def test_device__is_asked_for_jpeg_only_where_raw_pictures_come_too_slowly(
+    rates_fps: dict[float, float], chosen: float
+) -> None:
+    device = FakeDevice(rates_fps, (1920, 1080))
+    negotiate(device, settings("/dev/video0"))
+    assert device.get(cv2.CAP_PROP_FOURCC) == chosen
+    assert device.get(cv2.CAP_PROP_FRAME_WIDTH) == WIDTH
+
+
+def test_device_that_gives_less_than_was_asked_for__is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    negotiate(FakeDevice({RAW: 15.0}, (160, 120)), settings("/dev/video0"))
+    said = "/dev/video0 gives 160x120 at 15 Hz; 320x180 at 30 Hz were asked for"
+    assert [record.getMessage() for record in caplog.records] == [said]
+
+
 def test_driver_stamp_of_our_clock__is_believed_also_when_old() -> None:
     driver = DriverClock()
     assert driver.stamp_us(1_000_000, 1_010_000) == 1_000_000
@@ -304,6 +353,18 @@ def test_driver_stamp_of_our_clock__is_believed_also_when_old() -> None:
 @pytest.mark.parametrize("driver_us", [5, 99_000_000])
 def test_driver_stamp_of_another_clock__is_replaced_by_now(driver_us: int) -> None:
     assert DriverClock().stamp_us(driver_us, 10_000_000) == 10_000_000
+
+
+def test_driver_slow_to_start__its_first_old_stamps_are_believed_too() -> None:
+    driver = DriverClock()
+    told = [(60_000_000, 60_700_000), (60_300_000, 60_800_000), (60_600_000, 60_900_000)]
+    assert [driver.stamp_us(*each) for each in told] == [60_000_000, 60_300_000, 60_600_000]
+
+
+def test_driver_that_shows_our_clock_later__pictures_from_before_are_left_out() -> None:
+    driver = DriverClock()
+    told = [(0, 60_700_000), (60_300_000, 60_800_000), (60_750_000, 60_900_000)]
+    assert [driver.stamp_us(*each) for each in told] == [60_700_000, None, 60_750_000]
 
 
 def test_picture_that_repeats_itself__grows_old_after_the_time() -> None:

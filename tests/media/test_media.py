@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.chains.relay import Impairment, Line
 from operator_console.shell.viewer import HeadlessViewer
 from protocol.errors import Refusal
 from protocol.frames import StateFrame
@@ -76,6 +77,27 @@ async def test_viewer_connects__every_picture_comes_with_its_capture_stamp(rig: 
                 assert same_capture(frame, stamp_us)
                 stamp_us = await rig.publish()
             assert view.viewer.unread == 0
+
+
+async def test_link_that_loses_packets__they_are_sent_again_and_the_pictures_go_on(
+    rig: Rig,
+) -> None:
+    line = Line(Impairment(one_way_s=0.005, loss=0.05, seed=5))
+    await line.open()
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig, line=line) as view:
+            await view.frame()
+            line.begin()
+            wanted_us = await rig.publish() + 40 * PERIOD_US
+            async with asyncio.TaskGroup() as group:
+                filming = group.create_task(rig.film())
+                while (await view.frame()).capture_stamp_us < wanted_us:
+                    pass
+                filming.cancel()
+            assert view.viewer.unread == 0
+    line.close()
+    assert line.lost > 5
 
 
 async def test_two_cameras__each_has_its_own_stream_in_the_order_asked_for(rig: Rig) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from operator_console.shell.config import load_settings
 from protocol.messages import Role, load_private_key, load_trust
 from sim import demo
 from sim.children import ChildSpec
@@ -58,6 +59,20 @@ def test_agent_settings__load_in_the_agent(plan: Plan) -> None:
     assert settings.mqtt.port == plan.mqtt_port
     assert settings.cameras[0].source == f"sim:{plan.run}/camera0"
     assert load_private_key(settings.keys.device.read_text(encoding="utf-8"))
+
+
+def test_demo_with_four_cameras__each_is_drawn_sent_and_shown_in_its_place(plan: Plan) -> None:
+    four = replace(plan, cameras=4)
+    write_keys(four.run)
+    write_settings(four)
+    agent, console = load_agent_config(four.agent_config), load_settings(four.console_config)
+    specs = [spec for spec in demo.stages(four)[0] if spec.name.startswith("camera")]
+    drawn = [spec.command[spec.command.index("--camera") + 1] for spec in specs]
+    assert drawn == [camera.name for camera in agent.cameras] == ["front", "rear", "left", "right"]
+    assert [camera.faces for camera in agent.cameras] == ["front", "rear", "side", "side"]
+    seat = console.console
+    assert seat.cameras == (0, 1, 2, 3)
+    assert (seat.rear_camera, seat.left_camera, seat.right_camera) == (1, 2, 3)
 
 
 def test_keys__are_private_files_and_trusted_in_their_roles(plan: Plan) -> None:

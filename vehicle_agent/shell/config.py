@@ -196,6 +196,36 @@ class CameraSettings(BaseModel):
         return self.kind in (SourceKind.DEVICE, SourceKind.STREAM)
 
 
+class SoundKind(StrEnum):
+    """Where the machine's sound comes from."""
+
+    SIMULATOR = "sim"
+    FILE = "file"
+    DEVICE = "alsa"
+
+
+class SoundSettings(BaseModel):
+    """The machine's microphone, where one is fitted.
+
+    Attributes:
+        source: ``alsa:DEVICE`` as ``arecord -L`` names it, ``file:PATH``, ``sim:tone`` or
+            ``sim:engine``.
+    """
+
+    model_config = _STRICT
+    source: Annotated[str, Field(pattern=r"^(alsa:.+|file:.+|sim:(tone|engine))$")]
+
+    @property
+    def kind(self) -> SoundKind:
+        """Where the sound comes from."""
+        return SoundKind(self.source.partition(":")[0])
+
+    @property
+    def path(self) -> str:
+        """The source without its kind."""
+        return self.source.partition(":")[2]
+
+
 class MediaSettings(BaseModel):
     """WebRTC of the media process.
 
@@ -234,6 +264,7 @@ class AgentSettings(BaseModel):
         mqtt: the control broker.
         telemetry: the broker for presence, factsheet and slow values, where the control broker
             keeps nothing; None where one broker does all.
+        sound: None: the machine has no microphone.
         control_peer: with it commands come by both paths, and one of them silent lowers the
             speed cap; None: by MQTT alone.
     """
@@ -249,6 +280,7 @@ class AgentSettings(BaseModel):
     range_finder: RangeFinderSettings | None = None
     cameras: list[CameraSettings] = Field(default_factory=list)
     media: MediaSettings = Field(default_factory=MediaSettings)
+    sound: SoundSettings | None = None
     control_peer: ControlPeerSettings | None = None
 
     @property
@@ -284,11 +316,11 @@ def load_agent_config(path: Path) -> AgentSettings:
         raise ValueError(f"{path}: {first_problem(error)}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    _check_cameras(settings, path)
+    _check_sources(settings, path)
     return _absolute(settings, path.resolve().parent)
 
 
-def _check_cameras(settings: AgentSettings, path: Path) -> None:
+def _check_sources(settings: AgentSettings, path: Path) -> None:
     ids = [camera.id for camera in settings.cameras]
     if len(set(ids)) != len(ids):
         raise ValueError(f"{path}: cameras: an id stands twice")
@@ -298,6 +330,12 @@ def _check_cameras(settings: AgentSettings, path: Path) -> None:
                 f"{path}: cameras.{number}.source: a recording is no view of a real machine;"
                 " only with vehicle.simulated = true"
             )
+    sound = settings.sound
+    if sound is not None and sound.kind is not SoundKind.DEVICE and not settings.vehicle.simulated:
+        raise ValueError(
+            f"{path}: sound.source: {sound.source!r} is no sound of a real machine;"
+            " only with vehicle.simulated = true"
+        )
 
 
 def _absolute(settings: AgentSettings, base: Path) -> AgentSettings:
@@ -324,6 +362,7 @@ def _absolute(settings: AgentSettings, base: Path) -> AgentSettings:
                 update={"channel": _absolute_channel(settings.can, base)}
             ),
             "cameras": [_absolute_source(camera, base) for camera in settings.cameras],
+            "sound": _absolute_sound(settings.sound, base),
             "relay": None
             if settings.relay is None
             else RelaySettings(port=base / settings.relay.port),
@@ -342,3 +381,9 @@ def _absolute_source(camera: CameraSettings, base: Path) -> CameraSettings:
     if camera.kind not in (SourceKind.SIMULATOR, SourceKind.FILE):
         return camera
     return camera.model_copy(update={"source": f"{camera.kind}:{base / camera.path}"})
+
+
+def _absolute_sound(sound: SoundSettings | None, base: Path) -> SoundSettings | None:
+    if sound is None or sound.kind is not SoundKind.FILE:
+        return sound
+    return SoundSettings(source=f"{sound.kind}:{base / sound.path}")

@@ -170,6 +170,7 @@ class CameraFeed:
             "id": self.settings.id,
             "name": self.settings.name,
             "viewers": len(self.tracks),
+            "weight": self.weight,
             "fps": len(encode_us),
             "sent": self.counters.sent,
             "captured": camera.captured,

@@ -4,6 +4,7 @@
 
 Signed offers come as datagrams at RUN/media.sock, signed answers go to RUN/link.sock. A camera is
 encoded only while somebody watches it; devices and streams are read always (see cameras.py).
+The machine's microphone goes out by peers of its own (see listeners.py).
 Says "ready" once cameras and socket are in place.
 """
 
@@ -40,6 +41,7 @@ from vehicle_agent.shell.cameras import open_camera
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
 from vehicle_agent.shell.encoder_choice import choose
 from vehicle_agent.shell.feed import CameraFeed
+from vehicle_agent.shell.listeners import Listeners
 from vehicle_agent.shell.peer import Doorkeeper, OwnWords, section_kinds
 from vehicle_agent.shell.picture_encoder import Codec
 from vehicle_agent.shell.rtc_compat import offered_codec
@@ -53,6 +55,9 @@ MAX_PEERS_OF_ONE = 6
 MAX_WAITING_OFFERS = 16
 VIEWING_ROLES = frozenset({Role.DRIVER, Role.SUPERVISOR, Role.OBSERVER})
 BLANK_EVENT, SILENT_EVENT = "V104", "V105"
+SWITCH_S = 0.0005
+"""After this long a thread hands the interpreter over to one that waits (CPython: 5 ms): a picture
+that is encoded does not wait while another camera's packets are made."""
 LEADING_ROLES = frozenset({Role.DRIVER})
 """Whose links set the bit rate; nobody else's bad link may spoil the driver's picture."""
 
@@ -66,6 +71,7 @@ class MediaServer:
         feeds: by camera id, once running.
         refused: offers refused, by reason.
         peers: living peers, oldest first.
+        listeners: to the microphone.
         ready: set once cameras and socket are in place.
     """
 
@@ -82,6 +88,7 @@ class MediaServer:
         self.refused: Counter[str] = Counter()
         self._told: dict[tuple[str, int], str] = {}
         self.peers: list[ViewerPeer] = []
+        self.listeners = Listeners(settings.sound, settings.media, self._send_signal)
         self._motion = Motion()
         choice = choose(settings.media.encoder)
         self._codec = choice.codec
@@ -109,7 +116,7 @@ class MediaServer:
                 self._say_goodbye()
                 for task in tasks:
                     task.cancel()
-                for peer in self.peers:
+                for peer in (*self.peers, *self.listeners.peers):
                     peer.end()
         finally:
             loop.remove_reader(self._mailbox.fileno())
@@ -138,6 +145,7 @@ class MediaServer:
             self.refused[Refusal.MALFORMED] += 1
             logger.warning("state of the guardian not taken: %s", error)
             return
+        self.listeners.speed_mps = state.speed_mps or 0.0
         motion = motion_of(state)
         if motion != self._motion:
             self._follow(motion)
@@ -174,11 +182,16 @@ class MediaServer:
             if claims.role == "bye":
                 self._end_session(claims)
                 continue
-            peer = self._admit(claims)
-            group.create_task(
-                self._serve_viewer(peer, claims),
-                name=f"viewer {claims.iss} {claims.session[:8]}",
-            )
+            self._serve(group, claims)
+
+    def _serve(self, group: asyncio.TaskGroup, offer: SignalClaims) -> None:
+        who = f"{offer.iss} {offer.session[:8]}"
+        if offer.cameras:
+            serving = self._serve_viewer(self._admit(offer), offer)
+            group.create_task(serving, name=f"viewer {who}")
+        else:
+            serving = self.listeners.serve(self.listeners.admit(offer), offer)
+            group.create_task(serving, name=f"listener {who}")
 
     def _accepted(self, datagram: bytes) -> SignalClaims:
         """Return the claims of a signal that counts.
@@ -196,6 +209,11 @@ class MediaServer:
         return claims
 
     def _check_offer(self, claims: SignalClaims) -> None:
+        if not claims.viewer:
+            raise ProtocolError("an offer that does not say for which screen")
+        if self.listeners.is_meant(claims):
+            self.listeners.check()
+            return
         wanted = claims.cameras
         if not wanted or len(set(wanted)) != len(wanted) or not set(wanted) <= set(self.feeds):
             raise ProtocolError(f"cameras {wanted} are not offered", Refusal.OUT_OF_RANGE)
@@ -205,8 +223,6 @@ class MediaServer:
             raise ProtocolError(f"sections {kinds} for cameras {wanted}", Refusal.MALFORMED)
         if offered_codec(claims.sdp) is None:
             raise ProtocolError("an offer with neither H.264 nor VP8", Refusal.MALFORMED)
-        if not claims.viewer:
-            raise ProtocolError("an offer that does not say for which screen")
         of_operator = sum(peer.operator == claims.iss for peer in self.peers)
         if len(self.peers) >= MAX_PEERS or of_operator >= MAX_PEERS_OF_ONE:
             raise ProtocolError("too many viewers", Refusal.RATE_LIMITED)
@@ -215,6 +231,7 @@ class MediaServer:
         for peer in self.peers:
             if (peer.operator, peer.session) == (claims.iss, claims.session):
                 peer.end()
+        self.listeners.end_session(claims.iss, claims.session)
 
     def _admit(self, offer: SignalClaims) -> ViewerPeer:
         """Make room for the offer's peer at once, so that the next offer is counted against it."""
@@ -260,7 +277,7 @@ class MediaServer:
                 peer.end()
 
     def _say_goodbye(self) -> None:
-        for peer in self.peers:
+        for peer in (*self.peers, *self.listeners.peers):
             self._send_signal(peer.operator, peer.session, "bye", "")
 
     def _send_signal(self, operator: str, session: str, role: str, sdp: str) -> None:
@@ -289,6 +306,7 @@ class MediaServer:
                 "peers": len(self.peers),
                 "tasks": len(asyncio.all_tasks()),
                 "announcements_dropped": sum(peer.announcer.dropped for peer in self.peers),
+                "sound": self.listeners.report(),
                 "refused": dict(self.refused),
             }
             content = json.dumps(report, separators=(",", ":")).encode()
@@ -342,6 +360,7 @@ async def _serve(server: MediaServer) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     gc.collect()
+    sys.setswitchinterval(SWITCH_S)
     gc.freeze()  # what lives as long as the process need not be walked through again
     async with asyncio.TaskGroup() as group:
         announcing = group.create_task(_announce(server), name="announce")

@@ -6,9 +6,11 @@ is lost; closing it frees the source.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import av
 import cv2
@@ -34,10 +36,16 @@ STREAM_OPTIONS = {
 }
 """FFmpeg's: no buffer of its own, and no more than half a second of looking at the stream first.
 Over TCP: a lost UDP packet would spoil every picture up to the next key frame."""
-DRIVER_STAMP_MAX_AGE_US = 500_000
-"""A V4L2 driver whose stamps were never younger than this has another clock than ours. Once it
-has shown ours, an old stamp is an old picture."""
+DRIVER_STAMP_MAX_AGE_US = 5_000_000
+"""A V4L2 driver whose stamps were never younger than this has another clock than ours: no queue of
+a driver holds so much. Once it has shown ours, an old stamp is an old picture."""
 _FALLBACK_FILE_FPS = 25.0
+MJPG = float(cv2.VideoWriter.fourcc(*"MJPG"))
+LEAST_SHARE_OF_RATE = 0.95
+"""29.97 Hz are 30."""
+_SIZE_AND_RATE = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)
+
+logger = logging.getLogger("headframe.media")
 
 
 class SourceLost(Exception):
@@ -112,36 +120,84 @@ def device_pictures(settings: CameraSettings) -> SourcePictures:
     if not Path(settings.source).exists():
         raise SourceLost(f"{settings.source}: no such device")
     capture = cv2.VideoCapture(settings.source, cv2.CAP_V4L2)
-    capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
-    capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
-    capture.set(cv2.CAP_PROP_FPS, settings.fps)
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 2)
     driver = DriverClock()
     try:
         _check_opened(capture, settings.source)
+        negotiate(capture, settings)
         while True:
             grabbed, bgr = capture.read()
             if not grabbed:
                 raise SourceLost(f"{settings.source}: no picture came, the device was lost")
             driver_us = int(capture.get(cv2.CAP_PROP_POS_MSEC) * 1000)
             stamp_us = driver.stamp_us(driver_us, clock.monotonic_us())
-            yield SourcePicture(to_i420(bgr, settings), stamp_us)
+            if stamp_us is not None:
+                yield SourcePicture(to_i420(bgr, settings), stamp_us)
     finally:
         capture.release()
 
 
+class Device(Protocol):
+    """What is needed of OpenCV's device to agree on a format."""
+
+    def get(self, what: int, /) -> float:
+        """Return a property."""
+
+    def set(self, what: int, value: float, /) -> bool:
+        """Ask for one; return whether the device took it."""
+
+
+def negotiate(device: Device, settings: CameraSettings) -> None:
+    """Agree on size, rate and format.
+
+    OpenCV prefers raw pictures, which over USB 2 come at 10 Hz in 720p; a device that offers more
+    as JPEG is asked for that. Where it keeps giving less than was wanted, that is said.
+    """
+    _ask(device, settings)
+    if not _gives(device, settings) and device.set(cv2.CAP_PROP_FOURCC, MJPG):
+        _ask(device, settings)
+    if not _gives(device, settings):
+        width, height, fps = (round(device.get(what)) for what in _SIZE_AND_RATE)
+        logger.warning(
+            "%s gives %dx%d at %d Hz; %dx%d at %d Hz were asked for",
+            *(settings.source, width, height, fps),
+            *(settings.width, settings.height, settings.fps),
+        )
+
+
+def _ask(device: Device, settings: CameraSettings) -> None:
+    device.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
+    device.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
+    device.set(cv2.CAP_PROP_FPS, settings.fps)
+    device.set(cv2.CAP_PROP_BUFFERSIZE, 2)
+
+
+def _gives(device: Device, settings: CameraSettings) -> bool:
+    width, height, fps = (device.get(what) for what in _SIZE_AND_RATE)
+    large_enough = width >= settings.width and height >= settings.height
+    return large_enough and fps >= settings.fps * LEAST_SHARE_OF_RATE
+
+
 class DriverClock:
-    """Tells whether a driver's stamps are of our clock."""
+    """Tells whether a driver's stamps are of our clock; what it gives rises from the first on."""
 
     def __init__(self) -> None:
         self._is_ours = False
+        self._given_us = -1
 
-    def stamp_us(self, driver_us: int, now_us: int) -> int:
-        """Return the driver's stamp where it is of our clock, or else now."""
+    def stamp_us(self, driver_us: int, now_us: int) -> int | None:
+        """Return the driver's stamp where it is of our clock, or else now.
+
+        None where that is no later than what was given before: a driver that shows its clock only
+        after some pictures gives pictures that are older than what the first were taken for.
+        """
         age_us = now_us - driver_us
         if 0 <= age_us <= DRIVER_STAMP_MAX_AGE_US:
             self._is_ours = True
-        return driver_us if self._is_ours and age_us >= 0 else now_us
+        stamp_us = driver_us if self._is_ours and age_us >= 0 else now_us
+        if stamp_us <= self._given_us:
+            return None
+        self._given_us = stamp_us
+        return stamp_us
 
 
 def stream_pictures(settings: CameraSettings) -> Generator[Arrived, None, None]:
