@@ -63,6 +63,7 @@ def test_guidance__vector(curvature_per_m: float, steering: Steering, data: str)
     )
 
 
+@pytest.mark.requirement("HF-ADPT-03")
 @pytest.mark.parametrize("curvature_per_m", [8.0324, -8.032, 100.0, float("nan")])
 def test_curvature_beyond_its_codes__is_refused_and_no_reserved_code_is_sent(
     curvature_per_m: float,
@@ -71,6 +72,7 @@ def test_curvature_beyond_its_codes__is_refused_and_no_reserved_code_is_sent(
         codec.encode_guidance(curvature_per_m, Steering.INTENDED)
 
 
+@pytest.mark.requirement("HF-ADPT-03")
 @pytest.mark.parametrize(
     ("data", "error"),
     [

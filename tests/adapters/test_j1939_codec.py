@@ -304,6 +304,7 @@ def test_speed_that_is_none__is_no_command(changes: dict[int, int], error: type[
         codec.decode_tsc1(TSC1_ID, data, A)
 
 
+@pytest.mark.requirement("HF-ADPT-03")
 @pytest.mark.parametrize("code", [0xFB, 0xFE, 0xFF])
 def test_torque_that_is_none__is_no_command(code: int) -> None:
     torque = EngineCommand(OverrideMode.TORQUE, torque_share=0.1)

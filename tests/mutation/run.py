@@ -93,6 +93,11 @@ TARGETS = (
     Target("protocol.j1939.slots", ("tests/adapters/test_slots.py",)),
     Target("protocol.j1939.codec", ("tests/adapters/test_j1939_codec.py",)),
     Target("protocol.isobus.codec", ("tests/adapters/test_isobus_codec.py",)),
+    Target("vehicle_agent.core.channel", ("tests/adapters/test_channel.py",)),
+    Target("vehicle_agent.core.engagement", ("tests/adapters/test_engagement.py",)),
+    Target("vehicle_agent.core.adapted", ("tests/adapters/test_adapted.py",)),
+    Target("vehicle_agent.core.j1939", ("tests/adapters/test_j1939.py",)),
+    Target("vehicle_agent.core.isobus", ("tests/adapters/test_isobus.py",)),
 )
 
 
