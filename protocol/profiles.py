@@ -1,7 +1,7 @@
 """A machine's file: its size, its limits, and its plant for the simulator.
 
-The text is TOML, read at the edge; the agent and the console use [machine] and [limits],
-the simulator reads [plant] with its own model.
+The text is TOML, read at the edge; the agent and the console use [machine], [limits] and
+[adapter], the simulator reads [plant] with its own model.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import tomllib
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from protocol.adapters import Adapter
 
 _Positive = Annotated[float, Field(gt=0.0)]
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
@@ -95,11 +97,12 @@ class MachineLimits(BaseModel):
 
 
 class MachineProfile(BaseModel):
-    """One machine file."""
+    """One machine file; without an adapter the machine speaks HF-DBW."""
 
     model_config = _STRICT
     machine: MachineSize
     limits: MachineLimits
+    adapter: Adapter | None = None
     plant: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -1,6 +1,7 @@
 """One simulated machine: emulated by-wire ECU, plant and world behind one bus, free of clocks.
 
-The plant is reached through the ECU only, so that a bench and a simulation meet the same
+In the place of the ECU stand the controllers of a machine whose file names an adapter. The plant is
+reached through them only, so that a bench and a simulation meet the same
 machine. The same object runs in real time (sim/machine_process.py) and in lock-step.
 """
 
@@ -9,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypedDict
 
-from sim.ecu import Ecu, EcuProfile
 from sim.machines.faults import Fault
 from sim.machines.interface import ActuatorDemand, MachineFeedback
 from sim.machines.parameters import Machine
 from sim.machines.plant import MachinePlant
 from sim.machines.sensors import FailingSensors, MotionNoise
+from sim.receivers import Receiver, receiver_of
 from sim.world.drift import Drift
 from sim.world.site import Site
 
@@ -75,7 +76,7 @@ class SimulatedMachine:
     def __init__(self, machine: Machine, site: Site, seed: int, payload_share: float = 1.0) -> None:
         self._drift = Drift(site, machine.body)
         self.plant = MachinePlant(machine, self._drift, self._drift.start, payload_share)
-        self.ecu = Ecu(EcuProfile.of(machine.profile))
+        self.ecu: Receiver = receiver_of(machine.profile)
         self._noise = MotionNoise(seed)
         self._sensors = FailingSensors(self.plant.frame)
         self._feedback = self._noise(self.plant.step(ECU_STEP_NS, _AT_REST))

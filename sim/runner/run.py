@@ -146,6 +146,7 @@ class Run:
             paths=scenario.paths,
             relay_fitted=True,
             finder=finder,
+            adapter=scenario.machine.profile.adapter,
         )
         load = scenario.file.load
         return MachineSide(setup, scenario.machine, scenario.site, self.seed, load, START_NS)

@@ -9,6 +9,8 @@ from protocol.dbw.codec import BrakeCommand, decode
 from protocol.dbw.matrix import BRAKE_CMD
 from protocol.errors import ProtocolError
 from protocol.frames import decode_state
+from protocol.j1939.codec import XBR, decode_xbr
+from protocol.j1939.ids import parse_id
 from protocol.signals import DEFAULT_TIMING
 from protocol.state import VehicleMode, VehicleState, parse_state
 from sim.drive_log import ASKED_FOR
@@ -295,6 +297,10 @@ def _brakes(outputs: TickOutputs) -> bool:
         if can_id == BRAKE_CMD.can_id:
             message = decode(can_id, data)
             if isinstance(message, BrakeCommand) and message.decel_mps2 > BRAKING_MPS2:
+                return True
+        elif parse_id(can_id).pgn == XBR:
+            demand, _ = decode_xbr(can_id, data)
+            if demand.decel_mps2 > BRAKING_MPS2:
                 return True
     return False
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from protocol.adapters import IsobusAdapter
 from protocol.control_peer import CommandPath
 from protocol.messages import Role, Trust
 from protocol.profiles import MachineLimits
@@ -64,3 +65,12 @@ def test_second_command_path_taken_away__another_digest() -> None:
 @pytest.mark.requirement("HF-GUARD-09")
 def test_range_finder_taken_away_or_another_one__another_digest(range_m: float | None) -> None:
     assert settings_sha256("truck", LIMITS, DEFAULT_TIMING, TRUST, BOTH, range_m) != APPROVED
+
+
+@pytest.mark.parametrize("address", [128, 129])
+@pytest.mark.requirement("HF-GUARD-09")
+def test_machine_driven_another_way__another_digest(address: int) -> None:
+    driven = IsobusAdapter(kind="isobus", address=128, tractor=240)
+    other = driven.model_copy(update={"address": address + 1})
+    args = ("truck", LIMITS, DEFAULT_TIMING, TRUST, BOTH, 40.0)
+    assert settings_sha256(*args, driven) not in (APPROVED, settings_sha256(*args, other))

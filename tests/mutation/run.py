@@ -64,8 +64,8 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The last part of the module's name."""
-        return self.module.rpartition(".")[2]
+        """The module's name without the part that says nothing."""
+        return self.module.removeprefix("vehicle_agent.core.").removeprefix("protocol.")
 
 
 TARGETS = (
@@ -89,6 +89,15 @@ TARGETS = (
     ),
     Target("protocol.dbw.e2e", ("tests/dbw/test_e2e_limits.py", "tests/dbw/test_e2e.py")),
     Target("protocol.dbw.codec", ("tests/dbw/test_codec_limits.py",)),
+    Target("protocol.j1939.ids", ("tests/adapters/test_ids.py",)),
+    Target("protocol.j1939.slots", ("tests/adapters/test_slots.py",)),
+    Target("protocol.j1939.codec", ("tests/adapters/test_j1939_codec.py",)),
+    Target("protocol.isobus.codec", ("tests/adapters/test_isobus_codec.py",)),
+    Target("vehicle_agent.core.channel", ("tests/adapters/test_channel.py",)),
+    Target("vehicle_agent.core.engagement", ("tests/adapters/test_engagement.py",)),
+    Target("vehicle_agent.core.adapted", ("tests/adapters/test_adapted.py",)),
+    Target("vehicle_agent.core.j1939", ("tests/adapters/test_j1939.py",)),
+    Target("vehicle_agent.core.isobus", ("tests/adapters/test_isobus.py",)),
 )
 
 

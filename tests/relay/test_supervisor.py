@@ -8,6 +8,7 @@ from protocol.dbw.codec import ContactState, EcuMode
 from protocol.messages import Outcome, RequestKind
 from protocol.relay import OpenReason, RelayWish
 from protocol.state import VehicleMode
+from sim.ecu import Ecu
 from sim.relay import Defect
 from tests.relay.rig import RelayLockstep, RelayRig
 from tests.rig import MS, TICK_NS, Rig
@@ -286,6 +287,7 @@ def test_guardian_gone_and_an_ecu_that_goes_on__relay_alone_stops_the_truck(
     at_ns = truck.now_ns
     opened_ns = None
     ecu = truck.real.machine.ecu
+    assert isinstance(ecu, Ecu)
     ecu._late_now = lambda *_: frozenset()  # type: ignore[method-assign]
     for _ in range(60):
         at_ns += TICK_NS

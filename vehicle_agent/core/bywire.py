@@ -139,7 +139,7 @@ class ByWire:
             ecu.reason if ecu else None,
             self._receiver.age_ns(ECU_STATE, now_ns),
             ecu.session_echo if ecu else None,
-            _estop(safety),
+            estop_state(safety),
             safety.key_remote if safety else None,
             drive.speed_mps if drive else None,
             steer.curvature_per_m if steer else None,
@@ -207,7 +207,8 @@ class ByWire:
         return BodyCommand(demand.direction, demand.lights, demand.horn, demand.implement)
 
 
-def _estop(safety: SafetyIo | None) -> str:
+def estop_state(safety: SafetyIo | None) -> str:
+    """Return what the emergency-stop chain is: closed, open, discrepancy or unknown."""
     if safety is None:
         return "unknown"
     pair = (safety.estop_a, safety.estop_b)

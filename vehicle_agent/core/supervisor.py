@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from joserfc.jwk import OKPKey
 
+from protocol.adapters import IsobusAdapter, J1939Adapter
 from protocol.dbw.codec import EcuMode
 from protocol.errors import ProtocolError, Refusal
 from protocol.events import EVENTS
@@ -22,6 +23,7 @@ from protocol.relay import RelayWish
 from protocol.signals import Timing
 from protocol.state import CapReason, VehicleMode
 from vehicle_agent.core import report
+from vehicle_agent.core.adapted import AdaptedWire
 from vehicle_agent.core.authority import Answer, Authority
 from vehicle_agent.core.bywire import ByWire, Feedback, Supervision
 from vehicle_agent.core.clearance import UNSEEN, Clearance, RangeFinder
@@ -38,6 +40,8 @@ from vehicle_agent.core.failsafe import (
 from vehicle_agent.core.fair import FairShare
 from vehicle_agent.core.gate import Demand, Gate, Measured, Permit
 from vehicle_agent.core.governor import GRAVITY_MPS2, GovernorInput, SpeedCap, speed_cap
+from vehicle_agent.core.isobus import IsobusTranslator
+from vehicle_agent.core.j1939 import J1939Translator
 from vehicle_agent.core.paths import PathFigures, PathWatch
 from vehicle_agent.core.record import Record
 from vehicle_agent.core.relay import NOT_FITTED, RelayStatus, RelayView, judge
@@ -93,6 +97,7 @@ class Setup:
         rear_camera: of the one in reverse gear; None where that is the main one too.
         settings_mismatch: limits, times or trust are not the approved ones.
         finder: the range finder that looks ahead; None where none is fitted.
+        adapter: how the machine is driven; None: by HF-DBW.
     """
 
     vehicle: str
@@ -109,6 +114,7 @@ class Setup:
     rear_camera: int | None = None
     settings_mismatch: bool = False
     finder: RangeFinder | None = None
+    adapter: J1939Adapter | IsobusAdapter | None = None
 
 
 class TickInputs(NamedTuple):
@@ -206,7 +212,7 @@ class Supervisor:
         self._stop_share = FairShare(setup.trust, STOPS_OF_ONE, STOPS_OF_ALL)
         self._request_share = FairShare(setup.trust, REQUESTS_OF_ONE, REQUESTS_OF_ALL)
         self._driver = Driver(setup.timing, setup.main_camera, setup.rear_camera)
-        self._wire = ByWire(setup.limits.curvature_rate_per_m_s)
+        self._wire = _wire(setup)
         self._gate = Gate(setup.limits)
         self._watch = Watch(setup.limits, setup.timing)
         self._durable = setup.record
@@ -889,6 +895,19 @@ class Supervisor:
             return None
         self._asked = Record(self._asked.generation + 1, self._authority.epoch, latch)
         return self._asked
+
+
+def _wire(setup: Setup) -> ByWire | AdaptedWire:
+    """Return the by-wire side in the machine's language."""
+    limits, adapter = setup.limits, setup.adapter
+    if adapter is None:
+        return ByWire(limits.curvature_rate_per_m_s)
+    translator = (
+        J1939Translator(adapter, limits)
+        if isinstance(adapter, J1939Adapter)
+        else IsobusTranslator(adapter, limits)
+    )
+    return AdaptedWire(translator, limits, setup.timing)
 
 
 def _next_slot(due_ns: int, now_ns: int, period_ns: int) -> int:

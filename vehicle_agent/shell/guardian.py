@@ -80,6 +80,7 @@ class Guardian:
             trust,
             settings.command_paths,
             settings.range_finder_m,
+            profile.adapter,
         )
         approved = settings.vehicle.approved_sha256
         self._mailbox = ipc.Mailbox(settings.runtime.dir, ipc.GUARDIAN)
@@ -121,6 +122,7 @@ class Guardian:
                 finder=None
                 if settings.range_finder is None
                 else RangeFinder.of(profile.machine, settings.range_finder.range_m),
+                adapter=profile.adapter,
             )
         )
         self.beat = Beat(timing.guardian_tick_ms * _MS, clock.monotonic_ns())

@@ -95,6 +95,7 @@ def _facts(settings: AgentSettings) -> dict[str, object]:
             trust,
             settings.command_paths,
             settings.range_finder_m,
+            profile.adapter,
         ),
         "cameras": [
             camera.model_dump(include={"id", "name", "width", "height", "fps"})
