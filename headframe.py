@@ -50,6 +50,7 @@ try:
 
     from hil.cli import app as hil_app
     from sim.cli import app as sim_app
+    from sim.replay.cli import app as replay_app
 except ModuleNotFoundError as missing:
     sys.exit(_without(missing.name, sys.argv[1:]))
 
@@ -63,6 +64,7 @@ app = typer.Typer(
 ConfigOption = Annotated[Path, typer.Option("--config", help="settings file (TOML)")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 app.add_typer(sim_app, name="sim")
+app.add_typer(replay_app, name="replay")
 app.add_typer(hil_app, name="hil")
 
 
@@ -109,6 +111,10 @@ def demo(
     cameras: Annotated[
         int, typer.Option(min=1, max=4, help="the front one, the rear one, left, right")
     ] = 1,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="keep the machine's log in this new file, for headframe replay"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Drive a simulated machine from a simulated cockpit, all on this computer."""
@@ -125,13 +131,14 @@ def demo(
         cameras=cameras,
         link=link,
         seed=seed,
+        log=log,
     )
     raise typer.Exit(run(options))
 
 
 @app.command()
 def agent(config: ConfigOption) -> None:
-    """Run the machine's side: guardian, link and media."""
+    """Run the machine's side: guardian, link, media and recorder."""
     from vehicle_agent.shell.agent import main
 
     raise typer.Exit(main(["--config", str(config)]))

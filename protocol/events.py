@@ -170,6 +170,9 @@ _ROWS = (
     Event("G107", Severity.ALARM,
           "Guardian silent - the by-wire ECU stops the machine - go to the machine, restart it",
           "守护进程无响应-线控单元停车-到现场重启"),
+    Event("G108", Severity.WARNING,
+          "Flight recorder loses data - driving is not limited - tell maintenance",
+          "飞行记录仪丢失数据-不限制行驶-请通知维护人员"),
     # Steps
     Event("S101", Severity.INFO,
           "Control taken - machine stays parked - arm to drive",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sim.runner.pace import RealTime
+
+if TYPE_CHECKING:
+    from sim.replay.sim_log import SimLog
+    from sim.runner.run import Run
 
 app = typer.Typer(
     help="Scenarios in lock-step: the whole chain under a simulated clock.",
@@ -47,7 +50,7 @@ def run(
     seed: SeedOption = 1,
     log: Annotated[
         Path | None,
-        typer.Option(help="write a simple log, one JSON object a line (no MCAP file yet)"),
+        typer.Option(help="write the whole run to a new log, for headframe replay"),
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="write the verdicts as JUnit XML")] = None,
     plot: Annotated[Path | None, typer.Option(help="write a picture of the run, SVG")] = None,
@@ -63,13 +66,12 @@ def run(
     scenario = find_scenario(name)
     begun_ns = monotonic_ns()
     pacer = None if fast else RealTime()
-    with _opened(log) as sink:
-        outcome = run_scenario(
-            scenario,
-            seed,
-            log=None if sink is None else lambda row: _write_row(sink, row),
-            pace=None if pacer is None else pacer.wait,
-        )
+    outcome = run_scenario(
+        scenario,
+        seed,
+        pace=None if pacer is None else pacer.wait,
+        attend=None if log is None else partial(_logged, log),
+    )
     wall_s = (monotonic_ns() - begun_ns) / 1e9
     if junit is not None:
         junit.write_bytes(scenario_report.as_junit([outcome], wall_s))
@@ -86,18 +88,10 @@ def run(
     raise typer.Exit(0 if outcome.passed else FAILED)
 
 
-@contextlib.contextmanager
-def _opened(path: Path | None) -> Iterator[TextIO | None]:
-    """A log file, or nothing."""
-    if path is None:
-        yield None
-        return
-    with path.open("w", encoding="utf-8") as sink:
-        yield sink
+def _logged(path: Path, run: Run) -> SimLog:
+    from sim.replay.sim_log import SimLog
 
-
-def _write_row(sink: TextIO, row: dict[str, object]) -> None:
-    sink.write(json.dumps(row, separators=(",", ":")) + "\n")
+    return SimLog(path, run)
 
 
 @app.command("sweep")

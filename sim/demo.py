@@ -25,10 +25,12 @@ from sim.machines.parameters import load_machine
 from sim.network.files import find_link
 from sim.network.parameters import LinkParameters
 from sim.radio.files import find_coverage
+from sim.replay.cut import join
 from sim.run_folder import keep_logs, run_folder
 from sim.world.drift import Drift
 from sim.world.site import load_site
 from vehicle_agent.core.record import FIRST
+from vehicle_agent.log.reader import logs_under
 from vehicle_agent.shell.store import create_record
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -51,6 +53,7 @@ LINK_CHILD = "link"
 LINK_LOG = "link.jsonl"
 """Every decision of the link, in the run's folder."""
 LINK_GRACE_S = 3.0
+LOG_QUOTA_MB = 2048
 
 Settings = Mapping[str, object]
 
@@ -99,6 +102,7 @@ class DemoOptions:
         cameras: how many: the front, the rear, both sides.
         link: between cockpit and machine, a name in configs/links or a file; None: nothing
             is between them. seed: of the link's chances.
+        log: keep the machine's log in this file, which must not be there yet.
     """
 
     machine: str = DEFAULT_MACHINE
@@ -111,6 +115,7 @@ class DemoOptions:
     browser: bool = True
     as_json: bool = False
     cameras: int = 1
+    log: Path | None = None
 
 
 def find_config(kind: str, name: str) -> Path:
@@ -207,6 +212,11 @@ class Plan:
         return self.run / f"camera{camera}"
 
     @property
+    def log_folder(self) -> Path:
+        """Where the machine's recorder writes."""
+        return self.run / "log"
+
+    @property
     def relay_port(self) -> Path:
         """The watchdog relay's serial line."""
         return self.run / "relay"
@@ -264,6 +274,7 @@ def write_settings(plan: Plan) -> None:
         "sound": {"source": SOUND},
         "media": {"ice_addresses": [HOST]},
         "control_peer": {"ice_addresses": [HOST]},
+        "recorder": {"dir": str(plan.log_folder), "quota_mb": LOG_QUOTA_MB},
     }
     console: dict[str, Settings | Sequence[Settings]] = {
         "console": {
@@ -433,6 +444,8 @@ def run(options: DemoOptions) -> int:
         DemoError, ValueError: it cannot start or go on; one line for a person.
     """
     machine, site, link = _check_files(options)
+    if options.log is not None and options.log.exists():
+        raise DemoError(f"{options.log} is there already")
     port, mqtt_port, link_port = (free_port(n, "--port") for n in (options.port, 0, 0))
     if link is not None:
         _say(f"between cockpit and machine: {link.name}, {link.title} (seed {options.seed})")
@@ -450,9 +463,24 @@ def run(options: DemoOptions) -> int:
         except ChildError as error:
             raise DemoError(str(error)) from error
         finally:
+            if options.log is not None:
+                keep_recording(plan.log_folder, options.log)
             if code or children.lost or link is not None:
                 _say(f"logs of this run: {keep_logs(folder)}")
         return code
+
+
+def keep_recording(folder: Path, target: Path) -> None:
+    """Join the segments of a run's recording into one file outside of its folder, and say so."""
+    try:
+        log = logs_under(folder)[0]
+        written = join(log, target)
+    except (ValueError, OSError) as error:
+        _say(f"no log: {error}")
+        return
+    for words in log.lost:
+        _say(f"log: {words}")
+    _say(f"log: {target}, {written.messages} messages, {target.stat().st_size / 1e6:.1f} MB")
 
 
 def _absolute(link: str) -> str:

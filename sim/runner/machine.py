@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from protocol.dbw.codec import ContactState
@@ -18,6 +19,8 @@ from vehicle_agent.core.relay import RelayLine
 from vehicle_agent.core.supervisor import Setup, Supervisor, TickInputs, TickOutputs
 
 Frames = tuple[tuple[int, bytes], ...]
+Tape = Callable[[int, TickInputs, TickOutputs], None]
+"""Told of each tick of the supervisor: when, what it heard, what it said."""
 
 
 @dataclass(slots=True)
@@ -58,6 +61,9 @@ class MachineSide:
     Args:
         setup: of the supervisor. machine, site: files. seed: of the sensors' noise.
         load: share of its payload that the machine carries. start_ns: now.
+
+    Attributes:
+        tape: for a log.
     """
 
     def __init__(
@@ -72,6 +78,8 @@ class MachineSide:
         self.defect = Defect()
         self.heard = Heard()
         self.durable: Record | None = None
+        self.setup = setup
+        self.tape: Tape | None = None
         self.relay = WatchdogRelay(seed & 0xFFFFFFFF or 1, setup.timing)
         self._line = RelayLine(setup.timing, setup.boot_tag & 0xFFFF)
         self._from_ecu: list[tuple[int, bytes]] = []
@@ -103,6 +111,8 @@ class MachineSide:
             scans=self._scans(now_ns),
         )
         outputs = self.supervisor.step(now_ns, given)
+        if self.tape is not None:
+            self.tape(now_ns, given, outputs)
         self.durable = outputs.persist
         stroke = self._line.stroke(now_ns, outputs.relay, healthy=outputs.healthy)
         if stroke is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,13 +76,26 @@ class Outcome:
         }
 
 
+Attend = Callable[[Run], contextlib.AbstractContextManager[object]]
+
+
 def run_scenario(
-    scenario: Scenario, seed: int, *, log: Log | None = None, pace: Pace | None = None
+    scenario: Scenario,
+    seed: int,
+    *,
+    log: Log | None = None,
+    pace: Pace | None = None,
+    attend: Attend | None = None,
 ) -> Outcome:
-    """Run ``scenario`` once and judge it; what varies in it is drawn from ``seed``."""
+    """Run ``scenario`` once and judge it; what varies in it is drawn from ``seed``.
+
+    Args:
+        attend: what is open around the run, a log for instance.
+    """
     drawn = scenario.draw(seed)
     run = Run(drawn, seed, log)
-    run.finish(pace)
+    with contextlib.nullcontext() if attend is None else attend(run):
+        run.finish(pace)
     return outcome_of(run)
 
 

@@ -16,7 +16,7 @@ from protocol.dbw.codec import EcuMode
 from protocol.errors import ProtocolError, Refusal
 from protocol.events import EVENTS
 from protocol.frames import CommandKind, StateFrame, vehicle_id
-from protocol.freshness import Acceptance, Accepted
+from protocol.freshness import Acceptance, Accepted, Refused
 from protocol.messages import Outcome, RequestClaims, RequestKind, Trust, sign_claims
 from protocol.profiles import MachineLimits
 from protocol.relay import RelayWish
@@ -234,11 +234,18 @@ class Supervisor:
         self._cap = SpeedCap(0.0, CapReason.LOOP)
         self._clearance = None if setup.finder is None else Clearance(setup.finder)
         self._sight = UNSEEN
+        self.judged: list[Accepted | Refused] = []
+        """The verdicts on the commands of the last tick, in their order; for the log."""
 
     @property
     def mode(self) -> VehicleMode:
         """The state of the machine, design 4.8."""
         return self._mode
+
+    @property
+    def latched(self) -> str | None:
+        """Event id of the stop that stands, or None."""
+        return self._failsafe.latched
 
     @property
     def demand(self) -> Demand:
@@ -364,8 +371,10 @@ class Supervisor:
         for path in given.retained:
             self._acceptance.count_refusal(path, Refusal.RETAINED)
             news.events.append("L106")
+        self.judged = []
         for path, data in given.commands:
             verdict = self._acceptance.judge(now_ns, data, path)
+            self.judged.append(verdict)
             if isinstance(verdict, Accepted):
                 self._take_command(now_ns, verdict, news)
             elif verdict.reason in (Refusal.CONFLICTING_COPY, Refusal.EPOCH_AHEAD):

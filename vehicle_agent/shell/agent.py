@@ -1,8 +1,8 @@
-"""The agent: starts the machine's processes, and starts link and media again when they die.
+"""The agent: starts the machine's processes, and starts all but the guardian again when they die.
 
 The guardian's death is not repaired here: by then the ECU and the relay have stopped the
-machine, and a person must look. Link and media are trusted with no motion, so they may come
-and go, within a limit.
+machine, and a person must look. Link, media and recorder are trusted with no motion, so they
+may come and go, within a limit.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ def parts_of(settings: AgentSettings) -> list[Part]:
     parts = [Part("guardian", repaired=False), Part("link", repaired=True)]
     if settings.cameras:
         parts.append(Part("media", repaired=True))
+    if settings.recorder is not None:
+        parts.append(Part("recorder", repaired=True))
     return parts
 
 

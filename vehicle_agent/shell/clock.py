@@ -26,6 +26,11 @@ def wall_now() -> datetime:
     return datetime.now(UTC)
 
 
+def wall_ns() -> int:
+    """UTC wall-clock time in nanoseconds since 1970, for labels in logs only."""
+    return time.time_ns()
+
+
 def sleep_until_ns(deadline_ns: int) -> None:
     """Sleep until the monotonic ``deadline_ns``; return at once when it has passed."""
     left_ns = deadline_ns - time.monotonic_ns()

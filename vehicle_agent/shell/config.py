@@ -246,6 +246,25 @@ class MediaSettings(BaseModel):
     rest_at_standstill: bool = True
 
 
+class RecorderSettings(BaseModel):
+    """The flight recorder.
+
+    Attributes:
+        dir: its folder. It must outlive a power cycle to be of use after one.
+        quota_mb: of all sessions; the oldest segments go. kept_mb: of what is kept round stops.
+        segment_s, segment_mb: the length of one file, whichever comes first.
+        video: record what the cameras send.
+    """
+
+    model_config = _STRICT
+    dir: _Path
+    quota_mb: Annotated[int, Field(ge=1, le=10_000_000)] = 8192
+    kept_mb: Annotated[int, Field(ge=1, le=10_000_000)] = 2048
+    segment_s: Annotated[int, Field(ge=2, le=3600)] = 60
+    segment_mb: Annotated[int, Field(ge=1, le=1024)] = 64
+    video: bool = True
+
+
 class ControlPeerSettings(BaseModel):
     """The second command path: WebRTC data channels beside MQTT.
 
@@ -267,6 +286,7 @@ class AgentSettings(BaseModel):
         sound: None: the machine has no microphone.
         control_peer: with it commands come by both paths, and one of them silent lowers the
             speed cap; None: by MQTT alone.
+        recorder: None records nothing.
     """
 
     model_config = _STRICT
@@ -282,6 +302,7 @@ class AgentSettings(BaseModel):
     media: MediaSettings = Field(default_factory=MediaSettings)
     sound: SoundSettings | None = None
     control_peer: ControlPeerSettings | None = None
+    recorder: RecorderSettings | None = None
 
     @property
     def command_paths(self) -> frozenset[int]:
@@ -363,6 +384,8 @@ def _absolute(settings: AgentSettings, base: Path) -> AgentSettings:
             ),
             "cameras": [_absolute_source(camera, base) for camera in settings.cameras],
             "sound": _absolute_sound(settings.sound, base),
+            "recorder": settings.recorder
+            and settings.recorder.model_copy(update={"dir": base / settings.recorder.dir}),
             "relay": None
             if settings.relay is None
             else RelaySettings(port=base / settings.relay.port),

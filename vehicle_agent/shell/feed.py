@@ -20,6 +20,7 @@ from vehicle_agent.shell.config import CameraSettings
 from vehicle_agent.shell.encoders import Encoders
 from vehicle_agent.shell.h264 import SOFTWARE
 from vehicle_agent.shell.picture_encoder import Codec
+from vehicle_agent.shell.picture_tap import PictureTap
 from vehicle_agent.shell.picture_watch import ChangeCount
 from vehicle_agent.shell.rtc_compat import AccessUnit, packetise
 from vehicle_agent.shell.viewers import ViewerTrack
@@ -62,6 +63,7 @@ class CameraFeed:
         tracks: of the viewers that watch.
         weight: share of a link that is too narrow for all cameras.
         rests: half the pictures are enough, at half the bits.
+        tap: the recorder's; None where nothing is recorded.
     """
 
     def __init__(self, camera: Camera, codec: str = SOFTWARE) -> None:
@@ -69,6 +71,7 @@ class CameraFeed:
         self.settings: CameraSettings = camera.settings
         self.weight = 1
         self.rests = False
+        self.tap: PictureTap | None = None
         self.counters = FeedCounters()
         self._camera = camera
         self._bit_rate_bps = camera.settings.bit_rate_bps
@@ -235,6 +238,25 @@ class CameraFeed:
             for track in tuple(self.tracks):
                 if track.codec in units:
                     track.put(units[track.codec])
+            if self.tap is not None and Codec.H264 in units:
+                self._record(self.tap, units[Codec.H264], now_us)
+
+    def _record(self, tap: PictureTap, unit: AccessUnit, sent_us: int) -> None:
+        """Hand the recorder what was sent, and what is known of it."""
+        meta: dict[str, object] = {
+            "picture": unit.frame_counter,
+            "capture_us": unit.capture_stamp_us,
+            "encode_begun_us": unit.begun_us,
+            "encode_done_us": unit.done_us,
+            "sent_us": sent_us,
+            "pts_90khz": unit.pts_90khz,
+            "bytes": len(unit.data),
+            "key": unit.key,
+            "changes": unit.changes,
+            "viewers": len(self.tracks),
+            "target_bps": self._encoder.bit_rate_bps,
+        }
+        tap.take(self.settings.id, unit.data, unit.capture_stamp_us, meta, key=unit.key)
 
     def _due(self, stamp_us: int, fps: int) -> bool:
         """Keep the wanted rate under a faster source, with a quarter period of tolerance."""

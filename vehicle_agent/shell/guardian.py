@@ -31,6 +31,7 @@ from vehicle_agent.shell.config import AgentSettings, load_agent_config
 from vehicle_agent.shell.realtime import ask_realtime
 from vehicle_agent.shell.relay import RelayPort
 from vehicle_agent.shell.store import RecordStore
+from vehicle_agent.shell.tape_sender import TapeSender
 
 _MS = 1_000_000
 DATAGRAMS_PER_TICK = 64
@@ -102,29 +103,29 @@ class Guardian:
         )
         self._paths = settings.command_paths
         self._late_ns = timing.guardian_late_stop_ms * _MS
-        self.supervisor = Supervisor(
-            Setup(
-                vehicle=settings.vehicle.name,
-                key=load_private_key(settings.keys.device.read_text(encoding="utf-8")),
-                trust=_trust(settings),
-                limits=profile.limits,
-                timing=timing,
-                boot_tag=self.boot_tag,
-                seed=os.urandom(32),
-                record=store.durable,
-                paths=self._paths,
-                relay_fitted=self._relay is not None,
-                main_camera=min((camera.id for camera in settings.cameras), default=0),
-                rear_camera=next(
-                    (camera.id for camera in settings.cameras if camera.faces is Faces.REAR), None
-                ),
-                settings_mismatch=approved not in (None, self._settings_sha256),
-                finder=None
-                if settings.range_finder is None
-                else RangeFinder.of(profile.machine, settings.range_finder.range_m),
-                adapter=profile.adapter,
-            )
+        setup = Setup(
+            vehicle=settings.vehicle.name,
+            key=load_private_key(settings.keys.device.read_text(encoding="utf-8")),
+            trust=_trust(settings),
+            limits=profile.limits,
+            timing=timing,
+            boot_tag=self.boot_tag,
+            seed=os.urandom(32),
+            record=store.durable,
+            paths=self._paths,
+            relay_fitted=self._relay is not None,
+            main_camera=min((camera.id for camera in settings.cameras), default=0),
+            rear_camera=next(
+                (camera.id for camera in settings.cameras if camera.faces is Faces.REAR), None
+            ),
+            settings_mismatch=approved not in (None, self._settings_sha256),
+            finder=None
+            if settings.range_finder is None
+            else RangeFinder.of(profile.machine, settings.range_finder.range_m),
+            adapter=profile.adapter,
         )
+        self.supervisor = Supervisor(setup)
+        self._tape = None if settings.recorder is None else TapeSender(self._mailbox, setup)
         self.beat = Beat(timing.guardian_tick_ms * _MS, clock.monotonic_ns())
 
     def tick(self) -> None:
@@ -132,7 +133,8 @@ class Guardian:
         now_ns = clock.monotonic_ns()
         self.beat.arrived(now_ns)
         given = self._drain()
-        outputs = self.supervisor.step(clock.monotonic_ns(), given)
+        step_ns = clock.monotonic_ns()
+        outputs = self.supervisor.step(step_ns, given)
         for can_id, data in outputs.bus:
             self._sender.send_frame(can_id, data)
         self._say(outputs)
@@ -143,6 +145,8 @@ class Guardian:
         if self._relay is not None:
             whole = done_ns - now_ns < self._late_ns and not self._sender.not_draining
             self._relay.stroke(done_ns, outputs.relay, healthy=outputs.healthy and whole)
+        if self._tape is not None:
+            self._tape.tick(step_ns, given, self.supervisor, outputs)
         self.beat.work_us.add((clock.monotonic_ns() - now_ns) // 1000)
 
     def close(self) -> None:
@@ -169,6 +173,8 @@ class Guardian:
                 retained.append(body[0])
             elif kind == ipc.TO_GUARDIAN_SCAN:
                 scans.append(body)
+            elif kind == ipc.TO_GUARDIAN_KEY and self._tape is not None:
+                self._tape.ask_key()
             elif kind in (ipc.TO_GUARDIAN_REQUEST, ipc.TO_GUARDIAN_STOP):
                 addressed = ipc.split_name(body)
                 if addressed is None:
@@ -239,6 +245,7 @@ class Guardian:
                 "settings_sha256": self._settings_sha256,
                 "record_error": self._store.failed,
                 "relay": self._relay.summary() if self._relay else None,
+                "not_recorded": 0 if self._tape is None else self._tape.lost,
             }
         )
         self._mailbox.send(

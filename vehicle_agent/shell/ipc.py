@@ -34,10 +34,20 @@ TO_LINK_TELEMETRY = b"t"
 TO_LINK_SIGNAL = b"n"
 TO_MEDIA_SIGNAL = b"N"
 TO_MEDIA_STATE = b"s"
+TO_GUARDIAN_KEY = b"K"
+"""The recorder begins a file and asks for the state that it begins from."""
+TO_RECORDER_BOOT = b"B"
+TO_RECORDER_KEY = b"K"
+TO_RECORDER_TICK = b"T"
+TO_RECORDER_FIGURES = b"t"
+TO_RECORDER_EVENT = b"e"
+TO_RECORDER_PICTURE = b"V"
+TO_RECORDER_META = b"M"
 
 GUARDIAN = "guardian.sock"
 LINK = "link.sock"
 MEDIA = "media.sock"
+RECORDER = "recorder.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +107,7 @@ class Mailbox:
 
     def send(self, neighbour: str, data: bytes) -> bool:
         """Send without waiting; False (and a count) when it was not taken."""
-        taken = self._offer(neighbour, data)
+        taken = self.offer(neighbour, data)
         if not taken:
             self._drop(neighbour)
         return taken
@@ -105,7 +115,7 @@ class Mailbox:
     def post(self, neighbour: str, data: bytes) -> None:
         """Send what is said once: when it is not taken it is kept for :meth:`flush`, in order."""
         waiting = [kept for kept in self._kept if kept.neighbour == neighbour]
-        if not waiting and self._offer(neighbour, data):
+        if not waiting and self.offer(neighbour, data):
             return
         if len(waiting) >= KEPT_DATAGRAMS:
             self._kept.remove(waiting[0])
@@ -120,7 +130,7 @@ class Mailbox:
             if kept.neighbour in full:
                 self._kept.append(kept)
                 continue
-            if self._offer(kept.neighbour, kept.data):
+            if self.offer(kept.neighbour, kept.data):
                 continue
             full.add(kept.neighbour)
             kept.tries += 1
@@ -130,7 +140,8 @@ class Mailbox:
                 self._kept.append(kept)
         return bool(self._kept)
 
-    def _offer(self, neighbour: str, data: bytes) -> bool:
+    def offer(self, neighbour: str, data: bytes) -> bool:
+        """Send without waiting and without a count; False when it was not taken."""
         try:
             self._socket.sendto(data, str(self._directory / neighbour))
         except OSError:

@@ -38,6 +38,8 @@ STOP_PERIOD_NS, STOP_BURST = 10_000_000, 4
 REQUEST_PERIOD_NS, REQUEST_BURST = 50_000_000, 10
 NEVER_RETAINED = ("cmd", "req", "stop")
 SHARED = ("cmd", "req", "stop", "signal")
+OF_TICKS = ("control", "recorder")
+"""Figures that the recorder has already: with what the supervisor said, and of itself."""
 _WORDS = (("req", 1), ("stop", 0), ("signal", 1))
 
 
@@ -53,6 +55,7 @@ class Link:
         vehicle = settings.vehicle.name
         self._topics = Topics(settings.vehicle.site, vehicle)
         self._mailbox = mailbox
+        self._records = settings.recorder is not None
         self._presence = Presence(settings)
         self._telemetry = (
             None
@@ -122,7 +125,9 @@ class Link:
                 told = False
             except TimeoutError:
                 if not told:
-                    self._event(json.dumps({"id": "G107"}).encode())
+                    text = json.dumps({"id": "G107"}).encode()
+                    self._record(ipc.TO_RECORDER_EVENT + text)
+                    self._event(text)
                 told = True
 
     async def _report(self) -> None:
@@ -137,7 +142,14 @@ class Link:
                 "stops_dropped": self._stops.dropped,
                 "requests_dropped": self._requests.dropped,
             }
-            self._slow.put_newest(self._topics.telemetry("link"), json.dumps(content).encode())
+            text = json.dumps(content).encode()
+            self._slow.put_newest(self._topics.telemetry("link"), text)
+            self._record(ipc.with_name(ipc.TO_RECORDER_FIGURES, "link", text))
+
+    def _record(self, datagram: bytes) -> None:
+        """Let the recorder know what people are told, if there is one."""
+        if self._records:
+            self._mailbox.offer(ipc.RECORDER, datagram)
 
     # ---- to the machine ----------------------------------------------------------------
 
@@ -233,6 +245,8 @@ class Link:
             elif kind == ipc.TO_LINK_SIGNAL:
                 self._say_signal(addressed.name, addressed.content)
             elif kind == ipc.TO_LINK_TELEMETRY:
+                if addressed.name not in OF_TICKS:
+                    self._record(ipc.TO_RECORDER_FIGURES + body)
                 topic = self._topics.telemetry(addressed.name)
                 self._slow.put_newest(topic, addressed.content)
 

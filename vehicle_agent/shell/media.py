@@ -44,6 +44,7 @@ from vehicle_agent.shell.feed import CameraFeed
 from vehicle_agent.shell.listeners import Listeners
 from vehicle_agent.shell.peer import Doorkeeper, OwnWords, section_kinds
 from vehicle_agent.shell.picture_encoder import Codec
+from vehicle_agent.shell.picture_tap import PictureTap
 from vehicle_agent.shell.rtc_compat import offered_codec
 from vehicle_agent.shell.viewer_peer import ViewerPeer
 from vehicle_agent.shell.viewers import ViewerTrack
@@ -81,6 +82,8 @@ class MediaServer:
         self._trust = trust
         self._key = key
         self._mailbox = ipc.Mailbox(settings.runtime.dir, ipc.MEDIA)
+        recorded = settings.recorder is not None and settings.recorder.video
+        self._tap = PictureTap(self._mailbox) if recorded else None
         self._offers: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING_OFFERS)
         vehicle = settings.vehicle.name
         self._doorkeeper = Doorkeeper(vehicle, "media", trust, VIEWING_ROLES)
@@ -102,6 +105,7 @@ class MediaServer:
         try:
             for settings in self._settings.cameras:
                 self.feeds[settings.id] = CameraFeed(open_camera(settings), self._codec)
+                self.feeds[settings.id].tap = self._tap
             self._follow(Motion())
             loop.add_reader(self._mailbox.fileno(), self._on_datagram)
             async with asyncio.TaskGroup() as group:
@@ -308,6 +312,7 @@ class MediaServer:
                 "announcements_dropped": sum(peer.announcer.dropped for peer in self.peers),
                 "sound": self.listeners.report(),
                 "refused": dict(self.refused),
+                "not_recorded": 0 if self._tap is None else self._tap.dropped,
             }
             content = json.dumps(report, separators=(",", ":")).encode()
             self._mailbox.send(ipc.LINK, ipc.with_name(ipc.TO_LINK_TELEMETRY, "media", content))
@@ -330,7 +335,10 @@ class MediaServer:
 
     def _tell_event(self, event: str, camera: dict[str, object]) -> None:
         told = {"id": event, "stamp_us": clock.monotonic_us(), "camera": camera["id"]}
-        self._mailbox.send(ipc.LINK, ipc.TO_LINK_EVENT + json.dumps(told).encode())
+        text = json.dumps(told).encode()
+        self._mailbox.send(ipc.LINK, ipc.TO_LINK_EVENT + text)
+        if self._settings.recorder is not None:
+            self._mailbox.offer(ipc.RECORDER, ipc.TO_RECORDER_EVENT + text)
 
 
 def _read(path: Path, use: Callable[[str], object]) -> object:

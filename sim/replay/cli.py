@@ -1,0 +1,186 @@
+"""``headframe replay``: what is done with a log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from vehicle_agent.log.reader import Log
+
+app = typer.Typer(
+    help="Logs: re-run, ask what if, explain, cut, verify, play, export, report.",
+    rich_markup_mode=None,
+    no_args_is_help=False,
+)
+LogArgument = Annotated[Path, typer.Argument(metavar="LOG", help="file, or a session's folder")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+FAILED = 1
+
+
+@app.command("rerun")
+def rerun(
+    log: LogArgument,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="what if: signals.command.stop_ms=200; may be repeated"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the supervisor again over a log's inputs; exit 1 when a decision differs.
+
+    With --set it compares the settings of the log with others instead: LOG may be a folder of
+    many logs then.
+    """
+    from sim.replay import settings as replay_settings
+    from sim.replay.whatif_table import as_text, over
+
+    if settings:
+        changes = replay_settings.changes_of(settings)
+        table = over(log, changes)
+        typer.echo(json.dumps(table) if as_json else as_text(table))
+        return
+    result = _rerun(log)
+    typer.echo(json.dumps(result) if as_json else _rerun_text(result))
+    raise typer.Exit(0 if result["equal"] else FAILED)
+
+
+def _rerun(path: Path) -> dict[str, Any]:
+    from sim.replay.rerun import rerun as run_again
+    from sim.replay.ticks import Steps
+    from vehicle_agent.log.reader import open_log
+    from vehicle_agent.log.software import software
+    from vehicle_agent.shell.clock import monotonic_ns
+
+    log = open_log(path)
+    begun_ns = monotonic_ns()
+    result = run_again(Steps(log))
+    wall_s = (monotonic_ns() - begun_ns) / 1e9
+    session = log.session()
+    return {
+        **result.as_dict(),
+        "lost": log.lost,
+        "commit_of_log": session.get("commit", "unknown"),
+        "commit": software()["commit"],
+        "wall_s": round(wall_s, 3),
+        "times_real": round(result.ticks * 0.01 / wall_s, 1),
+    }
+
+
+def _rerun_text(result: dict[str, Any]) -> str:
+    word = "the same, bit for bit" if result["equal"] else "NOT the same"
+    lines = [
+        f"{result['ticks']} ticks run again, {result['compared']} compared: {word}",
+        f"  log of {result['commit_of_log'][:12]}, run by {result['commit'][:12]},"
+        f" {result['times_real']:g} x real time",
+    ]
+    if result["differences"]:
+        lines.append(f"  {result['differences']} ticks differ; first: {result['first']}")
+    if result["key_state_differences"]:
+        lines.append(f"  {result['key_state_differences']} key states differ")
+    if result["missing_ticks"] or result["skipped_ticks"]:
+        lines.append(
+            f"  {result['missing_ticks']} ticks are missing,"
+            f" {result['skipped_ticks']} could not be run"
+        )
+    lines += [f"  lost: {words}" for words in result["lost"]]
+    causes = ", ".join(str(cause) for cause in result["stops"]) or "none"
+    lines.append(f"  stops: {causes}")
+    return "\n".join(lines)
+
+
+AtOption = Annotated[
+    str | None, typer.Option("--at", help="seconds since the log's beginning, or ISO 8601")
+]
+StopOption = Annotated[
+    int | None, typer.Option("--stop", min=1, help="number of a stop of the log, from 1")
+]
+
+
+@app.command("explain")
+def explain(
+    log: LogArgument, at: AtOption = None, stop: StopOption = None, as_json: JsonOption = False
+) -> None:
+    """Tell what led to what round a moment: picture, command, verdict, decision, bus, motion."""
+    from sim.replay.explain import explain as chain_of_causes
+    from vehicle_agent.log.reader import open_log
+
+    opened = open_log(log)
+    lines = chain_of_causes(opened, _moment(opened, at, stop))
+    typer.echo(json.dumps({"chain": lines}) if as_json else "\n".join(lines))
+
+
+def _moment(log: Log, at: str | None, stop: int | None) -> int:
+    from sim.replay import times
+
+    if (at is None) == (stop is None):
+        raise typer.BadParameter("one of --at and --stop is needed")
+    return times.stop_ns(log, stop) if stop is not None else times.moment(log, str(at))
+
+
+@app.command("cut")
+def cut(
+    log: LogArgument,
+    out: Annotated[Path | None, typer.Option(help="the new log")] = None,
+    begin: Annotated[
+        str | None, typer.Option("--from", help="seconds since the beginning, or ISO 8601")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="seconds since the beginning, or ISO 8601")
+    ] = None,
+    stop: StopOption = None,
+    before: Annotated[float, typer.Option(min=0.0, help="seconds before the stop")] = 10.0,
+    after: Annotated[float, typer.Option(min=0.0, help="seconds after the stop")] = 10.0,
+    as_test: Annotated[
+        str | None,
+        typer.Option(help="make a golden log of this name for the tests: no pictures, digests"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Cut a part out of a log that can be run again by itself, by time or round a stop."""
+    from sim.replay import cut as cutting
+    from sim.replay import times
+    from vehicle_agent.log.reader import open_log
+
+    opened = open_log(log)
+    if stop is not None:
+        at_ns = times.stop_ns(opened, stop)
+        from_ns, until_ns = at_ns - round(before * 1e9), at_ns + round(after * 1e9)
+    elif begin is not None and until is not None:
+        from_ns, until_ns = times.moment(opened, begin), times.moment(opened, until)
+    else:
+        raise typer.BadParameter("--stop, or both --from and --until are needed")
+    if (out is None) == (as_test is None):
+        raise typer.BadParameter("one of --out and --as-test is needed")
+    if as_test is not None:
+        written = cutting.golden(opened, cutting.golden_path(as_test), from_ns, until_ns)
+    else:
+        assert out is not None
+        written = cutting.cut(opened, out, from_ns, until_ns)
+    result = {"log": str(written.path), "messages": written.messages, "ticks": written.ticks}
+    typer.echo(
+        json.dumps(result)
+        if as_json
+        else f"{written.path}: {written.ticks} ticks, {written.messages} messages"
+    )
+
+
+@app.command("verify")
+def verify(
+    log: LogArgument,
+    key: Annotated[
+        Path | None, typer.Option(help="trust.json that holds the machine's public key")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that nothing in a log was altered, taken out or moved; exit 1 when something was."""
+    from sim.replay import verify as proving
+    from vehicle_agent.log.reader import open_log
+
+    opened = open_log(log)
+    proof = proving.verify(opened, None if key is None else proving.machine_key(key, opened))
+    typer.echo(json.dumps(proof.as_dict()) if as_json else proving.as_text(proof))
+    raise typer.Exit(0 if proof.holds else FAILED)

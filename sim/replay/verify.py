@@ -1,0 +1,171 @@
+"""Proves a log by its chain of hashes: the first message that was altered, is missing or moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from joserfc.jwk import OKPKey
+
+from protocol.messages import BEFORE_ALL, load_trust
+from sim.replay.times import words
+from vehicle_agent.log import channels
+from vehicle_agent.log.chain import MARK_BYTES, Chain, digest
+from vehicle_agent.log.reader import Log, LogFile, Message
+from vehicle_agent.log.seal import sealed
+
+
+@dataclass(slots=True)
+class Proof:
+    """What came of it.
+
+    Attributes:
+        faults: in words, the first of each file. messages: that are proven.
+        unproven: messages after the last link of a chain. seals: what is said of each file's seal.
+    """
+
+    messages: int = 0
+    unproven: int = 0
+    faults: list[str] = field(default_factory=list)
+    seals: list[str] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Nothing was found, and something was proven."""
+        return not self.faults and self.messages > 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "holds": self.holds,
+            "messages": self.messages,
+            "unproven": self.unproven,
+            "faults": self.faults,
+            "seals": self.seals,
+            "heads": self.heads,
+        }
+
+
+def verify(log: Log, machine: OKPKey | None = None) -> Proof:
+    """Prove every file, that each goes on from the one before, and the machine's seals.
+
+    Args:
+        machine: the public key that seals must be by; without it the one in the log's own boot
+            is taken, which proves only that one machine made all of it.
+    """
+    proof = Proof()
+    head: bytes | None = None
+    for each in log.files:
+        head = _verify_file(each, head, machine, proof)
+    proof.faults += log.lost
+    return proof
+
+
+def _verify_file(
+    file: LogFile, before: bytes | None, machine: OKPKey | None, proof: Proof
+) -> bytes | None:
+    chain: Chain | None = None
+    waiting: list[Message] = []
+    key = machine
+    head = before
+    for message in file.messages():
+        if key is None and message.topic == channels.BOOT:
+            key = OKPKey.import_key(message.json()["signer"])
+        if message.topic != channels.CHAIN:
+            waiting.append(message)
+            continue
+        link = message.json()
+        if chain is None:
+            head = bytes.fromhex(link["before"])
+            if before is not None and head != before:
+                proof.faults.append(f"{file.path.name}: does not go on from the file before it")
+            chain = Chain(head)
+        fault = _gap_before(chain, link, message) or fault_in(waiting, link)
+        for each in waiting:
+            chain.add(each.topic, each.log_ns, each.data)
+        chain.link()
+        if fault is None and chain.head.hex() != link["head"]:
+            fault = f"the head at {words(message.log_ns)} is not that of the messages before it"
+        if fault is not None:
+            proof.faults.append(f"{file.path.name}: {fault}")
+            return None
+        proof.messages += len(waiting)
+        waiting.clear()
+        head = chain.head
+    proof.unproven += len(waiting)
+    if chain is not None and head is not None:
+        proof.heads.append(head.hex())
+        proof.seals.append(f"{file.path.name}: {_seal(file, head, key, proof)}")
+    return head
+
+
+def _gap_before(chain: Chain, link: dict[str, Any], at: Message) -> str | None:
+    """Return in words what is missing when a link does not go on from the one before."""
+    if link["before"] == chain.head.hex():
+        return None
+    begun = link["count"] - len(link["marks"]) // (2 * MARK_BYTES)
+    return (
+        f"messages {chain.count + 1} to {begun} of the file are missing or were altered, some"
+        f" time before {words(at.log_ns)}"
+    )
+
+
+def fault_in(found: Sequence[Message], link: dict[str, Any]) -> str | None:
+    """Return the first fault among the messages of one link, in words."""
+    told = bytes.fromhex(link["marks"])
+    marks = [told[at : at + MARK_BYTES] for at in range(0, len(told), MARK_BYTES)]
+    have = [digest(each.topic, each.log_ns, each.data)[:MARK_BYTES] for each in found]
+    if have == marks:
+        return None
+    place = next(
+        (at for at, (one, other) in enumerate(zip(have, marks, strict=False)) if one != other),
+        min(len(have), len(marks)),
+    )
+    where = f"message {link['count'] - len(marks) + place + 1} of the file"
+    if place < len(found):
+        where += f" ({found[place].topic} at {words(found[place].log_ns)})"
+    if sorted(have) == sorted(marks):
+        return f"{where} stands in another place than it was written"
+    if len(have) < len(marks) and have[place:] == marks[place + len(marks) - len(have) :]:
+        return f"{where}: before it {len(marks) - len(have)} are missing"
+    if len(have) > len(marks):
+        return f"{where} was not written by the recorder"
+    return f"{where} was altered"
+
+
+def _seal(file: LogFile, head: bytes, key: OKPKey | None, proof: Proof) -> str:
+    seal = file.metadata.get("seal")
+    if seal is None:
+        return "not sealed"
+    if key is None:
+        return "sealed, and no key to prove it by"
+    content = sealed(seal, key)
+    if content is None or content.get("head") != head.hex():
+        proof.faults.append(
+            f"{file.path.name}: its seal is not this machine's, or of other content"
+        )
+        return "seal does not fit"
+    return f"sealed by the machine with key {key.thumbprint()[:16]}"
+
+
+def machine_key(trust: Path, log: Log) -> OKPKey:
+    """Return the public key of the log's machine from a trust file.
+
+    Raises:
+        ValueError: the file does not name it.
+    """
+    name = str(log.session().get("vehicle"))
+    people = load_trust(trust.read_text(encoding="utf-8"), BEFORE_ALL)
+    if name not in people:
+        raise ValueError(f"{trust}: does not name {name}")
+    return people[name].key
+
+
+def as_text(proof: Proof) -> str:
+    """Return the proof for a person."""
+    word = "holds" if proof.holds else "DOES NOT HOLD"
+    lines = [f"{proof.messages} messages proven, {proof.unproven} not yet chained: {word}"]
+    return "\n".join(lines + [f"  {each}" for each in (*proof.faults, *proof.seals)])

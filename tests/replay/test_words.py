@@ -1,0 +1,164 @@
+"""What replay tells people: causes, moments, proofs; and the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headframe import main
+from sim.replay import times
+from sim.replay.explain import explain
+from sim.replay.verify import fault_in, verify
+from vehicle_agent.log.chain import Chain
+from vehicle_agent.log.reader import Message, open_log
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+NOTE = "/sim/note"
+
+
+def told(name: str) -> str:
+    log = open_log(GOLDEN / f"{name}.mcap")
+    return "\n".join(explain(log, times.stop_ns(log, 1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("link_cut", "no command had counted for 250 ms"),
+        ("link_cut", "from DEGRADED to STOPPING; cause L102 (command stale)"),
+        ("let_go", "he had let go of enable"),
+        ("let_go", "cause D101 (enable released)"),
+        ("estop", "the cause became M105"),
+        ("picture_frozen", "cause V102 (view stale)"),
+        ("ecu_silent", "cause M101 (ecu silent)"),
+        ("stop_pressed", "brake demand of"),
+    ],
+)
+def test_stop__is_explained_in_words(name: str, words: str) -> None:
+    assert words in told(name)
+
+
+def test_explanation__is_in_the_order_of_time() -> None:
+    lines = told("link_cut").splitlines()
+
+    assert lines == sorted(lines, key=lambda line: line[:12])
+
+
+def test_moment__is_seconds_or_a_date() -> None:
+    log = open_log(GOLDEN / "let_go.mcap")
+    first_ns = times.first_ns(log)
+
+    assert times.moment(log, "1.5") == first_ns + 1_500_000_000
+    assert times.moment(log, "2026-01-01T00:00:01.250Z") == 1_767_225_601_250_000_000
+
+
+@pytest.mark.parametrize("text", ["noon", "2026-01-01T00:00:00"])
+def test_moment_that_is_none__is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"zone|neither"):
+        times.moment(open_log(GOLDEN / "let_go.mcap"), text)
+
+
+def test_stop_that_there_is_not__is_refused() -> None:
+    with pytest.raises(ValueError, match="has 1 stops"):
+        times.stop_ns(open_log(GOLDEN / "let_go.mcap"), 2)
+
+
+# -- the chain
+
+
+def note(number: int, text: str = "") -> Message:
+    return Message(NOTE, number, number, number, f"{number}{text}".encode())
+
+
+def link_of(messages: list[Message]) -> dict[str, Any]:
+    chain = Chain()
+    for each in messages:
+        chain.add(each.topic, each.log_ns, each.data)
+    return chain.link() or {}
+
+
+def test_log_as_written__its_chain_holds(stopped: Path) -> None:
+    proof = verify(open_log(stopped))
+
+    assert proof.holds
+    assert proof.unproven == 0
+
+
+def test_messages_as_written__have_no_fault() -> None:
+    messages = [note(number) for number in range(5)]
+
+    assert fault_in(messages, link_of(messages)) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([note(0), note(1), note(2, "x"), note(3)], "message 3 .*was altered"),
+        ([note(0), note(2), note(3)], "message 2 .*before it 1 are missing"),
+        ([note(0), note(1), note(2)], "message 4 .*before it 1 are missing"),
+        ([note(0), note(2), note(1), note(3)], "message 2 .*in another place"),
+        ([note(0), note(1), note(1), note(2), note(3)], "message 3 .*not written by"),
+    ],
+)
+def test_messages_tampered_with__place_and_kind_are_named(found: list[Message], words: str) -> None:
+    written = [note(number) for number in range(4)]
+
+    assert re.match(words, fault_in(found, link_of(written)) or "")
+
+
+def test_bit_altered_in_the_file__is_found(stopped: Path, tmp_path: Path) -> None:
+    data = bytearray(stopped.read_bytes())
+    data[data.index(b"zstd", len(data) // 2) + 100] ^= 1
+    path = tmp_path / "altered.mcap"
+    path.write_bytes(data)
+
+    proof = verify(open_log(path))
+
+    assert not proof.holds
+    assert re.search(r"messages \d+ to \d+ of the file are missing", proof.faults[0])
+
+
+# -- the command line
+
+
+def test_rerun_of_a_log__says_so_and_exits_0(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["replay", "rerun", str(GOLDEN / "let_go.mcap"), "--json"])
+
+    assert code == 0
+    assert json.loads(capsys.readouterr().out)["equal"] is True
+
+
+def test_what_if_over_a_folder__has_a_row_for_each_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("let_go", "link_cut"):
+        (tmp_path / f"{name}.mcap").write_bytes((GOLDEN / f"{name}.mcap").read_bytes())
+
+    code = main(["replay", "rerun", str(tmp_path), "--set", "signals.command.stop_ms=150"])
+    lines = capsys.readouterr().out.splitlines()
+
+    assert code == 0
+    assert [line.split()[0] for line in lines[1:]] == ["log", "let_go", "link_cut", "sum"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["rerun", "nothing.mcap"],
+        ["rerun", str(GOLDEN / "let_go.mcap"), "--set", "nothing=1"],
+        ["explain", str(GOLDEN / "let_go.mcap"), "--stop", "7"],
+    ],
+)
+def test_what_cannot_be_done__is_one_line_and_1(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", *arguments]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_cut_without_a_time__is_wrong_usage() -> None:
+    assert main(["replay", "cut", str(GOLDEN / "let_go.mcap"), "--out", "x.mcap"]) == 2

@@ -1,0 +1,1 @@
+"""The flight recorder's files: what is in them, how they are written, and how anything is read."""

@@ -1,0 +1,266 @@
+"""The recorder: a process that hears what the others did, and writes it down.
+
+    python -m vehicle_agent.shell.recorder --config agent.toml
+
+Nobody waits for it. One thread takes datagrams from RUN/recorder.sock into a bounded store, another
+one writes them to the disk at the disk's pace; what finds no room is lost, video first, and told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import select
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from protocol.messages import load_private_key
+from protocol.profiles import parse_profile
+from vehicle_agent.log import channels, disk
+from vehicle_agent.log.backlog import Backlog, Item
+from vehicle_agent.log.disk import Disk, Plan
+from vehicle_agent.log.ring import Ring, finish_orphans
+from vehicle_agent.log.seal import seal
+from vehicle_agent.log.software import software
+from vehicle_agent.shell import clock, ipc
+from vehicle_agent.shell.config import AgentSettings, load_agent_config
+from vehicle_agent.shell.picture_tap import KEY_FRAME, PART, PARTS_MAX
+
+_MB = 1024 * 1024
+_NS_PER_S = 1_000_000_000
+LISTEN_MS = 200
+TAKE_S = 0.1
+HEALTH_NS = _NS_PER_S
+TOLD_AGAIN_NS = 60 * _NS_PER_S
+LINGER_NS, QUIET_NS = _NS_PER_S, 250_000_000
+"""At the end it hears the others out, who are told to end at the same time."""
+LOSS_EVENT = "G108"
+
+
+@dataclass(slots=True)
+class Pictures:
+    """Puts the parts of access units together; a picture whose parts are not all there is lost."""
+
+    _parts: dict[int, tuple[int, list[bytes]]] = field(default_factory=dict)
+    torn: int = 0
+
+    def take(self, body: bytes) -> Item | None:
+        """Take a part; return the picture that it completes."""
+        if len(body) < PART.size:
+            return None
+        camera, flags, part, of, stamp_us, picture = PART.unpack_from(body)
+        number, parts = self._parts.get(camera, (-1, []))
+        if number != picture or part != len(parts):
+            self.torn += bool(parts)
+            parts = []
+        if part != len(parts) or not 0 < of <= PARTS_MAX:
+            self._parts.pop(camera, None)
+            return None
+        parts.append(body[PART.size :])
+        self._parts[camera] = (picture, parts)
+        if len(parts) < of:
+            return None
+        del self._parts[camera]
+        return Item(
+            disk.PICTURE,
+            channels.video_topic(camera),
+            stamp_us * 1000,
+            b"".join(parts),
+            camera=camera,
+            key=bool(flags & KEY_FRAME),
+        )
+
+
+class Recorder:
+    """Both threads of the process.
+
+    Args:
+        settings: the agent's, with a recorder.
+    """
+
+    def __init__(self, settings: AgentSettings) -> None:
+        assert settings.recorder is not None
+        wanted = settings.recorder
+        self._video = wanted.video
+        self._mailbox = ipc.Mailbox(settings.runtime.dir, ipc.RECORDER)
+        self.backlog = Backlog()
+        self._pictures = Pictures()
+        self._told_ns: int | None = None
+        self._health_ns = 0
+        wanted.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        finish_orphans(wanted.dir)
+        self.disk = Disk(
+            Ring(wanted.dir, wanted.quota_mb * _MB, wanted.kept_mb * _MB),
+            _plan(settings),
+            self._ask_key,
+            self._tell,
+        )
+        self._thread = threading.Thread(target=self._write, name="disk", daemon=True)
+
+    def run(self, ended: threading.Event) -> None:
+        """Listen until ``ended`` is set, and then until the others have spoken."""
+        self._thread.start()
+        poll = select.poll()
+        poll.register(self._mailbox.fileno(), select.POLLIN)
+        while not ended.is_set():
+            poll.poll(LISTEN_MS)
+            self._hear()
+        last_ns = clock.monotonic_ns()
+        quiet_ns = last_ns + QUIET_NS
+        while clock.monotonic_ns() < min(last_ns + LINGER_NS, quiet_ns):
+            poll.poll(LISTEN_MS // 10)
+            if self._hear():
+                quiet_ns = clock.monotonic_ns() + QUIET_NS
+        self.backlog.close()
+        self._thread.join()
+        self._mailbox.close()
+
+    def _hear(self) -> bool:
+        """Take what waits at the socket; return whether anything did."""
+        heard = False
+        while (datagram := self._mailbox.receive()) is not None:
+            heard = True
+            item = self._item(datagram[:1], datagram[1:])
+            if item is not None:
+                self.backlog.put(item)
+        return heard
+
+    def _item(self, kind: bytes, body: bytes) -> Item | None:
+        now_ns = clock.monotonic_ns()
+        if kind == ipc.TO_RECORDER_PICTURE:
+            return self._pictures.take(body) if self._video else None
+        if kind == ipc.TO_RECORDER_META:
+            return Item(disk.META, channels.meta_topic(body[0]), now_ns, body[1:]) if body else None
+        topic = disk.KINDS.get(kind)
+        return None if topic is None else Item(kind, topic, now_ns, body)
+
+    def _write(self) -> None:
+        """The disk's thread."""
+        while not self.backlog.closed:
+            now_ns = clock.monotonic_ns()
+            if self.disk.blocked(now_ns):
+                if self.backlog.wait(TAKE_S):
+                    break
+                self._report(now_ns)
+                continue
+            item = self.backlog.take(TAKE_S)
+            now_ns = clock.monotonic_ns()
+            if item is not None:
+                self.disk.take(now_ns, item)
+            self.disk.look(now_ns, self.backlog.take_dropped())
+            self._report(now_ns)
+        self.disk.close(clock.monotonic_ns())
+
+    def _report(self, now_ns: int) -> None:
+        if now_ns < self._health_ns:
+            return
+        self._health_ns = now_ns + HEALTH_NS
+        segment = self.disk.segment
+        figures = {
+            "segment": self.disk.number,
+            "bytes": 0 if segment is None else segment.size_bytes,
+            "waiting_bytes": self.backlog.waiting_bytes,
+            "lost": dict(self.disk.lost),
+            "torn_pictures": self._pictures.torn,
+            "error": self.disk.error,
+            "head": None if segment is None else segment.chain.head.hex(),
+            "utc_off_ns": clock.wall_ns() - now_ns - self.disk.plan.offset_ns,
+        }
+        text = json.dumps(figures).encode()
+        self._mailbox.offer(ipc.LINK, ipc.with_name(ipc.TO_LINK_TELEMETRY, "recorder", text))
+        self.backlog.put(Item(disk.META, channels.HEALTH, now_ns, text))
+
+    def _ask_key(self) -> None:
+        self._mailbox.offer(ipc.GUARDIAN, ipc.TO_GUARDIAN_KEY)
+
+    def _tell(self, words: str) -> None:
+        """Say that data is lost: to the cockpits, now and then, and to whoever reads stderr."""
+        now_ns = clock.monotonic_ns()
+        sys.stderr.write(f"recorder: {words}\n")
+        sys.stderr.flush()
+        if self._told_ns is not None and now_ns - self._told_ns < TOLD_AGAIN_NS:
+            return
+        self._told_ns = now_ns
+        text = json.dumps({"id": LOSS_EVENT, "stamp_us": now_ns // 1000}).encode()
+        self._mailbox.offer(ipc.LINK, ipc.TO_LINK_EVENT + text)
+
+
+def _plan(settings: AgentSettings) -> Plan:
+    wanted = settings.recorder
+    assert wanted is not None
+    now_ns, wall = clock.monotonic_ns(), clock.wall_now()
+    machine = settings.vehicle.machine
+    text = machine.read_text(encoding="utf-8")
+    key = load_private_key(settings.keys.device.read_text(encoding="utf-8"))
+    about = {
+        "simulated": settings.vehicle.simulated,
+        "site": settings.vehicle.site,
+        "vehicle": settings.vehicle.name,
+        "machine": parse_profile(text, str(machine)).machine.name,
+        **software(),
+    }
+
+    def sealing(content: Mapping[str, Any]) -> dict[str, str]:
+        return seal(content, settings.vehicle.name, key)
+
+    return Plan(
+        session=f"{wall:%Y%m%dT%H%M%S}Z-{settings.vehicle.name}",
+        about=about,
+        offset_ns=clock.wall_ns() - now_ns,
+        attachments=(
+            ("machine.toml", "application/toml", text.encode()),
+            ("settings.json", "application/json", settings.model_dump_json(indent=1).encode()),
+            ("trust.json", "application/json", settings.keys.trust.read_bytes()),
+        ),
+        segment_ns=wanted.segment_s * _NS_PER_S,
+        segment_bytes=wanted.segment_mb * _MB,
+        seal=sealing,
+    )
+
+
+def run(config: Path) -> None:
+    """Record until SIGTERM or SIGINT.
+
+    Raises:
+        ValueError, OSError: the settings do not fit, or name no recorder.
+    """
+    settings = load_agent_config(config)
+    if settings.recorder is None:
+        raise ValueError(f"{config}: no recorder is set")
+    ended = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    recorder = Recorder(settings)
+    gc.collect()
+    gc.freeze()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    recorder.run(ended)
+
+
+def main() -> int:
+    """Run the process; one line on stderr and 1 when it cannot."""
+    parser = argparse.ArgumentParser(prog="recorder")
+    parser.add_argument("--config", type=Path, required=True)
+    arguments = parser.parse_args()
+    try:
+        run(arguments.config)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"recorder: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
