@@ -85,11 +85,14 @@ def golden_path(name: str) -> Path:
 def golden(log: Log, target: Path, from_ns: int, until_ns: int) -> Written:
     """Write a small log for the tests: the supervisor's inputs, and digests of what it said.
 
+    From the boot on it holds for as long as the decisions do. A part that begins later begins with
+    the supervisor's inner state, and is of use only while that has the same shape.
+
     Raises:
         ValueError: as for :func:`cut`.
     """
     beginning = _state_at(log, from_ns, until_ns)
-    with _Copy(log, target, {"golden": True}) as copy:
+    with _Copy(log, target, {"golden": True}, attach=False) as copy:
         copy.begin(beginning)
         for message in log.messages(SUPERVISOR - {channels.KEY}):
             if not from_ns <= message.log_ns < until_ns or _before(beginning, message):
@@ -177,14 +180,16 @@ def stands_alone(unit: bytes) -> bool:
 class _Copy:
     """A file that messages of a log are written to."""
 
-    def __init__(self, log: Log, target: Path, about: Mapping[str, Any]) -> None:
+    def __init__(
+        self, log: Log, target: Path, about: Mapping[str, Any], *, attach: bool = True
+    ) -> None:
         session = dict(log.session())
         if not {"mono_ns", "utc_ns"} <= session.keys():
             raise ValueError(f"{log.name}: the log does not say how its clocks go together")
         self._segment = Segment(target, {**session, "segment": 1, **about})
         self._target = target
         self._count = self._ticks = 0
-        self._log = log
+        self._files = log.files if attach else []
         self._attached: set[str] = set()
 
     def __enter__(self) -> _Copy:
@@ -195,7 +200,7 @@ class _Copy:
             self._segment.abandon()
             self._segment.path.unlink(missing_ok=True)
             return
-        for each in self._log.files:
+        for each in self._files:
             for name, data in each.attachments.items():
                 if name not in self._attached:
                     self._attached.add(name)
@@ -206,6 +211,8 @@ class _Copy:
         """Write the boot and the state that the first tick goes on from."""
         boot = tape.to_bytes(dict(beginning.boot))
         self._segment.write(channels.BOOT, beginning.utc_ns, beginning.now_ns, boot)
+        if beginning.number == 0:
+            return
         state = {"n": beginning.number, "t": beginning.now_ns, "state": beginning.state}
         self._segment.write(channels.KEY, beginning.utc_ns, beginning.now_ns, tape.to_bytes(state))
 

@@ -22,7 +22,7 @@ from vehicle_agent.core.supervisor import Setup, Supervisor, TickOutputs
 STOPPED = frozenset(
     {VehicleMode.STOPPING, VehicleMode.STOPPED, VehicleMode.ESTOP, VehicleMode.FAULT}
 )
-DIGEST_BYTES = 8
+DIGEST_BYTES = 4
 SHOWN_CHARACTERS = 400
 
 Follow = Callable[[TickStep, Supervisor, TickOutputs], None]
@@ -195,7 +195,8 @@ class Runner:
         if tape.to_bytes(content) == step.said:
             self._then.look(step.utc_ns, step.number, supervisor.mode, supervisor.latched)
             return
-        then, now = json.loads(step.said), json.loads(tape.to_bytes(content))
+        then = json.loads(step.said)
+        now = content if "digest" in then else json.loads(tape.to_bytes(content))
         self._then.look(step.utc_ns, step.number, then["mode"], then["latched"])
         fields = differing(then, now)
         if not fields:
@@ -209,6 +210,8 @@ def differing(then: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any,
     """Return what of an output is not the same; a golden log has a digest in its stead."""
     if "digest" in then:
         now = digested(now)
+        if then == now:
+            return {}
     then, now = tape.comparable(then), tape.comparable(now)
     names = [*then, *(name for name in now if name not in then)]
     return {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from protocol.frames import decode_state
@@ -19,6 +19,7 @@ from protocol.profiles import MachineLimits
 from protocol.state import parse_state
 from sim.replay.rerun import Runner, Stop, StopWatch
 from sim.replay.ticks import BootStep, KeyStep, Step, TickStep
+from vehicle_agent.core import tape
 from vehicle_agent.core.failsafe import DRIVING
 from vehicle_agent.core.keystate import freeze, thaw
 from vehicle_agent.core.record import Record
@@ -230,7 +231,7 @@ class Comparison:
             self._go_on()
             now_said: TickOutputs | None = None
         else:
-            given = replace(step.given, durable=self._durable)
+            given = tape.with_durable(step.given, self._durable)
             now_said = self._now.step(step.now_ns, given)
         now = self._now
         assert now is not None

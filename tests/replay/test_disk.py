@@ -65,13 +65,9 @@ def replayed(path: Path) -> Iterator[tuple[bytes, str, int, bytes]]:
             yield kind, message.topic, now_ns, message.data
 
 
-def golden(name: str) -> Path:
-    return Path(__file__).parents[1] / "golden" / f"{name}.mcap"
-
-
-def test_ticks_taken__the_file_runs_again(tmp_path: Path) -> None:
+def test_ticks_taken__the_file_runs_again(tmp_path: Path, part: Path) -> None:
     hand = Hand(tmp_path)
-    for each in replayed(golden("let_go")):
+    for each in replayed(part):
         hand.take(*each)
     hand.close()
 
@@ -81,9 +77,9 @@ def test_ticks_taken__the_file_runs_again(tmp_path: Path) -> None:
     assert channels.BUS in {message.topic for message in log.messages()}
 
 
-def test_time_for_the_next_file__begins_with_boot_and_key_state(tmp_path: Path) -> None:
+def test_time_for_the_next_file__begins_with_boot_and_key_state(tmp_path: Path, part: Path) -> None:
     hand = Hand(tmp_path, segment_ns=S // 2)
-    boot, key, *ticks = replayed(golden("let_go"))
+    boot, key, *ticks = replayed(part)
     for each in (boot, key, *ticks[:60]):
         hand.take(*each)
     before = hand.asked
@@ -104,9 +100,11 @@ def test_time_for_the_next_file__begins_with_boot_and_key_state(tmp_path: Path) 
     ]
 
 
-def test_guardian_silent_when_it_is_time__next_file_begins_without_it(tmp_path: Path) -> None:
+def test_guardian_silent_when_it_is_time__next_file_begins_without_it(
+    tmp_path: Path, part: Path
+) -> None:
     hand = Hand(tmp_path, segment_ns=S)
-    boot, *_ = replayed(golden("let_go"))
+    boot, *_ = replayed(part)
     hand.take(*boot)
     begun_ns = hand.now_ns
     for second in range(1, 10):
@@ -116,9 +114,9 @@ def test_guardian_silent_when_it_is_time__next_file_begins_without_it(tmp_path: 
     hand.disk.close(begun_ns + 10 * S)
 
 
-def test_stop_seen__its_file_is_kept(tmp_path: Path) -> None:
+def test_stop_seen__its_file_is_kept(tmp_path: Path, part: Path) -> None:
     hand = Hand(tmp_path)
-    for each in replayed(golden("let_go")):
+    for each in replayed(part):
         hand.take(*each)
     hand.close()
 
@@ -128,9 +126,11 @@ def test_stop_seen__its_file_is_kept(tmp_path: Path) -> None:
     assert rerun(Steps(open_log(kept[0]))).ticks == 120
 
 
-def test_ticks_missing__are_counted_and_a_key_state_is_asked_for(tmp_path: Path) -> None:
+def test_ticks_missing__are_counted_and_a_key_state_is_asked_for(
+    tmp_path: Path, part: Path
+) -> None:
     hand = Hand(tmp_path)
-    boot, key, *ticks = replayed(golden("let_go"))
+    boot, key, *ticks = replayed(part)
     for each in (boot, key, *ticks[:20], *ticks[25:40]):
         hand.take(*each)
     hand.close()
@@ -145,10 +145,10 @@ def test_ticks_missing__are_counted_and_a_key_state_is_asked_for(tmp_path: Path)
 
 
 def test_disk_full__is_told_and_the_next_file_says_what_was_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, part: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hand = Hand(tmp_path)
-    boot, key, *ticks = replayed(golden("let_go"))
+    boot, key, *ticks = replayed(part)
     for each in (boot, key, *ticks[:10]):
         hand.take(*each)
 

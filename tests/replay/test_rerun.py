@@ -12,6 +12,7 @@ from sim.replay.rerun import Rerun, rerun
 from sim.replay.settings import changes_of, changing
 from sim.replay.ticks import Step, Steps, TickStep
 from sim.replay.whatif import what_if
+from vehicle_agent.core import tape
 from vehicle_agent.log.reader import open_log
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.mcap"))
@@ -44,16 +45,17 @@ def test_whole_run_run_again__ticks_and_key_states_are_the_same(stopped: Path) -
     assert [stop.cause for stop in result.stops_now] == ["D101"]
 
 
-def test_one_input_altered__first_difference_is_named(stopped: Path) -> None:
-    steps = steps_of(stopped)
+def test_one_input_altered__first_difference_is_named(part: Path) -> None:
+    steps = steps_of(part)
     place = next(
         number
         for number, step in enumerate(steps)
-        if isinstance(step, TickStep) and step.number > 600 and step.given.commands
+        if isinstance(step, TickStep) and step.given.commands
     )
     altered = steps[place]
     assert isinstance(altered, TickStep)
-    steps[place] = replace(altered, given=replace(altered.given, commands=()))
+    heard = {name: each for name, each in altered.heard.items() if name != "commands"}
+    steps[place] = replace(altered, given=tape.given_of(heard))
 
     result = rerun(steps)
 
@@ -89,14 +91,14 @@ def test_cut_out_of_the_middle__runs_by_itself(stopped: Path, tmp_path: Path) ->
     assert [stop.cause for stop in result.stops_now] == ["D101"]
 
 
-def test_time_without_ticks__cannot_be_cut(stopped: Path, tmp_path: Path) -> None:
+def test_time_without_ticks__cannot_be_cut(part: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no tick"):
-        cut(open_log(stopped), tmp_path / "cut.mcap", 0, 1)
+        cut(open_log(part), tmp_path / "cut.mcap", 0, 1)
 
 
-def test_golden_log_of_other_decisions__differs(stopped: Path, tmp_path: Path) -> None:
-    at_ns = stop_ns(stopped)
-    written = golden(open_log(stopped), tmp_path / "g.mcap", at_ns - 10**9, at_ns + 10**8)
+def test_golden_log_of_other_decisions__differs(part: Path, tmp_path: Path) -> None:
+    at_ns = stop_ns(part)
+    written = golden(open_log(part), tmp_path / "g.mcap", at_ns - 10**8, at_ns + 10**8)
     other = changing({"signals.view_stop_ms": 500.0})
 
     result = rerun_with(written.path, other)
@@ -121,8 +123,8 @@ def rerun_with(path: Path, change: object) -> Rerun:
     return runner.result
 
 
-def test_log_joined_into_one_file__runs_the_same(stopped: Path, tmp_path: Path) -> None:
-    written = join(open_log(stopped), tmp_path / "all.mcap")
+def test_log_joined_into_one_file__runs_the_same(part: Path, tmp_path: Path) -> None:
+    written = join(open_log(part), tmp_path / "all.mcap")
 
     assert rerun(Steps(open_log(written.path))).equal
 
@@ -155,8 +157,8 @@ def test_setting_that_is_none__is_refused(text: str) -> None:
         changes_of([text])
 
 
-def test_nothing_changed__the_same_stops(stopped: Path) -> None:
-    result = what_if(steps_of(stopped), changing({})).as_dict()
+def test_nothing_changed__the_same_stops(part: Path) -> None:
+    result = what_if(steps_of(part), changing({})).as_dict()
 
     assert (result["stops_then"], result["gained"], result["lost"]) == (1, 0, 0)
     assert result["stops"][0]["later_ms"] == 0
@@ -164,7 +166,7 @@ def test_nothing_changed__the_same_stops(stopped: Path) -> None:
 
 
 def test_link_cut_and_shorter_time__stops_earlier_and_nearer() -> None:
-    path = next(each for each in GOLDEN if each.stem == "link_cut")
+    path = next(each for each in GOLDEN if each.stem == "sim_truck_link_cut")
 
     result = what_if(steps_of(path), changing({"signals.command_stop_ms": 150.0})).as_dict()
 
@@ -174,7 +176,7 @@ def test_link_cut_and_shorter_time__stops_earlier_and_nearer() -> None:
 
 
 def test_view_may_be_older__that_stop_is_lost() -> None:
-    path = next(each for each in GOLDEN if each.stem == "picture_frozen")
+    path = next(each for each in GOLDEN if each.stem == "sim_truck_picture_frozen")
 
     result = what_if(steps_of(path), changing({"signals.view_stop_ms": 5000.0})).as_dict()
 

@@ -80,7 +80,7 @@ def _attributes(thing: object) -> Iterator[str]:
 
 def _changes(thing: object, kind: type[Any]) -> bool:
     """Whether a thing can change, so that it matters where it is shared."""
-    if kind in (tuple, frozenset) or isinstance(thing, BaseModel):
+    if kind is frozenset or isinstance(thing, (tuple, BaseModel)):
         return False
     parameters = getattr(kind, "__dataclass_params__", None)
     return parameters is None or not parameters.frozen
@@ -127,13 +127,11 @@ class _Freezer:
         if isinstance(thing, BaseModel):
             return ["model", _class_name(kind, place), thing.model_dump(mode="json")]
         named = _class_name(kind, place)
+        names = kind._fields if issubclass(kind, tuple) else _attributes(thing)
         return [
             "object",
             named,
-            {
-                name: self.value(getattr(thing, name), f"{place}.{name}")
-                for name in _attributes(thing)
-            },
+            {name: self.value(getattr(thing, name), f"{place}.{name}") for name in names},
         ]
 
     def _items(self, things: Any, place: str) -> list[Any]:
@@ -201,6 +199,8 @@ class _Thawer:
             made.extend(map(self.value, content))
 
     def _object(self, kind: type[Any], fields: Mapping[str, Any]) -> Any:
+        if issubclass(kind, tuple):
+            return kind(**{name: self.value(state) for name, state in fields.items()})
         made = object.__new__(kind)
         if _changes(made, kind):
             self._made.append(made)

@@ -177,6 +177,21 @@ def given_of(content: Mapping[str, Any]) -> TickInputs:
     )
 
 
+def with_durable(given: TickInputs, durable: Record | None) -> TickInputs:
+    """Return a tick's inputs with another word of the disk."""
+    return TickInputs(
+        commands=given.commands,
+        requests=given.requests,
+        stops=given.stops,
+        retained=given.retained,
+        bus=given.bus,
+        durable=durable,
+        relay=given.relay,
+        outside_zone=given.outside_zone,
+        scans=given.scans,
+    )
+
+
 def _relay(status: RelayStatus) -> list[Any]:
     report = status.report
     return [
