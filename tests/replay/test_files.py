@@ -10,7 +10,7 @@ from mcap.reader import make_reader
 
 from vehicle_agent.log import channels
 from vehicle_agent.log.backlog import Backlog, Item
-from vehicle_agent.log.migrations import UnknownVersionError, migrated
+from vehicle_agent.log.migrations import Steps, UnknownVersionError, steps_for
 from vehicle_agent.log.reader import Log, LogFile, logs_under, open_log
 from vehicle_agent.log.ring import Ring, finish_orphans, segment_name
 from vehicle_agent.log.segment import Segment
@@ -135,22 +135,33 @@ def test_no_log__is_said_in_words(tmp_path: Path, name: str) -> None:
         open_log(tmp_path / name)
 
 
-def test_older_version__goes_through_each_step() -> None:
-    steps = {
-        1: lambda topic, content: {**content, "two": topic},
-        2: lambda _, content: {**content, "three": 3},
-    }
+def test_older_version__goes_through_the_steps_of_its_topic() -> None:
+    steps: Steps = {1: {"/x": lambda each: {**each, "two": 2}}, 2: {"/y": lambda each: each}}
 
-    assert migrated(1, "/x", {"one": 1}, steps, 3) == {"one": 1, "two": "/x", "three": 3}
+    [step] = steps_for(1, "/x", steps, 3)
+
+    assert step({"one": 1}) == {"one": 1, "two": 2}
+    assert len(steps_for(1, "/y", steps, 3)) == 1
+    assert steps_for(2, "/x", steps, 3) == ()
 
 
 def test_version_without_a_way__is_refused() -> None:
     with pytest.raises(UnknownVersionError, match="from version 1"):
-        migrated(1, "/x", {}, {}, 2)
+        steps_for(1, "/x", {}, 2)
 
 
-def test_version_of_today__is_taken_as_it_is() -> None:
-    assert migrated(channels.VERSION, "/x", {"a": 1}) == {"a": 1}
+def test_version_of_today__needs_no_step() -> None:
+    assert steps_for(channels.VERSION, channels.BOOT) == ()
+
+
+def test_boot_of_the_first_version__knows_no_adapter(tmp_path: Path) -> None:
+    segment = Segment(tmp_path / "a.mcap", ABOUT)
+    segment.write(channels.BOOT, 3_000, 3, b'{"vehicle":"x"}')
+    segment.close()
+
+    [boot] = Log([LogFile(tmp_path / "a.mcap")]).messages({channels.BOOT})
+
+    assert boot.json() == {"vehicle": "x", "adapter": None}
 
 
 # -- what waits

@@ -66,6 +66,7 @@ def _given(setup: Setup) -> dict[str, Any]:
         "trust": setup.trust,
         "limits": setup.limits,
         "timing": setup.timing,
+        "adapter": setup.adapter,
     }
 
 
@@ -88,7 +89,7 @@ def _changes(thing: object, kind: type[Any]) -> bool:
 
 class _Freezer:
     def __init__(self, given: Mapping[str, Any]) -> None:
-        self._names = {id(thing): name for name, thing in given.items()}
+        self._names = {id(thing): name for name, thing in given.items() if thing is not None}
         self._seen: dict[int, int] = {}
 
     def value(self, thing: Any, place: str) -> Any:
@@ -127,7 +128,7 @@ class _Freezer:
         if isinstance(thing, BaseModel):
             return ["model", _class_name(kind, place), thing.model_dump(mode="json")]
         named = _class_name(kind, place)
-        names = kind._fields if issubclass(kind, tuple) else _attributes(thing)
+        names = getattr(kind, "_fields", None) or _attributes(thing)
         return [
             "object",
             named,

@@ -17,7 +17,9 @@ from dataclasses import asdict
 from typing import Any
 
 from joserfc.jwk import OKPKey
+from pydantic import TypeAdapter
 
+from protocol.adapters import Adapter
 from protocol.control_peer import CommandPath
 from protocol.dbw.codec import ContactState
 from protocol.errors import Refusal
@@ -33,6 +35,7 @@ from vehicle_agent.core.supervisor import Setup, Supervisor, TickInputs, TickOut
 
 Plain = dict[str, Any]
 
+_ADAPTER: TypeAdapter[Adapter | None] = TypeAdapter(Adapter | None)
 _STATE_HEAD_BYTES, _TAG_BYTES = 32, 16
 _dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -59,7 +62,7 @@ def _pairs(rows: Iterable[Sequence[Any]]) -> tuple[tuple[Any, bytes], ...]:
 
 def boot_of(setup: Setup) -> Plain:
     """Return the setup of a boot, without the private key."""
-    finder = setup.finder
+    finder, adapter = setup.finder, setup.adapter
     return {
         "vehicle": setup.vehicle,
         "signer": _public(setup.key),
@@ -78,6 +81,7 @@ def boot_of(setup: Setup) -> Plain:
         "rear_camera": setup.rear_camera,
         "settings_mismatch": setup.settings_mismatch,
         "finder": None if finder is None else asdict(finder),
+        "adapter": None if adapter is None else adapter.model_dump(mode="json"),
     }
 
 
@@ -108,6 +112,7 @@ def setup_of(boot: Mapping[str, Any], key: OKPKey) -> Setup:
         rear_camera=boot["rear_camera"],
         settings_mismatch=boot["settings_mismatch"],
         finder=None if boot["finder"] is None else RangeFinder(**boot["finder"]),
+        adapter=_ADAPTER.validate_json(json.dumps(boot["adapter"])),
     )
 
 

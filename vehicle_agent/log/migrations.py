@@ -1,7 +1,7 @@
 """Brings messages of older versions of the log's content up to this one.
 
-One row for each version that there was before: what becomes of a message on the way to the next.
-A log of a newer version is read as far as it goes, and says that it is newer.
+A row for each version that there was before: which topics changed on the way to the next, and what
+becomes of a message of theirs. A log of a newer version is read as far as it goes.
 """
 
 from __future__ import annotations
@@ -9,31 +9,36 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vehicle_agent.log.channels import VERSION
+from vehicle_agent.log import channels
 
 Plain = dict[str, Any]
-Step = Callable[[str, Plain], Plain]
-"""From a message's topic and content of one version to its content in the next."""
-
-STEPS: Mapping[int, Step] = {}
-"""By the version that a step starts from; version 1 is the first."""
+Step = Callable[[Plain], Plain]
+"""From a message's content of one version to its content in the next."""
+Steps = Mapping[int, Mapping[str, Step]]
 
 
 class UnknownVersionError(ValueError):
     """A log whose version no step starts from."""
 
 
-def migrated(
-    version: int, topic: str, content: Plain, steps: Mapping[int, Step] = STEPS, to: int = VERSION
-) -> Plain:
-    """Return a message's content as version ``to`` has it.
+def _without_adapter(boot: Plain) -> Plain:
+    """Version 1 knew no machine that is driven by anything but HF-DBW."""
+    return {**boot, "adapter": None}
+
+
+STEPS: Steps = {1: {channels.BOOT: _without_adapter}}
+"""By the version that a step starts from, and topic."""
+
+
+def steps_for(
+    version: int, topic: str, steps: Steps = STEPS, to: int = channels.VERSION
+) -> tuple[Step, ...]:
+    """Return what is to be done to a topic's messages of ``version``, in order.
 
     Raises:
         UnknownVersionError: there is no way from ``version``.
     """
-    for each in range(version, to):
-        step = steps.get(each)
-        if step is None:
-            raise UnknownVersionError(f"no way from version {each} of the log to {each + 1}")
-        content = step(topic, content)
-    return content
+    missing = next((each for each in range(version, to) if each not in steps), None)
+    if missing is not None:
+        raise UnknownVersionError(f"no way from version {missing} of the log to {missing + 1}")
+    return tuple(steps[each][topic] for each in range(version, to) if topic in steps[each])

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,8 +20,8 @@ from mcap.opcode import Opcode
 from mcap.records import Attachment, Channel, Chunk, Footer, Metadata, Schema
 from mcap.stream_reader import StreamReader, breakup_chunk
 
-from vehicle_agent.log.channels import CHAIN, SESSION, VERSION
-from vehicle_agent.log.migrations import migrated
+from vehicle_agent.log.channels import SESSION
+from vehicle_agent.log.migrations import Step, steps_for
 from vehicle_agent.log.segment import ENDING, OPEN_SUFFIX
 
 RECORD_MAX_BYTES = 256 * 1024 * 1024
@@ -202,17 +202,8 @@ class Log:
         """Read all files, one after the other; content of older versions is brought up."""
         for each in self.files:
             for message in each.messages(topics):
-                if each.version < VERSION and _is_json(message):
-                    content = migrated(each.version, message.topic, message.json())
-                    yield Message(
-                        message.topic,
-                        message.log_ns,
-                        message.publish_ns,
-                        message.number,
-                        json.dumps(content, separators=(",", ":")).encode(),
-                    )
-                else:
-                    yield message
+                steps = steps_for(each.version, message.topic)
+                yield _brought_up(message, steps) if steps else message
 
     def session(self) -> Mapping[str, Any]:
         """Return what the first file says of its making; empty where it says nothing."""
@@ -220,8 +211,12 @@ class Log:
         return {} if first is None else first.json()
 
 
-def _is_json(message: Message) -> bool:
-    return message.topic != CHAIN and message.data[:1] == b"{"
+def _brought_up(message: Message, steps: Sequence[Step]) -> Message:
+    content = message.json()
+    for step in steps:
+        content = step(content)
+    data = json.dumps(content, separators=(",", ":")).encode()
+    return replace(message, data=data)
 
 
 def open_log(path: Path) -> Log:
