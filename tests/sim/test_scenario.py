@@ -23,6 +23,7 @@ from sim.scenario.file import (
 from sim.scenario.judge import Check, Outcome, run_scenario
 from sim.scenario.plot import plot
 from sim.scenario.report import as_junit, as_text
+from vehicle_agent.log.reader import open_log
 
 SHORT = """
 title: A few metres
@@ -174,8 +175,9 @@ def test_run__prints_one_object_and_writes_log_junit_and_plot(
     result = json.loads(capsys.readouterr().out)
     assert result["passed"] is True
     assert result["figures"]["starts"] == 1
-    rows = [json.loads(line) for line in files["log"].read_text(encoding="utf-8").splitlines()]
-    assert {"event", "truth", "sent", "answer"} <= {key for row in rows for key in row}
+    log = open_log(files["log"])
+    assert {"/wd/in", "/event", "/sim/truth"} <= {message.topic for message in log.messages()}
+    assert log.lost == []
     assert ElementTree.parse(files["junit"]).getroot().tag == "testsuites"
     assert ElementTree.parse(files["plot"]).getroot().tag.endswith("svg")
 
