@@ -144,6 +144,22 @@ def test_ticks_missing__are_counted_and_a_key_state_is_asked_for(
     assert hand.told == ["data is lost"]
 
 
+def test_ticks_that_were_kept_come_at_once__half_a_second_of_them_is_flushed(
+    tmp_path: Path, part: Path
+) -> None:
+    hand = Hand(tmp_path)
+    boot, key, *ticks = replayed(part)
+    hand.take(*boot)
+    for kind, topic, now_ns, data in (key, *ticks[:110]):
+        hand.disk.take(hand.now_ns, Item(kind, topic, now_ns, data))
+        hand.disk.look(hand.now_ns, {})
+
+    written = LogFile(hand.folder / "00001.mcap.open").messages({channels.INPUTS})
+
+    assert len(list(written)) == 101
+    hand.close()
+
+
 def test_disk_full__is_told_and_the_next_file_says_what_was_lost(
     tmp_path: Path, part: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +183,7 @@ def test_disk_full__is_told_and_the_next_file_says_what_was_lost(
 
     assert error == "No space left on device"
     assert blocked == (True, False)
-    assert drops[0].json()["lost"] == {"/wd/boot": 1, "/wd/key": 1, "/wd/in": 10}
+    assert drops[0].json()["lost"] == {"/wd/in": 9}, "the first tick was flushed with its key"
     assert hand.told == ["data is lost", "No space left on device"]
 
 

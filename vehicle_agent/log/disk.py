@@ -98,6 +98,7 @@ class Disk:
     _begun_ns: int = 0
     _starts: list[int] = field(default_factory=list)
     _flush_ns: int = 0
+    _flushed_tick_ns: int = 0
     _sync_ns: int = 0
     _retry_ns: int = 0
     _asked_ns: int | None = None
@@ -303,6 +304,9 @@ class Disk:
         heard = item.data[_SIZE_BYTES : _SIZE_BYTES + size]
         said = item.data[_SIZE_BYTES + size :]
         inputs, outputs = write_tick(segment, self.plan.offset_ns, heard, said)
+        if not 0 <= inputs["t"] - self._flushed_tick_ns < FLUSH_NS:
+            # What a guardian had kept comes faster than time goes: half a second of it is enough.
+            self._flushed_tick_ns, self._flush_ns = inputs["t"], now_ns
         number, last = inputs["n"], self._last_tick
         self._last_tick = number
         if last is not None and number != last + 1:
