@@ -71,9 +71,11 @@ class Standard:
         return can_id == OWN_ID
 
     def told(self, now_ns: int) -> Told:
+        assert now_ns >= START
         return self.known
 
     def frames(self, now_ns: int, allowed: Allowed) -> list[tuple[int, bytes]]:
+        assert now_ns >= START
         self.allowed.append(allowed)
         return [(OWN_ID, b"own")]
 
@@ -162,6 +164,34 @@ def test_stop_of_the_supervisor__closes_traction_and_keeps_the_curve() -> None:
     allowed = Bench().driving().tick(STOP, ENABLE)
     assert (allowed.accel_mps2, allowed.curvature_per_m) == (None, 0.05)
     assert (allowed.brake_mps2, allowed.alarmed) == (2.0, False)
+
+
+def test_walking_pace__is_traction_too() -> None:
+    demand = replace(DRIVE, speed_limit_mps=0.4)
+    assert Bench().driving().tick(demand, ENABLE).accel_mps2 == 0.625
+
+
+def test_engaged_at_standstill__is_not_at_rest_and_not_parked_unasked() -> None:
+    bench = Bench().driving()
+    bench.standard.known = STANDS
+    allowed = bench.tick(DRIVE, ENABLE)
+    assert (allowed.at_rest, allowed.park) == (False, False)
+
+
+def test_open_emergency_stop__is_an_alarm() -> None:
+    bench = Bench().driving()
+    bench.module.safety = replace(SAFE, estop_a=ContactState.OPEN)
+    assert bench.tick(DRIVE, ENABLE, 3).alarmed
+
+
+def test_old_exit_reason__is_waited_out_by_the_clock() -> None:
+    bench = Bench()
+    bench.standard.known = replace(STANDS, exit_reason=ExitReason.SPEED_HIGH)
+    bench.tick(times=5)
+    bench.tick(DRIVE, ENABLE, 40)
+    assert bench.wire.engagement.mode is EcuMode.ACTIVE
+    bench.tick(DRIVE, ENABLE, 20)
+    assert bench.mode is EcuMode.SAFE_STOP
 
 
 @pytest.mark.parametrize(
@@ -382,9 +412,9 @@ def test_frames_that_do_not_count__are_counted_and_hide_none_behind_them() -> No
     safety = bench.module.frames()[0]
     spoiled = (safety[0], bytes(8))
     own = (OWN_ID, b"12345678")
-    bench.wire.receive(bench.now_ns, [(BAD_ID, b""), spoiled, own])
+    bench.wire.receive(bench.now_ns, [(BAD_ID, b""), own, spoiled, own])
     assert bench.wire.refused["crc"] == 2
-    assert bench.standard.taken == [(bench.now_ns, *own)]
+    assert bench.standard.taken == [(bench.now_ns, *own)] * 2
 
 
 def test_frame_of_the_standard__is_none_of_the_modules() -> None:
