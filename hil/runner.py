@@ -17,8 +17,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hil.agent import AgentDefect
-from hil.benchfile import BenchFile, BenchRefused, check_ports, load_bench, resolved
+from hil.benchfile import (
+    BenchFile,
+    BenchRefused,
+    check_capabilities,
+    check_ports,
+    load_bench,
+    resolved,
+)
 from hil.case import Case, Variant, load_cases
+from hil.drivers.opened import open_ports
 from hil.faults import Injector
 from hil.judge import Outcome, Verdict, bring, run_case
 from hil.realtime import TimedRig
@@ -131,6 +139,7 @@ class Benches:
             relay_fitted=bench.channels.relay is not None,
         )
         self.capabilities = frozenset(bench.capabilities)
+        self.ports = open_ports(path, bench.channels)
         self._ready: dict[tuple[str, int, str], tuple[Rig, str]] = {}
 
     def missing(self, case: Case, variant: Variant | None) -> list[str]:
@@ -141,9 +150,13 @@ class Benches:
     def fresh(self, mutant: Mutant, seed: int) -> Rig:
         """Return a rig at power-up."""
         channel = self.bench.channels.dbw
-        if channel.kind == "emulated":
-            return Rig(self.settings, seed, mutant.mutants)
-        return TimedRig(self.settings, seed, mutant.mutants, channel, self.bench.clock.slower)
+        rig = (
+            Rig(self.settings, seed, mutant.mutants)
+            if channel.kind == "emulated"
+            else TimedRig(self.settings, seed, mutant.mutants, channel, self.bench.clock.slower)
+        )
+        self.ports.attach(rig)
+        return rig
 
     def ready(self, mutant: Mutant, seed: int, start: str) -> tuple[Rig, str]:
         """Return a rig in its start state, and what is wrong with it."""
@@ -160,6 +173,7 @@ class Benches:
         for rig, _ in self._ready.values():
             rig.close()
         self._ready.clear()
+        self.ports.close()
 
     def run(
         self, mutant: Mutant, seed: int, case: Case, variant: Variant | None, folder: Path | None
@@ -290,6 +304,7 @@ def run(options: Options, say: Callable[[str], None] = lambda _: None) -> Result
     """
     bench = load_bench(options.bench)
     check_ports(options.bench, bench)
+    check_capabilities(options.bench, bench)
     result = Result(options, bench)
     benches = Benches(options.bench, bench)
     try:
