@@ -136,6 +136,27 @@ class Channels(BaseModel):
     power: Power | None = None
 
 
+class Conformance(BaseModel):
+    """A machine that nobody here has seen: what the suite ``conformance`` looks at.
+
+    Attributes:
+        dbc, mapping: under test (docs/hil.md). machine: the DBC of an emulated one.
+        channel: python-can's way to a real one; one of both.
+    """
+
+    model_config = _STRICT
+    dbc: Hashed
+    mapping: Hashed
+    machine: Hashed | None = None
+    channel: CanChannel | None = None
+
+    @model_validator(mode="after")
+    def _one_machine(self) -> Self:
+        if (self.machine is None) == (self.channel is None):
+            raise ValueError("needs machine (emulated) or channel (real), and not both")
+        return self
+
+
 class Limits(BaseModel):
     """Ceilings that hold for the whole run."""
 
@@ -148,6 +169,7 @@ class BenchFile(BaseModel):
 
     Attributes:
         emulate: what the bench plays; this version plays ECU, relay and plant.
+        conformance: of a foreign machine, for the suite of that name.
         seed: of every chance; a run is told by it.
     """
 
@@ -162,6 +184,7 @@ class BenchFile(BaseModel):
     emulate: list[Literal["ecu", "relay", "plant"]]
     capabilities: list[Capability]
     limits: Limits = Field(default_factory=Limits)
+    conformance: Conformance | None = None
     suites: list[str]
     seed: int
 
@@ -180,8 +203,7 @@ def load_bench(path: Path) -> BenchFile:
         raise BenchRefused(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise BenchRefused(f"{path}: {first_problem(error)}") from error
-    for key in ("machine", "site", "dbc"):
-        hashed: Hashed = getattr(bench, key)
+    for key, hashed in _hashed(bench):
         digest = sha256(path, hashed, key)
         if hashed.sha256 not in (None, digest):
             raise BenchRefused(
@@ -189,6 +211,16 @@ def load_bench(path: Path) -> BenchFile:
                 f"the bench was approved with {str(hashed.sha256)[:12]}…"
             )
     return bench
+
+
+def _hashed(bench: BenchFile) -> list[tuple[str, Hashed]]:
+    named = [("machine", bench.machine), ("site", bench.site), ("dbc", bench.dbc)]
+    foreign = bench.conformance
+    if foreign is not None:
+        named += [("conformance.dbc", foreign.dbc), ("conformance.mapping", foreign.mapping)]
+        if foreign.machine is not None:
+            named.append(("conformance.machine", foreign.machine))
+    return named
 
 
 def resolved(path: Path, hashed: Hashed) -> Path:

@@ -25,7 +25,9 @@ from hil.benchfile import (
     load_bench,
     resolved,
 )
-from hil.case import Case, Variant, load_cases
+from hil.case import CONFORMANCE, Case, Variant, every_case
+from hil.conform.machine import ForeignDefect
+from hil.conform.suite import ConformanceSuite
 from hil.drivers.opened import open_ports
 from hil.faults import Injector
 from hil.judge import Outcome, Verdict, bring, run_case
@@ -58,6 +60,7 @@ class Mutant:
 
     name: str
     mutants: Mutants
+    foreign: frozenset[ForeignDefect] = frozenset()
 
 
 @dataclass(slots=True)
@@ -103,6 +106,7 @@ def all_mutants() -> list[Mutant]:
         *(Mutant(f"ecu:{d}", Mutants(ecu=frozenset({d}))) for d in EcuDefect),
         *(Mutant(f"relay:{d}", Mutants(relay=frozenset({d}))) for d in RelayDefect),
         *(Mutant(f"agent:{d}", Mutants(agent=frozenset({d}))) for d in AgentDefect),
+        *(Mutant(f"machine:{d}", Mutants(), frozenset({d})) for d in ForeignDefect),
     ]
 
 
@@ -112,7 +116,9 @@ def chosen(bench: BenchFile, options: Options) -> list[Case]:
     Raises:
         BenchRefused: a suite or a case that there is not.
     """
-    every = load_cases()
+    every = every_case()
+    if CONFORMANCE in options.suites and bench.conformance is None:
+        raise BenchRefused(f"--suite {CONFORMANCE}: the bench file names no foreign machine")
     for name in options.suites:
         if name not in {case.suite for case in every}:
             raise BenchRefused(f"--suite {name}: there is no such suite")
@@ -140,6 +146,8 @@ class Benches:
         )
         self.capabilities = frozenset(bench.capabilities)
         self.ports = open_ports(path, bench.channels)
+        foreign = bench.conformance
+        self.conformance = None if foreign is None else ConformanceSuite(path, foreign)
         self._ready: dict[tuple[str, int, str], tuple[Rig, str]] = {}
 
     def missing(self, case: Case, variant: Variant | None) -> list[str]:
@@ -174,11 +182,22 @@ class Benches:
             rig.close()
         self._ready.clear()
         self.ports.close()
+        if self.conformance is not None:
+            self.conformance.close()
+
+    def fits(self, mutant: Mutant, case: Case) -> bool:
+        """Return whether a case can notice a mutant: it is a part of what the case looks at."""
+        if case.suite != CONFORMANCE:
+            return not mutant.foreign
+        return bool(mutant.foreign) and self.conformance is not None and self.conformance.emulated
 
     def run(
         self, mutant: Mutant, seed: int, case: Case, variant: Variant | None, folder: Path | None
     ) -> Outcome:
         """Run one variant once, on a copy of the start state; ``folder`` takes failures' logs."""
+        if case.suite == CONFORMANCE:
+            assert self.conformance is not None, "chosen only with one"
+            return self.conformance.run(str(case.procedure), mutant.foreign)
         if self.bench.channels.dbw.kind != "emulated":
             return self._run_in_time(mutant, seed, case, variant, folder)
         rig, wrong = self.ready(mutant, seed, case.start)
@@ -290,7 +309,7 @@ def try_mutants(
     for mutant in all_mutants():
         for case in cases:
             able = [v for v in variants(case) if not benches.missing(case, v)]
-            if case.once or not able:
+            if case.once or not able or not benches.fits(mutant, case):
                 continue
             verdicts = (benches.run(mutant, seed, case, v, None).verdict for v in able)
             yield mutant.name, case.id, min(verdicts, key=ORDER.index)
