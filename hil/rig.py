@@ -7,7 +7,7 @@ for the computer's. A fault is put in by a :mod:`hil.faults` injector, never by 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any, cast
