@@ -188,7 +188,8 @@ class AdaptedWire:
 
     def _safety(self, now_ns: int) -> SafetyIo | None:
         row = self._row(now_ns, SAFETY_IO)
-        return row if isinstance(row, SafetyIo) else None
+        assert row is None or isinstance(row, SafetyIo), "its codec makes nothing else of it"
+        return row
 
     def _whole(self, now_ns: int, told: Told) -> bool:
         rows = (SAFETY_IO, BRAKE_FB, *self._translator.rows)
@@ -299,14 +300,14 @@ class Rows:
     def __init__(self, timeouts_ms: Mapping[int, int], sources: Mapping[int, int]) -> None:
         self._timeouts_ns = {pgn: ms * 1_000_000 for pgn, ms in timeouts_ms.items()}
         self._sources = sources
-        self._kept: dict[int, tuple[int, object]] = {}
+        self._kept: dict[int, tuple[int, object | None]] = {}
 
     def mine(self, pgn: int, source: int) -> bool:
         """Return whether a frame of this group and source is one of these rows."""
         return self._sources.get(pgn) == source
 
-    def keep(self, now_ns: int, pgn: int, message: object) -> None:
-        """Note a good message."""
+    def keep(self, now_ns: int, pgn: int, message: object | None) -> None:
+        """Note a good message; None says that the row tells nothing."""
         self._kept[pgn] = (now_ns, message)
 
     def forget(self, pgn: int) -> None:

@@ -63,7 +63,7 @@ class Channel:
         turned, self._open = allowed is not self._open, allowed
         if turned:
             self._left = self._closing_frames
-        if not allowed and self._left == 0:
+        if self._left == 0:
             return Say.NOTHING
         if not self._cycle.due(now_ns, at_once=turned or at_once):
             return Say.NOTHING

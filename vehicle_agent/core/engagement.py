@@ -63,14 +63,15 @@ class Engagement:
         reason: why remote control last ended. session: the latched one; 0 is none.
     """
 
+    # Of a drive and of a stop; set when one begins.
+    _since_ns: int
+    _cleared: bool
+    _ack_low_heard: bool
+
     def __init__(self) -> None:
         self._rest(ExitReason.CLEAR)
         self.mode = EcuMode.INIT
         self._used = 0
-        # Of a drive and of a stop; set when one begins.
-        self._since_ns: int
-        self._cleared: bool
-        self._ack_low_heard: bool
 
     def step(self, now_ns: int, wish: Wish, seen: Seen) -> EcuMode:
         """Move on by one tick and return the mode."""

@@ -104,23 +104,16 @@ class J1939Translator:
             return False
         if group.pgn == codec.EEC1:
             engine = codec.decode_eec1(data)
-            self._note(now_ns, group.pgn, None if engine.speed_rpm is None else engine)
+            self._rows.keep(now_ns, group.pgn, None if engine.speed_rpm is None else engine)
         elif group.pgn == codec.CCVS1:
-            self._note(now_ns, group.pgn, codec.decode_ccvs1(data))
+            self._rows.keep(now_ns, group.pgn, codec.decode_ccvs1(data))
         elif group.pgn == codec.EBC1:
-            self._note(now_ns, group.pgn, codec.decode_ebc1(data))
+            self._rows.keep(now_ns, group.pgn, codec.decode_ebc1(data))
         else:
             gear = codec.decode_etc2(data)
-            self._note(now_ns, group.pgn, gear)
+            self._rows.keep(now_ns, group.pgn, gear)
             self._travel = _sign(gear or 0) or self._travel
         return True
-
-    def _note(self, now_ns: int, pgn: int, told: object | None) -> None:
-        """Keep what is told; a row that does not say what it is for is as good as none."""
-        if told is None:
-            self._rows.forget(pgn)
-        else:
-            self._rows.keep(now_ns, pgn, told)
 
     def told(self, now_ns: int) -> Told:
         """Return what is known."""
