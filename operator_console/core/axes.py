@@ -36,7 +36,7 @@ class Axis:
             return "an end lies outside of the valid codes"
         if self.zero == self.full:
             return "zero and full are the same code"
-        if self.other is not None and not min(ends[1:]) < self.zero < max(ends[1:]):
+        if self.other is not None and not _between(self.full, self.zero, self.other):
             return "zero does not lie between full and other"
         return None
 
@@ -55,3 +55,7 @@ class Axis:
     def _curved(self, size: float) -> float:
         beyond = max(0.0, (min(1.0, size) - self.dead_zone) / (1.0 - self.dead_zone))
         return (1.0 - self.expo) * beyond + self.expo * beyond**3
+
+
+def _between(one: int, middle: int, other: int) -> bool:
+    return min(one, other) < middle < max(one, other)

@@ -64,6 +64,7 @@ def test_curve__is_finer_about_the_middle_and_ends_at_the_end() -> None:
         (Axis(0, 500, 500, None, 0, 1000), "zero and full are the same code"),
         (Axis(0, 500, 100, 400, 0, 1000), BETWEEN),
         (Axis(0, 500, 100, 500, 0, 1000), BETWEEN),
+        (Axis(0, 500, 900, 500, 0, 1000), BETWEEN),
         (Axis(0, 500, 900, 600, 0, 1000), BETWEEN),
         (Axis(0, 500, 1001, None, 0, 1000), OUTSIDE),
         (Axis(0, 500, -1, None, 0, 1000), OUTSIDE),
