@@ -109,6 +109,10 @@ def demo(
     cameras: Annotated[
         int, typer.Option(min=1, max=4, help="the front one, the rear one, left, right")
     ] = 1,
+    desk: Annotated[
+        Path | None,
+        typer.Option(help="file of a driver's desk, which drives in place of the keyboard"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Drive a simulated machine from a simulated cockpit, all on this computer."""
@@ -125,6 +129,7 @@ def demo(
         cameras=cameras,
         link=link,
         seed=seed,
+        desk=desk,
     )
     raise typer.Exit(run(options))
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from operator_console.shell.desk_config import load_desk
 from protocol.messages import Role, generate_identity
 from sim.children import ChildError, Children, ChildSpec, Interrupted, last_words
 from sim.machines.cameras import CameraName
@@ -99,6 +100,7 @@ class DemoOptions:
         cameras: how many: the front, the rear, both sides.
         link: between cockpit and machine, a name in configs/links or a file; None: nothing
             is between them. seed: of the link's chances.
+        desk: file of a driver's desk, which drives in place of the page's keyboard.
     """
 
     machine: str = DEFAULT_MACHINE
@@ -111,6 +113,7 @@ class DemoOptions:
     browser: bool = True
     as_json: bool = False
     cameras: int = 1
+    desk: Path | None = None
 
 
 def find_config(kind: str, name: str) -> Path:
@@ -191,6 +194,7 @@ class Plan:
     link_port: int = 0
     seed: int = 1
     cameras: int = 1
+    desk: Path | None = None
 
     @property
     def agent_config(self) -> Path:
@@ -285,6 +289,8 @@ def write_settings(plan: Plan) -> None:
         "keys": {"device": f"{OPERATORS[0]}.jwk", "trust": "trust.json"},
         "control_peer": {"ice_addresses": [HOST]},
     }
+    if plan.desk is not None:
+        console["desk"] = {"file": str(plan.desk)}
     create_record(run / "guardian.record", FIRST)
     _write_private(plan.agent_config, toml_text(agent))
     _write_private(plan.console_config, toml_text(console))
@@ -423,6 +429,16 @@ def _check_files(options: DemoOptions) -> tuple[Path, Path, LinkParameters | Non
     return machine, site, link
 
 
+def _checked_desk(options: DemoOptions) -> Path | None:
+    """Return the desk's file by its whole path; None where the page's keyboard drives."""
+    if options.desk is None:
+        return None
+    if options.scripted:
+        raise DemoError("a scripted driver has no hands for --desk")
+    load_desk(options.desk, simulated=True)
+    return options.desk.resolve()
+
+
 def run(options: DemoOptions) -> int:
     """Run the demo until it is over.
 
@@ -433,13 +449,14 @@ def run(options: DemoOptions) -> int:
         DemoError, ValueError: it cannot start or go on; one line for a person.
     """
     machine, site, link = _check_files(options)
+    desk = _checked_desk(options)
     port, mqtt_port, link_port = (free_port(n, "--port") for n in (options.port, 0, 0))
     if link is not None:
         _say(f"between cockpit and machine: {link.name}, {link.title} (seed {options.seed})")
     with run_folder() as folder:
         named = None if options.link is None else _absolute(options.link)
         ports = (port, mqtt_port, named, link_port)
-        plan = Plan(folder, machine, site, *ports, options.seed, options.cameras)
+        plan = Plan(folder, machine, site, *ports, options.seed, options.cameras, desk)
         write_keys(folder)
         write_settings(plan)
         children = Children(folder, _say)

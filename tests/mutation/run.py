@@ -79,6 +79,15 @@ TARGETS = (
     Target("vehicle_agent.core.record", ("tests/core/test_record.py",)),
     Target("vehicle_agent.core.fair", ("tests/core/test_fair.py",)),
     Target("vehicle_agent.core.paths", ("tests/core/test_paths.py",)),
+    Target("operator_console.core.evdev", ("tests/console/test_evdev.py",)),
+    Target("operator_console.core.axes", ("tests/console/test_axes.py",)),
+    Target("operator_console.core.sweep", ("tests/console/test_sweep_switches.py",)),
+    Target("operator_console.core.switches", ("tests/console/test_sweep_switches.py",)),
+    Target("operator_console.core.devices", ("tests/console/test_desk_config.py",)),
+    Target(
+        "operator_console.core.desk_layout",
+        ("tests/console/test_desk_config.py", "tests/console/test_desk.py"),
+    ),
     Target(
         "protocol.freshness",
         ("tests/protocol/test_freshness_limits.py", "tests/protocol/test_freshness.py"),
