@@ -34,6 +34,7 @@ from sim.network.files import DirectionFile, find_link, link_of
 from sim.network.parameters import LinkParameters
 from sim.radio.files import find_coverage
 from sim.world.site import Site, load_site
+from sim.world.things_file import MoverTable
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SCENARIOS = CONFIGS / "scenarios"
@@ -265,6 +266,7 @@ class ScenarioFile(BaseModel):
 
     Attributes:
         machine, site: a name in configs, or a file. link: a name, a file, or written out.
+        movers: people and other machines beside those of the site, as a site file has them.
         load: share of its payload that the machine carries.
         range_finder: a scanner at its front slows it for what lies ahead.
         seconds: of driving at most, from the moment the machine is first ACTIVE.
@@ -281,6 +283,7 @@ class ScenarioFile(BaseModel):
     range_finder: bool = False
     site: str = "mine_drift"
     start_station_m: Annotated[float, Field(ge=0.0)] | None = None
+    movers: list[MoverTable] = Field(default_factory=list)
     link: LinkChoice = "fibre-5g"
     paths: Annotated[list[Literal["data_channel", "mqtt"]], Field(min_length=1)] = Field(
         default=["data_channel"]
@@ -479,6 +482,12 @@ def _site(file: ScenarioFile) -> Site:
     for number, event in enumerate(file.events):
         _within(site, f"events.{number}.at_station_m", event.at_station_m)
     _within(site, "start_station_m", file.start_station_m)
+    for number, table in enumerate(file.movers):
+        for _, station_m, _ in table.way:
+            _within(site, f"movers.{number}.way", station_m)
+    if file.movers:
+        movers = (*site.things.movers, *(table.mover(site.abeam) for table in file.movers))
+        site = replace(site, things=replace(site.things, movers=movers))
     if file.start_station_m is None:
         return site
     return replace(site, start_station_m=file.start_station_m)

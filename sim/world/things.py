@@ -174,5 +174,9 @@ class Things:
     @property
     def standing(self) -> tuple[Solid, ...]:
         """Outlines of all that stands."""
-        rods = (rod for fence in self.fences for rod in fence.solids)
-        return (*(each.solid for each in self.obstacles), *rods)
+        return self.higher_than(0.0)
+
+    def higher_than(self, height_m: float) -> tuple[Solid, ...]:
+        """Outlines of what stands and is higher than this."""
+        rods = (rod for fence in self.fences if fence.height_m > height_m for rod in fence.solids)
+        return (*(each.solid for each in self.obstacles if each.height_m > height_m), *rods)

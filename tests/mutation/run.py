@@ -75,6 +75,7 @@ TARGETS = (
     Target("vehicle_agent.core.authority", ("tests/core/test_authority.py",)),
     Target("vehicle_agent.core.governor", ("tests/core/test_governor.py",)),
     Target("vehicle_agent.core.clearance", ("tests/core/test_clearance.py",)),
+    Target("vehicle_agent.core.beside", ("tests/core/test_clearance.py",)),
     Target("vehicle_agent.core.driver", ("tests/core/test_driver.py",)),
     Target("vehicle_agent.core.record", ("tests/core/test_record.py",)),
     Target("vehicle_agent.core.fair", ("tests/core/test_fair.py",)),

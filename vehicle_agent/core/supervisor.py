@@ -350,9 +350,10 @@ class Supervisor:
         if self._clearance is None:
             return
         now_us = now_ns // 1000
-        self._clearance.take(now_us, given.scans)
         measured = feedback.curvature_per_m
         held = self._gate.last.curvature_per_m if measured is None else measured
+        self._clearance.move(now_us, feedback.speed_mps, held)
+        self._clearance.take(now_us, given.scans)
         self._sight = self._clearance.sight(now_us, held)
 
     def _silent_paths(self, now_ns: int) -> tuple[int, ...]:
