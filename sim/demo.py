@@ -1,6 +1,6 @@
 """``headframe demo``: one machine, one mine and one cockpit on this computer, as real processes.
 
-broker, machine (ECU and plant), range scanner, camera, agent and console each run as a process of
+broker, machine (ECU and plant), sensors, camera, agent and console each run as a process of
 their own, as they would on three computers; this program starts them, watches them and ends
 them.
 """
@@ -49,7 +49,7 @@ SOUND = "sim:engine"
 CONSOLE_LOST = (
     "its page is gone, the machine stops by itself; to drive on: Ctrl-C, then start the demo anew"
 )
-FINDER_LOST = "nothing is known of the way ahead, and the machine goes at walking pace"
+SENSORS_LOST = "nothing is known of the way ahead, and the machine goes at walking pace"
 LINK_CHILD = "link"
 LINK_LOG = "link.jsonl"
 """Every decision of the link, in the run's folder."""
@@ -252,6 +252,7 @@ def write_settings(plan: Plan) -> None:
         "can": {"interface": "headframe_local", "channel": str(run / "can")},
         "relay": {"port": str(plan.relay_port)},
         "range_finder": {"range_m": SCANNER.range_m},
+        "locator": {"fitted": True},
         "cameras": [
             {
                 "id": number,
@@ -317,9 +318,9 @@ def stages(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
                 ),
             ),
             ChildSpec(
-                "finder",
-                _module("sim.range_process", *world, "--guardian", str(plan.run / "agent")),
-                if_lost=FINDER_LOST,
+                "sensors",
+                _module("sim.sensor_process", *world, "--guardian", str(plan.run / "agent")),
+                if_lost=SENSORS_LOST,
             ),
             ChildSpec(
                 "relay",

@@ -76,6 +76,8 @@ TARGETS = (
     Target("vehicle_agent.core.governor", ("tests/core/test_governor.py",)),
     Target("vehicle_agent.core.clearance", ("tests/core/test_clearance.py",)),
     Target("vehicle_agent.core.beside", ("tests/core/test_clearance.py",)),
+    Target("vehicle_agent.core.place", ("tests/core/test_place.py",)),
+    Target("vehicle_agent.core.nearby", ("tests/core/test_place.py",)),
     Target("vehicle_agent.core.driver", ("tests/core/test_driver.py",)),
     Target("vehicle_agent.core.record", ("tests/core/test_record.py",)),
     Target("vehicle_agent.core.fair", ("tests/core/test_fair.py",)),

@@ -13,9 +13,10 @@ import pytest
 
 from sim.scenario.file import Scenario, ScenarioError, find_scenario
 from sim.scenario.judge import Outcome, run_scenario
-from sim.sensors.lookout import DELAY_NS, HEIGHT_M, PERIOD_NS, SCANNER, Lookout, walls_of
+from sim.sensors.lookout import DELAY_NS, PERIOD_NS, SCANNER, Lookout
 from sim.sensors.outline import outline_of
 from sim.sensors.range_scan import Disc, Measured, Run, Scanner, cast
+from sim.sensors.scenery import HEIGHT_M, Scenery, walls_of
 from sim.simulated_machine import SimulatedMachine, Truth
 from sim.world.site import Site, load_site
 from sim.world.things import Fence, Mover, Obstacle, Solid, Things, rectangle
@@ -183,7 +184,7 @@ def test_what_is_met_nowhere__stays_so_and_no_range_is_negative_or_too_far() -> 
 
 
 def test_lookout__scans_ten_times_a_second_and_each_comes_late_with_its_own_time() -> None:
-    lookout = Lookout(SITE, FINDER, 1, 0)
+    lookout = Lookout(Scenery(SITE), FINDER, 1, 0)
     stands = SimulatedMachine(machine(), SITE, 1)
     came = [
         (at_ms, lookout.step(at_ms * MS, stands.truth(at_ms * MS))) for at_ms in range(0, 250, 10)
@@ -195,7 +196,7 @@ def test_lookout__scans_ten_times_a_second_and_each_comes_late_with_its_own_time
 
 
 def test_lookout_at_the_start__sees_both_walls_at_their_distance() -> None:
-    lookout = Lookout(SITE, FINDER, 1, 0)
+    lookout = Lookout(Scenery(SITE), FINDER, 1, 0)
     truth = SimulatedMachine(machine(), SITE, 1).truth(0)
     lookout.step(0, truth)
     scan = decode(lookout.step(DELAY_NS, truth)[0])
@@ -209,7 +210,7 @@ def test_lookout_at_the_start__sees_both_walls_at_their_distance() -> None:
 def seen_with(things: Things, site_s: float = 0.0) -> Scan:
     """The scan of a truck at the start of the drift's first straight, with other things there."""
     truth: Truth = {**SimulatedMachine(machine(), SITE, 1).truth(0), "site_s": site_s}
-    lookout = Lookout(replace(SITE, things=things), FINDER, 1, 0)
+    lookout = Lookout(Scenery(replace(SITE, things=things)), FINDER, 1, 0)
     lookout.step(0, truth)
     scan = decode(lookout.step(DELAY_NS, truth)[0])
     assert scan is not None
@@ -259,7 +260,7 @@ def test_site_without_walls__nothing_stands_at_its_edges() -> None:
     field = load_site(ROOT / "configs/sites/farm_field.toml")
     bare: Site = replace(field, things=Things())
     truth = SimulatedMachine(machine(), SITE, 1).truth(0)
-    lookout = Lookout(bare, FINDER, 1, 0)
+    lookout = Lookout(Scenery(bare), FINDER, 1, 0)
     lookout.step(0, truth)
     scan = decode(lookout.step(DELAY_NS, truth)[0])
     assert scan is not None

@@ -1,10 +1,10 @@
-"""The simulated range scanner in real time: the machine's truth in, scans to the guardian.
+"""The simulated sensors in real time: the machine's truth in, what they see to the guardian.
 
-python -m sim.range_process --site FILE --machine FILE --truth DIR --guardian DIR [--seed N]
+python -m sim.sensor_process --site FILE --machine FILE --truth DIR --guardian DIR [--seed N]
 
-It stands for the program that reads a real scanner: what it sends is what the guardian is told by
-one, stamped with the time of the truth behind it. A machine that no longer tells where it is has
-scans no more. It ends on SIGTERM or SIGINT.
+It stands for the programs that read range scanner, short-range sensors and locator: what it sends
+is what the guardian is told by them, stamped with the time of the truth behind it. A machine that
+no longer tells where it is senses no more. It ends on SIGTERM or SIGINT.
 """
 
 from __future__ import annotations
@@ -20,57 +20,60 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sim.machines.parameters import load_machine
-from sim.sensors.lookout import SCANNER, Lookout
+from sim.sensors.suite import Suite
 from sim.simulated_machine import Truth
 from sim.world.files import WorldFileError
 from sim.world.site import load_site
-from vehicle_agent.core.clearance import RangeFinder
 from vehicle_agent.shell import ipc
 from vehicle_agent.shell.clock import monotonic_ns
 from vehicle_agent.shell.local_bus import DatagramFanout
 from vehicle_agent.shell.realtime import ask_priority
 
-NAME = "finder.sock"
+NAME = "sensors.sock"
 """Its own socket beside the guardian's."""
+KINDS = (ipc.TO_GUARDIAN_SCAN, ipc.TO_GUARDIAN_PLACE, ipc.TO_GUARDIAN_NEARBY)
+"""In the order of what the sensors give."""
 PRIORITY = 30
 """It stands in for hardware, but for none that a stop waits for."""
 WAKE_S = 0.05
 """Without truth it looks this often whether it shall end."""
 
 
-class RangeLoop:
-    """Carries the scanner from truth to truth.
+class SensorLoop:
+    """Carries the sensors from truth to truth.
 
     Args:
-        lookout: the scanner. truth: of the machine. guardian: where the scans go.
+        sensors: what is fitted. truth: of the machine. guardian: where it goes.
 
     Attributes:
-        sent: scans that the guardian took.
+        sent: datagrams that the guardian took.
     """
 
-    def __init__(self, lookout: Lookout, truth: DatagramFanout, guardian: ipc.Mailbox) -> None:
-        self._lookout, self._truth, self._guardian = lookout, truth, guardian
+    def __init__(self, sensors: Suite, truth: DatagramFanout, guardian: ipc.Mailbox) -> None:
+        self._sensors, self._truth, self._guardian = sensors, truth, guardian
         self._newest: Truth | None = None
         self.sent = 0
 
     def wake(self) -> None:
-        """Take in the newest truth, and send what the scanner has ready by then."""
+        """Take in the newest truth, and send what the sensors have ready by then."""
         data: bytes | None = None
         while (newer := self._truth.recv()) is not None:
             data = newer
         if data is None:
             return
         truth: Truth = json.loads(data)
-        for scan in self._lookout.step(truth["t_us"] * 1000, truth):
-            self.sent += self._guardian.send(ipc.GUARDIAN, ipc.TO_GUARDIAN_SCAN + scan)
+        sensed = self._sensors.step(truth["t_us"] * 1000, truth)
+        for kind, told in zip(KINDS, sensed, strict=True):
+            for data in told:
+                self.sent += self._guardian.send(ipc.GUARDIAN, kind + data)
 
     def summary(self) -> str:
         """One line for the log."""
-        return f"scans sent {self.sent}, not taken {sum(self._guardian.dropped.values())}"
+        return f"sent {self.sent}, not taken {sum(self._guardian.dropped.values())}"
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="sim.range_process", description=__doc__)
+    parser = argparse.ArgumentParser(prog="sim.sensor_process", description=__doc__)
     parser.add_argument("--site", type=Path, required=True, help="site file (TOML)")
     parser.add_argument("--machine", type=Path, required=True, help="machine file (TOML)")
     parser.add_argument("--truth", type=Path, required=True, help="folder of truth datagrams")
@@ -89,22 +92,22 @@ def run(arguments: argparse.Namespace) -> None:
     ending: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: ending.append(number))
-    finder = RangeFinder.of(load_machine(arguments.machine).profile.machine, SCANNER.range_m)
-    lookout = Lookout(load_site(arguments.site), finder, arguments.seed, monotonic_ns())
+    site, machine = load_site(arguments.site), load_machine(arguments.machine)
+    sensors = Suite(site, machine, arguments.seed, monotonic_ns(), finder=True, locator=True)
     with (
-        contextlib.closing(DatagramFanout(arguments.truth, "finder")) as truth,
+        contextlib.closing(DatagramFanout(arguments.truth, "sensors")) as truth,
         contextlib.closing(ipc.Mailbox(arguments.guardian, NAME)) as guardian,
     ):
         gc.collect()
         gc.freeze()
         ask_priority(PRIORITY)
-        loop = RangeLoop(lookout, truth, guardian)
+        loop = SensorLoop(sensors, truth, guardian)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         while not ending:
             select.select([truth], [], [], WAKE_S)
             loop.wake()
-        sys.stderr.write(f"finder: {loop.summary()}\n")
+        sys.stderr.write(f"sensors: {loop.summary()}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -113,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run(arguments)
     except (WorldFileError, OSError) as error:
-        sys.stderr.write(f"finder: {error}\n")
+        sys.stderr.write(f"sensors: {error}\n")
         return 1
     return 0
 
