@@ -1,7 +1,8 @@
 """``headframe demo``: one machine, one mine and one cockpit on this computer, as real processes.
 
-broker, machine (ECU and plant), camera, agent and console each run as a process of their own,
-as they would on three computers; this program starts them, watches them and ends them.
+broker, machine (ECU and plant), sensors, camera, agent and console each run as a process of
+their own, as they would on three computers; this program starts them, watches them and ends
+them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from sim.network.files import find_link
 from sim.network.parameters import LinkParameters
 from sim.radio.files import find_coverage
 from sim.run_folder import keep_logs, run_folder
+from sim.sensors.lookout import SCANNER
 from sim.world.drift import Drift
 from sim.world.site import load_site
 from vehicle_agent.core.record import FIRST
@@ -48,6 +50,7 @@ SOUND = "sim:engine"
 CONSOLE_LOST = (
     "its page is gone, the machine stops by itself; to drive on: Ctrl-C, then start the demo anew"
 )
+SENSORS_LOST = "nothing is known of the way ahead, and the machine goes at walking pace"
 LINK_CHILD = "link"
 LINK_LOG = "link.jsonl"
 """Every decision of the link, in the run's folder."""
@@ -252,6 +255,8 @@ def write_settings(plan: Plan) -> None:
         "mqtt": machine_mqtt,
         "can": {"interface": "headframe_local", "channel": str(run / "can")},
         "relay": {"port": str(plan.relay_port)},
+        "range_finder": {"range_m": SCANNER.range_m},
+        "locator": {"fitted": True},
         "cameras": [
             {
                 "id": number,
@@ -317,6 +322,11 @@ def stages(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
                     *world,
                     *("--can", str(plan.run / "can"), "--wires", str(plan.run / "wires")),
                 ),
+            ),
+            ChildSpec(
+                "sensors",
+                _module("sim.sensor_process", *world, "--guardian", str(plan.run / "agent")),
+                if_lost=SENSORS_LOST,
             ),
             ChildSpec(
                 "relay",

@@ -33,6 +33,7 @@ from sim.demo import (
     write_keys,
     write_settings,
 )
+from sim.sensors.lookout import SCANNER
 from vehicle_agent.shell.config import load_agent_config
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +58,7 @@ def test_agent_settings__load_in_the_agent(plan: Plan) -> None:
     settings = load_agent_config(plan.agent_config)
     assert settings.vehicle.simulated
     assert settings.mqtt.port == plan.mqtt_port
+    assert settings.range_finder_m == SCANNER.range_m
     assert settings.cameras[0].source == f"sim:{plan.run}/camera0"
     assert load_private_key(settings.keys.device.read_text(encoding="utf-8"))
 
