@@ -115,6 +115,10 @@ def demo(
         Path | None,
         typer.Option(help="keep the machine's log in this new file, for headframe replay"),
     ] = None,
+    desk: Annotated[
+        Path | None,
+        typer.Option(help="file of a driver's desk, which drives in place of the keyboard"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Drive a simulated machine from a simulated cockpit, all on this computer."""
@@ -132,6 +136,7 @@ def demo(
         link=link,
         seed=seed,
         log=log,
+        desk=desk,
     )
     raise typer.Exit(run(options))
 

@@ -38,7 +38,6 @@ from sim.pursuit import Pursuit
 from sim.run_folder import run_folder
 from sim.world.site import load_site
 from vehicle_agent.shell.local_bus import DatagramFanout
-from vehicle_agent.shell.realtime import ask_priority
 
 _MS = 1_000_000
 STALL_NS = 300 * _MS
@@ -212,6 +211,13 @@ class Stand:
         return next(((t["t_us"] * 1000 - at_ns) / 1e6 for t in since if holds(t)), float("inf"))
 
 
+def _ahead_of_ordinary_programs() -> None:
+    """As the light console runs; a guardian that is started later must ask for its own priority."""
+    with contextlib.suppress(PermissionError):
+        policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+        os.sched_setscheduler(0, policy, os.sched_param(PRIORITY))
+
+
 @contextmanager
 def stand() -> Iterator[Stand]:
     """Run machine, relay and guardian for the time of the block."""
@@ -226,7 +232,7 @@ def stand() -> Iterator[Stand]:
                 if spec.name in ("machine", "relay"):
                     children.start(spec)
             children.wait_ready()
-            ask_priority(PRIORITY)
+            _ahead_of_ordinary_programs()
             running = Stand(plan, children)
             try:
                 yield running

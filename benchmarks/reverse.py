@@ -47,6 +47,7 @@ READY_WITHIN_MS = 40_000
 GRACE_S = 10.0
 BRAKE_S, BACKWARDS_S, TELEMETRY_S = 0.5, 4.0, 2.5
 BACKWARDS_MPS = 0.3
+ARM_TRIES, ARM_S = 6, 2.5
 ARM_KEYS = ("BracketLeft", "BracketRight", "Backslash")
 ENABLED = "REMOTE ACTIVE"
 VIEW = struct.Struct("<Q6xbB")
@@ -183,11 +184,7 @@ async def drive(page: Page, heard: Heard, shots: Path | None) -> Ride:
     await page.wait_for_selector("#stage[data-live=live]", timeout=READY_WITHIN_MS)
     await page.click("[data-do=lease]")
     await mode(page, "CONTROL TAKEN")
-    for key in ARM_KEYS:
-        await page.keyboard.down(key)
-    await mode(page, "ARMED")
-    for key in ARM_KEYS:
-        await page.keyboard.up(key)
+    await arm(page)
     await page.keyboard.down("ShiftLeft")
     await mode(page, ENABLED)
     await page.keyboard.down("KeyS")
@@ -214,6 +211,24 @@ async def drive(page: Page, heard: Heard, shots: Path | None) -> Ride:
         await page.screenshot(path=shots / "forwards.png")
     await page.keyboard.up("ShiftLeft")
     return judged(heard, swap_us, back_us, weights_reverse)
+
+
+async def arm(page: Page) -> None:
+    """Hold the keys that arm, again while something still stands against it.
+
+    Raises:
+        RuntimeError: it was refused each time, with what the screen says.
+    """
+    for _ in range(ARM_TRIES):
+        for key in ARM_KEYS:
+            await page.keyboard.down(key)
+        await asyncio.sleep(ARM_S)
+        for key in ARM_KEYS:
+            await page.keyboard.up(key)
+        if await page.text_content("#mode-en") == "ARMED":
+            return
+    words = [await page.text_content(each) for each in ("#mode-en", "#step-en", "#answer")]
+    raise RuntimeError(f"not armed: {words}")
 
 
 async def mode(page: Page, words: str) -> None:

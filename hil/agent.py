@@ -13,6 +13,7 @@ from random import Random
 import can
 
 from hil.keys import VEHICLE, BenchKeys
+from protocol.adapters import IsobusAdapter, J1939Adapter
 from protocol.dbw.codec import SupCommand, decode
 from protocol.dbw.e2e import protect
 from protocol.dbw.matrix import BY_ID, SUP_CMD
@@ -54,7 +55,7 @@ class Agent:
 
     Args:
         bus: python-can bus. limits: the machine's. seed: of nonces, lease keys, boot tag.
-        relay_fitted: a watchdog relay is on its line. keys: of the bench.
+        relay_fitted: a watchdog relay is on its line. keys: of the bench. adapter: of the machine.
 
     Attributes:
         stalled: its process hangs. dead: it is gone.
@@ -71,6 +72,7 @@ class Agent:
         seed: int,
         *,
         relay_fitted: bool,
+        adapter: J1939Adapter | IsobusAdapter | None = None,
     ) -> None:
         dice = Random(f"{seed}/guardian")  # noqa: S311 - repeatable, not secret
         boot_tag = 1 + dice.getrandbits(31)
@@ -85,6 +87,7 @@ class Agent:
                 seed=dice.randbytes(32),
                 record=FIRST,
                 relay_fitted=relay_fitted,
+                adapter=adapter,
             )
         )
         self.defects: frozenset[AgentDefect] = frozenset()

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from protocol.profiles import first_problem
 
@@ -87,12 +87,74 @@ class SerialChannel(BaseModel):
     kind: Literal["emulated"]
 
 
+class RelayBoard(BaseModel):
+    """Contacts on a serial relay board (LCUS); lines: number of the relay, from 1, by contact."""
+
+    model_config = _STRICT
+    kind: Literal["relay_board"]
+    port: str
+    lines: Annotated[
+        dict[
+            Literal["estop_a", "estop_b", "key_remote", "override", "bridge"],
+            Annotated[int, Field(ge=1, le=16)],
+        ],
+        Field(min_length=1),
+    ]
+
+
+class Power(BaseModel):
+    """A laboratory supply that takes SCPI.
+
+    Attributes:
+        port: device, ``by-id:NAME``, or socket://host:port. baud: of a device.
+        nominal_v: given between faults. low_v, high_v, current_a: never beyond these.
+    """
+
+    model_config = _STRICT
+    kind: Literal["scpi"]
+    port: str
+    baud: Annotated[int, Field(ge=1200, le=1_000_000)] = 9600
+    nominal_v: Annotated[float, Field(gt=0, le=60)]
+    low_v: Annotated[float, Field(ge=0)] = 0.0
+    high_v: Annotated[float, Field(gt=0, le=60)]
+    current_a: Annotated[float, Field(gt=0, le=100)]
+
+    @model_validator(mode="after")
+    def _nominal_is_allowed(self) -> Self:
+        if not self.low_v <= self.nominal_v <= self.high_v:
+            raise ValueError("nominal_v must lie between low_v and high_v")
+        return self
+
+
 class Channels(BaseModel):
-    """The bench's ports by their names in the case files."""
+    """The bench's ports by their names in the case files; gpio and power left out: emulated."""
 
     model_config = _STRICT
     dbw: CanChannel
     relay: SerialChannel | None = None
+    gpio: RelayBoard | None = None
+    power: Power | None = None
+
+
+class Conformance(BaseModel):
+    """A machine that nobody here has seen: what the suite ``conformance`` looks at.
+
+    Attributes:
+        dbc, mapping: under test (docs/hil.md). machine: the DBC of an emulated one.
+        channel: python-can's way to a real one; one of both.
+    """
+
+    model_config = _STRICT
+    dbc: Hashed
+    mapping: Hashed
+    machine: Hashed | None = None
+    channel: CanChannel | None = None
+
+    @model_validator(mode="after")
+    def _one_machine(self) -> Self:
+        if (self.machine is None) == (self.channel is None):
+            raise ValueError("needs machine (emulated) or channel (real), and not both")
+        return self
 
 
 class Limits(BaseModel):
@@ -107,6 +169,7 @@ class BenchFile(BaseModel):
 
     Attributes:
         emulate: what the bench plays; this version plays ECU, relay and plant.
+        conformance: of a foreign machine, for the suite of that name.
         seed: of every chance; a run is told by it.
     """
 
@@ -121,6 +184,7 @@ class BenchFile(BaseModel):
     emulate: list[Literal["ecu", "relay", "plant"]]
     capabilities: list[Capability]
     limits: Limits = Field(default_factory=Limits)
+    conformance: Conformance | None = None
     suites: list[str]
     seed: int
 
@@ -139,8 +203,7 @@ def load_bench(path: Path) -> BenchFile:
         raise BenchRefused(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise BenchRefused(f"{path}: {first_problem(error)}") from error
-    for key in ("machine", "site", "dbc"):
-        hashed: Hashed = getattr(bench, key)
+    for key, hashed in _hashed(bench):
         digest = sha256(path, hashed, key)
         if hashed.sha256 not in (None, digest):
             raise BenchRefused(
@@ -148,6 +211,16 @@ def load_bench(path: Path) -> BenchFile:
                 f"the bench was approved with {str(hashed.sha256)[:12]}…"
             )
     return bench
+
+
+def _hashed(bench: BenchFile) -> list[tuple[str, Hashed]]:
+    named = [("machine", bench.machine), ("site", bench.site), ("dbc", bench.dbc)]
+    foreign = bench.conformance
+    if foreign is not None:
+        named += [("conformance.dbc", foreign.dbc), ("conformance.mapping", foreign.mapping)]
+        if foreign.machine is not None:
+            named.append(("conformance.machine", foreign.machine))
+    return named
 
 
 def resolved(path: Path, hashed: Hashed) -> Path:
@@ -182,6 +255,38 @@ def check_ports(path: Path, bench: BenchFile) -> None:
         where = device(dbw.kind, port)
         if not where.exists():
             raise BenchRefused(f"{path}: channels.dbw.{key}: {port}: no {where} here")
+    for name, other in (("gpio", bench.channels.gpio), ("power", bench.channels.power)):
+        if other is None or other.port.startswith("socket://"):
+            continue
+        where = device(other.kind, other.port)
+        if not where.exists():
+            raise BenchRefused(f"{path}: channels.{name}.port: {other.port}: no {where} here")
+
+
+def check_capabilities(path: Path, bench: BenchFile) -> None:
+    """Check that the bench has what it takes for each capability that it claims.
+
+    Raises:
+        BenchRefused: naming the capability and what it lacks.
+    """
+    kind = bench.channels.dbw.kind
+    lacks = {
+        "adapter_noise": kind != "slcan_pty" and f"channels.dbw is {kind}: no emulated adapter",
+        "replug": kind != "slcan_pty" and f"channels.dbw is {kind}: no emulated adapter",
+        "relay": bench.channels.relay is None and "channels.relay is not there",
+        "serial": bench.channels.relay is None and "channels.relay is not there",
+        "plant": "plant" not in bench.emulate and "emulate does not name the plant",
+        "actuator": "plant" not in bench.emulate and "emulate does not name the plant",
+        "brownout": "ecu" not in bench.emulate
+        and bench.channels.power is None
+        and "neither an emulated ecu nor channels.power",
+        "estop": "ecu" not in bench.emulate
+        and bench.channels.gpio is None
+        and "neither an emulated ecu nor channels.gpio",
+    }
+    for capability in bench.capabilities:
+        if why := lacks.get(capability):
+            raise BenchRefused(f"{path}: capabilities: {capability}: {why}")
 
 
 def device(kind: str, port: str | None) -> Path:

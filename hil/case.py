@@ -19,6 +19,9 @@ from protocol.profiles import first_problem
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 CASES_FILE = Path(__file__).parent / "cases" / "thirty.yaml"
+CONFORMANCE_FILE = CASES_FILE.with_name("conformance.yaml")
+CONFORMANCE = "conformance"
+"""The suite whose cases are checks of the conformance kit."""
 Scalar = bool | int | float | str
 Repeat = Annotated[int, Field(ge=1, le=100_000)]
 
@@ -65,14 +68,15 @@ class Case(BaseModel):
     """One row of the table of cases.
 
     Attributes:
-        id: HIL-NN. verifies: requirement ids. start: state in which the fault begins.
+        id: HIL-NN; CON-NN for the conformance kit. verifies: requirement ids.
+        start: state in which the fault begins.
         procedure: a named procedure in place of faults and checks.
         needs: capabilities beyond those of the faults.
         reaction_max_ms: ceiling of the reported reaction, for the histogram.
     """
 
     model_config = _STRICT
-    id: Annotated[str, Field(pattern=r"^HIL-\d\d$")]
+    id: Annotated[str, Field(pattern=r"^(HIL|CON)-\d\d$")]
     title: str
     suite: str
     verifies: list[Annotated[str, Field(pattern=r"^HF-[A-Z]+-\d\d$")]]
@@ -108,3 +112,8 @@ def load_cases(path: Path = CASES_FILE) -> tuple[Case, ...]:
     if len({case.id for case in cases}) != len(cases):
         raise ValueError(f"{path.name}: an id stands twice")
     return tuple(cases)
+
+
+def every_case() -> tuple[Case, ...]:
+    """Return the thirty, and the conformance kit's."""
+    return load_cases() + load_cases(CONFORMANCE_FILE)

@@ -23,9 +23,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object"
 @app.command("list")
 def list_cases(as_json: JsonOption = False) -> None:
     """List the cases: id, suite, what they need of a bench, what they show."""
-    from hil.case import load_cases
+    from hil.case import every_case
 
-    cases = load_cases()
+    cases = every_case()
     if as_json:
         rows = [
             {"id": c.id, "suite": c.suite, "title": c.title, "requires": sorted(c.requires)}

@@ -14,11 +14,11 @@ from random import Random
 from typing import Any
 
 from hil.drivers.slcan_device import SlcanDevice
+from hil.ports import Level, PortRefused
 from hil.realtime import TimedRig
 from hil.rig import Rig
 from hil.wire import WireFrame
 from protocol.dbw import codec, matrix
-from protocol.dbw.codec import ContactState
 from protocol.dbw.e2e import protect
 from protocol.dbw.endpoint import DbwSender
 from protocol.dbw.matrix import COUNTER_STATES, FrameSpec
@@ -38,6 +38,10 @@ INTRUDER_ADDRESS = 0x82
 
 class FaultRefused(ValueError):
     """Raised when a fault is unknown, badly described, or nothing this bench can do."""
+
+
+class BenchCannot(FaultRefused):
+    """Raised when the bench has no such contact or voltage: the case is not run."""
 
 
 @dataclass(slots=True)
@@ -90,10 +94,12 @@ class Injector:
         kind = str(table.pop("kind", ""))
         for capability in needs(kind):
             if capability not in self._capabilities:
-                raise FaultRefused(f"{kind}: this bench cannot do {capability}")
+                raise BenchCannot(f"{kind}: this bench cannot do {capability}")
         injection = Injection(self._rig.now_ns)
         try:
             getattr(self, f"_do_{kind}")(injection, **table)
+        except PortRefused as error:
+            raise BenchCannot(f"{kind}: {error}") from error
         except (TypeError, KeyError, AttributeError) as error:
             raise FaultRefused(f"{kind}: {error}") from error
         what = ", ".join(f"{key} {value}" for key, value in table.items())
@@ -412,24 +418,24 @@ class Injector:
         for_ms: float | None = None,
     ) -> None:
         """Set contacts: estop_a, estop_b (OPEN, CLOSED, ERROR); key, override, bridge (on, off)."""
-        contacts = self._rig.contacts
-        before = replace(contacts)
-        wanted: dict[str, Any] = {}
-        for name, level in to.items():
-            if name in ("estop_a", "estop_b"):
-                wanted[name] = ContactState[level]
-            else:
-                wanted[_SWITCHES[name]] = level == "on"
-        self._rig.contacts = replace(contacts, **wanted)
+        pins = self._rig.pins
+        wanted = {name: _LEVELS[level] for name, level in to.items()}
+        before = {name: pins.driven(name) for name in wanted}
+
+        def drive(levels: dict[str, Level]) -> None:
+            for name, level in levels.items():
+                pins.set(name, level)
+
+        drive(wanted)
         injection.effective_ns = self._rig.now_ns
         if for_ms is not None:
-            self._after(for_ms, partial(setattr, self._rig, "contacts", before))
+            self._after(for_ms, partial(drive, before))
 
     def _do_supply(self, injection: Injection, volts: float, for_ms: float | None = None) -> None:
-        self._rig.ecu.supply_v = volts
+        self._rig.supply.give(volts)
         injection.effective_ns = self._rig.now_ns
         if for_ms is not None:
-            self._after(for_ms, partial(setattr, self._rig.ecu, "supply_v", None))
+            self._after(for_ms, self._rig.supply.restore)
 
     def _do_machine(self, injection: Injection, fault: dict[str, Any]) -> None:
         """A fault of an actuator or a sensor, as the simulator's machines have them."""
@@ -519,7 +525,7 @@ class Injector:
         injection.effective_ns = self._rig.now_ns
 
 
-_SWITCHES = {"key_remote": "key_remote", "override": "manual_override", "bridge": "relay_bridged"}
+_LEVELS = {**{level.value: level for level in Level}, "on": Level.CLOSED, "off": Level.OPEN}
 _NEEDS: dict[str, tuple[str, ...]] = {
     "drop": ("drop",),
     "delay": ("delay",),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hil.case import Case, Check, Variant
-from hil.faults import FaultRefused, Injector, settle
+from hil.faults import BenchCannot, FaultRefused, Injector, settle
 from hil.rig import Rig
 from hil.trace import Trace, Value
 
@@ -81,6 +81,8 @@ def run_variant(rig: Rig, injector: Injector, variant: Variant) -> Outcome:
             injector.put(fault)
         rig.run(variant.settle_ms / 1e3)
         injections = [injector.put(fault) for fault in variant.faults]
+    except BenchCannot as error:
+        return Outcome(Verdict.NOT_RUN, str(error))
     except FaultRefused as error:
         return Outcome(Verdict.BENCH_ERROR, str(error))
     rig.run(variant.watch_ms / 1e3 + 0.02)

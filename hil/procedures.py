@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
 
+from hil.adapters import adapter_profiles
 from hil.faults import Injector
 from hil.judge import Outcome, Verdict
 from hil.rig import Rig
@@ -270,6 +271,7 @@ def latency(rig: Rig, _injector: Injector) -> Outcome:
 
 
 PROCEDURES: dict[str, Callable[[Rig, Injector], Outcome]] = {
+    "adapter_profiles": adapter_profiles,
     "golden_vectors": golden_vectors,
     "cycle_times": cycle_times,
     "random_loss": random_loss,

@@ -14,7 +14,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from hil.benchfile import sha256
-from hil.case import load_cases
+from hil.case import every_case
 from hil.coverage import coverage, uncovered
 from hil.judge import Verdict
 from hil.report_page import page
@@ -66,7 +66,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "verdict": str(result.verdict),
         "stopped": result.stopped,
         "when": wall_label(),
-        "table": len(load_cases()),
+        "table": len(every_case()),
         "verdicts": {str(v): verdicts[str(v)] for v in Verdict},
         "bench": _bench(result),
         "cases": [_case(c) for c in result.cases],

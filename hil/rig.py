@@ -7,28 +7,32 @@ for the computer's. A fault is put in by a :mod:`hil.faults` injector, never by 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from typing import cast
+from typing import Any, cast
 
 import can
 
 from hil.agent import TICK_NS, Agent, AgentDefect
 from hil.cockpit import BEAT_NS, Cockpit
 from hil.drivers.emulated_can import EmulatedCanBus
+from hil.drivers.pins import EmulatedPins
+from hil.drivers.supply import EmulatedSupply
 from hil.keys import OPERATOR, bench_keys
+from hil.ports import Level, Pins, Supply, SupplyLimits
 from hil.trace import Seen, Trace
 from hil.wire import Heard, Wire, WireFrame
 from protocol.dbw.codec import ContactState, EcuMode
 from protocol.state import VehicleMode
-from sim.ecu import Ecu, EcuInputs, EcuOutput, EcuProfile
+from sim.ecu import EcuInputs, EcuOutput, EcuProfile
 from sim.ecu_defects import EcuDefect, defective_ecu
 from sim.machines.interface import ActuatorDemand, MachineFeedback
 from sim.machines.parameters import load_machine
 from sim.network.model import LinkModel
 from sim.network.parameters import LinkParameters
 from sim.pursuit import Pose
+from sim.receivers import Receiver, receiver_of
 from sim.relay import Defect as RelayDefect
 from sim.relay import WatchdogRelay
 from sim.simulated_machine import ECU_STEP_NS, SimulatedMachine
@@ -39,6 +43,10 @@ START_NS = 3_847_124_342_000_000
 BROWN_OUT_V = 9.0
 """Below it the ECU's controller resets; as of 24 V vehicle controllers (ISO 16750-2, code E)."""
 LINK_HEADER_BYTES = 85
+EMULATED_LIMITS = SupplyLimits(nominal_v=24.0, low_v=0.0, high_v=36.0, current_a=5.0)
+"""An emulated 24 V system takes no harm; beyond this nothing is modelled."""
+_SWITCHES = {"key_remote": "key_remote", "override": "manual_override", "bridge": "relay_bridged"}
+CONTACTS = frozenset({"estop_a", "estop_b", *_SWITCHES})
 _UNPOWERED = ActuatorDemand(
     curvature_per_m=None,
     accel_mps2=0.0,
@@ -58,9 +66,9 @@ class PoweredEcu:
         boots: power-ups so far. demand: what its outputs ask of the actuators.
     """
 
-    def __init__(self, make: Callable[[], Ecu]) -> None:
+    def __init__(self, make: Callable[[], Receiver]) -> None:
         self._make = make
-        self.core: Ecu | None = make()
+        self.core: Receiver | None = make()
         self.supply_v: float | None = None
         self.boots = 1
         self.demand = _UNPOWERED
@@ -179,7 +187,8 @@ class Rig:
 
     Attributes:
         now_ns: the bench's clock. trace: what was seen. wire, agent, ecu, relay, machine: parts.
-        contacts: the safety chain. polls: called at each event, for what lives beside the rig.
+        contacts: the safety chain. pins, supply: the ports that drive it.
+        polls: called at each event, for what lives beside the rig.
     """
 
     def __init__(
@@ -206,15 +215,33 @@ class Rig:
         self.ecu_node.overwrites = True
         self.wire.node("bench", lambda _: None)  # its own adapter acknowledges what it hears
         self.machine = SimulatedMachine(machine, site, seed)
-        ecu_profile = EcuProfile.of(machine.profile)
-        self.ecu = PoweredEcu(lambda: defective_ecu(ecu_profile, mutants.ecu))
-        self.machine.ecu = cast("Ecu", self.ecu)
-        self.agent = Agent(self.bus, bench_keys(), limits, seed, relay_fitted=settings.relay_fitted)
+        profile = machine.profile
+        self.ecu = PoweredEcu(
+            lambda: (
+                defective_ecu(EcuProfile.of(profile), mutants.ecu)
+                if profile.adapter is None
+                else receiver_of(profile)
+            )
+        )
+        self.machine.ecu = cast("Receiver", self.ecu)
+        self.agent = Agent(
+            self.bus,
+            bench_keys(),
+            limits,
+            seed,
+            relay_fitted=settings.relay_fitted,
+            adapter=profile.adapter,
+        )
         self.agent.defects = mutants.agent
         self.relay = WatchdogRelay(dice.getrandbits(32) | 1)
         self.relay.defects = set(mutants.relay)
         self.cockpit = Cockpit(bench_keys(), site, limits, dice.randbytes(32))
         self.contacts = Contacts()
+        pins = EmulatedPins(self._drive_contact, CONTACTS)
+        for line in ("override", "bridge"):
+            pins.set(line, Level.OPEN)
+        self.pins: Pins = pins
+        self.supply: Supply = EmulatedSupply(self._drive_supply, EMULATED_LIMITS)
         self.polls: list[Callable[[int], None]] = []
         self.to_relay: Callable[[bytes], bytes] = bytes
         self.to_agent: Callable[[bytes], bytes] = bytes
@@ -355,6 +382,15 @@ class Rig:
         trace.probe(now_ns, "actuator.park", demand.park)
         trace.probe(now_ns, "relay.contact", self.relay.contact.name)
         trace.probe(now_ns, "agent.mode", self.mode.value)
+
+    def _drive_contact(self, line: str, level: Level) -> None:
+        wanted: dict[str, Any] = {line: ContactState[level]}
+        if line in _SWITCHES:
+            wanted = {_SWITCHES[line]: level is Level.CLOSED}
+        self.contacts = replace(self.contacts, **wanted)
+
+    def _drive_supply(self, volts: float | None) -> None:
+        self.ecu.supply_v = volts
 
     def _set_contacts(self) -> None:
         contacts = self.contacts

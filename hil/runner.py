@@ -17,8 +17,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hil.agent import AgentDefect
-from hil.benchfile import BenchFile, BenchRefused, check_ports, load_bench, resolved
-from hil.case import Case, Variant, load_cases
+from hil.benchfile import (
+    BenchFile,
+    BenchRefused,
+    check_capabilities,
+    check_ports,
+    load_bench,
+    resolved,
+)
+from hil.case import CONFORMANCE, Case, Variant, every_case
+from hil.conform.machine import ForeignDefect
+from hil.conform.suite import ConformanceSuite
+from hil.drivers.opened import open_ports
 from hil.faults import Injector
 from hil.judge import Outcome, Verdict, bring, run_case
 from hil.realtime import TimedRig
@@ -50,6 +60,7 @@ class Mutant:
 
     name: str
     mutants: Mutants
+    foreign: frozenset[ForeignDefect] = frozenset()
 
 
 @dataclass(slots=True)
@@ -95,6 +106,7 @@ def all_mutants() -> list[Mutant]:
         *(Mutant(f"ecu:{d}", Mutants(ecu=frozenset({d}))) for d in EcuDefect),
         *(Mutant(f"relay:{d}", Mutants(relay=frozenset({d}))) for d in RelayDefect),
         *(Mutant(f"agent:{d}", Mutants(agent=frozenset({d}))) for d in AgentDefect),
+        *(Mutant(f"machine:{d}", Mutants(), frozenset({d})) for d in ForeignDefect),
     ]
 
 
@@ -104,7 +116,9 @@ def chosen(bench: BenchFile, options: Options) -> list[Case]:
     Raises:
         BenchRefused: a suite or a case that there is not.
     """
-    every = load_cases()
+    every = every_case()
+    if CONFORMANCE in options.suites and bench.conformance is None:
+        raise BenchRefused(f"--suite {CONFORMANCE}: the bench file names no foreign machine")
     for name in options.suites:
         if name not in {case.suite for case in every}:
             raise BenchRefused(f"--suite {name}: there is no such suite")
@@ -131,6 +145,9 @@ class Benches:
             relay_fitted=bench.channels.relay is not None,
         )
         self.capabilities = frozenset(bench.capabilities)
+        self.ports = open_ports(path, bench.channels)
+        foreign = bench.conformance
+        self.conformance = None if foreign is None else ConformanceSuite(path, foreign)
         self._ready: dict[tuple[str, int, str], tuple[Rig, str]] = {}
 
     def missing(self, case: Case, variant: Variant | None) -> list[str]:
@@ -141,9 +158,13 @@ class Benches:
     def fresh(self, mutant: Mutant, seed: int) -> Rig:
         """Return a rig at power-up."""
         channel = self.bench.channels.dbw
-        if channel.kind == "emulated":
-            return Rig(self.settings, seed, mutant.mutants)
-        return TimedRig(self.settings, seed, mutant.mutants, channel, self.bench.clock.slower)
+        rig = (
+            Rig(self.settings, seed, mutant.mutants)
+            if channel.kind == "emulated"
+            else TimedRig(self.settings, seed, mutant.mutants, channel, self.bench.clock.slower)
+        )
+        self.ports.attach(rig)
+        return rig
 
     def ready(self, mutant: Mutant, seed: int, start: str) -> tuple[Rig, str]:
         """Return a rig in its start state, and what is wrong with it."""
@@ -160,11 +181,23 @@ class Benches:
         for rig, _ in self._ready.values():
             rig.close()
         self._ready.clear()
+        self.ports.close()
+        if self.conformance is not None:
+            self.conformance.close()
+
+    def fits(self, mutant: Mutant, case: Case) -> bool:
+        """Return whether a case can notice a mutant: it is a part of what the case looks at."""
+        if case.suite != CONFORMANCE:
+            return not mutant.foreign
+        return bool(mutant.foreign) and self.conformance is not None and self.conformance.emulated
 
     def run(
         self, mutant: Mutant, seed: int, case: Case, variant: Variant | None, folder: Path | None
     ) -> Outcome:
         """Run one variant once, on a copy of the start state; ``folder`` takes failures' logs."""
+        if case.suite == CONFORMANCE:
+            assert self.conformance is not None, "chosen only with one"
+            return self.conformance.run(str(case.procedure), mutant.foreign)
         if self.bench.channels.dbw.kind != "emulated":
             return self._run_in_time(mutant, seed, case, variant, folder)
         rig, wrong = self.ready(mutant, seed, case.start)
@@ -276,7 +309,7 @@ def try_mutants(
     for mutant in all_mutants():
         for case in cases:
             able = [v for v in variants(case) if not benches.missing(case, v)]
-            if case.once or not able:
+            if case.once or not able or not benches.fits(mutant, case):
                 continue
             verdicts = (benches.run(mutant, seed, case, v, None).verdict for v in able)
             yield mutant.name, case.id, min(verdicts, key=ORDER.index)
@@ -290,6 +323,7 @@ def run(options: Options, say: Callable[[str], None] = lambda _: None) -> Result
     """
     bench = load_bench(options.bench)
     check_ports(options.bench, bench)
+    check_capabilities(options.bench, bench)
     result = Result(options, bench)
     benches = Benches(options.bench, bench)
     try:

@@ -73,3 +73,9 @@ class IsobusAdapter(BaseModel):
 
 
 Adapter = Annotated[J1939Adapter | IsobusAdapter, Field(discriminator="kind")]
+
+CARRIED: dict[str, dict[str, float]] = {
+    "j1939": {"service_brake_max_mps2": 15.6, "curvature_max_per_m": 8.0},
+    "isobus": {"speed_max_mps": 64.2, "curvature_max_per_m": 8.0, "service_brake_max_mps2": 64.0},
+}
+"""The largest limits of a machine for which every command has a code, by kind."""

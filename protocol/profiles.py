@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from protocol.adapters import Adapter
+from protocol.adapters import CARRIED, Adapter
 
 _Positive = Annotated[float, Field(gt=0.0)]
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
@@ -104,6 +104,15 @@ class MachineProfile(BaseModel):
     limits: MachineLimits
     adapter: Adapter | None = None
     plant: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _adapter_carries_the_limits(self) -> Self:
+        """Refuse limits whose commands would have no code: the guardian must never meet one."""
+        if self.adapter is not None:
+            for name, most in CARRIED[self.adapter.kind].items():
+                if getattr(self.limits, name) > most:
+                    raise ValueError(f"limits.{name}: {self.adapter.kind} carries at most {most}")
+        return self
 
 
 def parse_profile(text: str, source: str) -> MachineProfile:

@@ -1,7 +1,8 @@
 """``headframe demo``: one machine, one mine and one cockpit on this computer, as real processes.
 
-broker, machine (ECU and plant), camera, agent and console each run as a process of their own,
-as they would on three computers; this program starts them, watches them and ends them.
+broker, machine (ECU and plant), sensors, camera, agent and console each run as a process of
+their own, as they would on three computers; this program starts them, watches them and ends
+them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from operator_console.shell.desk_config import load_desk
 from protocol.messages import Role, generate_identity
 from sim.children import ChildError, Children, ChildSpec, Interrupted, last_words
 from sim.machines.cameras import CameraName
@@ -27,6 +29,7 @@ from sim.network.parameters import LinkParameters
 from sim.radio.files import find_coverage
 from sim.replay.cut import join
 from sim.run_folder import keep_logs, run_folder
+from sim.sensors.lookout import SCANNER
 from sim.world.drift import Drift
 from sim.world.site import load_site
 from vehicle_agent.core.record import FIRST
@@ -49,6 +52,7 @@ SOUND = "sim:engine"
 CONSOLE_LOST = (
     "its page is gone, the machine stops by itself; to drive on: Ctrl-C, then start the demo anew"
 )
+SENSORS_LOST = "nothing is known of the way ahead, and the machine goes at walking pace"
 LINK_CHILD = "link"
 LINK_LOG = "link.jsonl"
 """Every decision of the link, in the run's folder."""
@@ -103,6 +107,7 @@ class DemoOptions:
         link: between cockpit and machine, a name in configs/links or a file; None: nothing
             is between them. seed: of the link's chances.
         log: keep the machine's log in this file, which must not be there yet.
+        desk: file of a driver's desk, which drives in place of the page's keyboard.
     """
 
     machine: str = DEFAULT_MACHINE
@@ -116,6 +121,7 @@ class DemoOptions:
     as_json: bool = False
     cameras: int = 1
     log: Path | None = None
+    desk: Path | None = None
 
 
 def find_config(kind: str, name: str) -> Path:
@@ -196,6 +202,7 @@ class Plan:
     link_port: int = 0
     seed: int = 1
     cameras: int = 1
+    desk: Path | None = None
 
     @property
     def agent_config(self) -> Path:
@@ -258,6 +265,8 @@ def write_settings(plan: Plan) -> None:
         "mqtt": machine_mqtt,
         "can": {"interface": "headframe_local", "channel": str(run / "can")},
         "relay": {"port": str(plan.relay_port)},
+        "range_finder": {"range_m": SCANNER.range_m},
+        "locator": {"fitted": True},
         "cameras": [
             {
                 "id": number,
@@ -296,6 +305,8 @@ def write_settings(plan: Plan) -> None:
         "keys": {"device": f"{OPERATORS[0]}.jwk", "trust": "trust.json"},
         "control_peer": {"ice_addresses": [HOST]},
     }
+    if plan.desk is not None:
+        console["desk"] = {"file": str(plan.desk)}
     create_record(run / "guardian.record", FIRST)
     _write_private(plan.agent_config, toml_text(agent))
     _write_private(plan.console_config, toml_text(console))
@@ -322,6 +333,11 @@ def stages(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
                     *world,
                     *("--can", str(plan.run / "can"), "--wires", str(plan.run / "wires")),
                 ),
+            ),
+            ChildSpec(
+                "sensors",
+                _module("sim.sensor_process", *world, "--guardian", str(plan.run / "agent")),
+                if_lost=SENSORS_LOST,
             ),
             ChildSpec(
                 "relay",
@@ -434,6 +450,16 @@ def _check_files(options: DemoOptions) -> tuple[Path, Path, LinkParameters | Non
     return machine, site, link
 
 
+def _checked_desk(options: DemoOptions) -> Path | None:
+    """Return the desk's file by its whole path; None where the page's keyboard drives."""
+    if options.desk is None:
+        return None
+    if options.scripted:
+        raise DemoError("a scripted driver has no hands for --desk")
+    load_desk(options.desk, simulated=True)
+    return options.desk.resolve()
+
+
 def run(options: DemoOptions) -> int:
     """Run the demo until it is over.
 
@@ -446,13 +472,14 @@ def run(options: DemoOptions) -> int:
     machine, site, link = _check_files(options)
     if options.log is not None and options.log.exists():
         raise DemoError(f"{options.log} is there already")
+    desk = _checked_desk(options)
     port, mqtt_port, link_port = (free_port(n, "--port") for n in (options.port, 0, 0))
     if link is not None:
         _say(f"between cockpit and machine: {link.name}, {link.title} (seed {options.seed})")
     with run_folder() as folder:
         named = None if options.link is None else _absolute(options.link)
         ports = (port, mqtt_port, named, link_port)
-        plan = Plan(folder, machine, site, *ports, options.seed, options.cameras)
+        plan = Plan(folder, machine, site, *ports, options.seed, options.cameras, desk)
         write_keys(folder)
         write_settings(plan)
         children = Children(folder, _say)

@@ -316,6 +316,14 @@ class Rig:
         """What a range finder has sent; none is fitted here."""
         return ()
 
+    def places(self) -> tuple[bytes, ...]:
+        """What a locator has said; none is fitted here."""
+        return ()
+
+    def nearby(self) -> tuple[bytes, ...]:
+        """What short-range sensors have said; none are fitted here."""
+        return ()
+
     def tick(self, step_ns: int = TICK_NS) -> TickOutputs:
         self.now_ns += step_ns
         self._number += 1
@@ -333,6 +341,8 @@ class Rig:
             bus=self.ecu.frames(self._number) + self._strange,
             durable=self.durable,
             scans=self.scans(),
+            places=self.places(),
+            nearby=self.nearby(),
         )
         self._requests, self._stops, self._retained = [], [], []
         self._strange = ()

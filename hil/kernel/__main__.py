@@ -26,6 +26,10 @@ from hil.kernel.lab import (
 VIVID = "vivid n_devs=1 input_types=0"
 """One device with one input, a webcam (kernel documentation, admin-guide/media/vivid)."""
 GUEST_TESTS = Path(__file__).parent / "guest"
+INPUT_TESTS = REPOSITORY / "tests" / "kernel"
+"""Tests of what reads input devices; their names, ``*_uinput.py``, keep them out of make test."""
+INPUT_MODULES = ["evdev", "uinput"]
+"""Loaded before any test module."""
 OUT_VARIABLE = "HEADFRAME_LAB_OUT"
 """In the guest: the folder that tests may write into."""
 CARDS = (
@@ -48,16 +52,8 @@ def pytest_command(files: list[Path], out: Path) -> list[str]:
         *("env", f"{OUT_VARIABLE}={out}", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1",
         *(sys.executable, "-m", "pytest", "-v", "-c", "/dev/null", f"--rootdir={REPOSITORY}"),
-        *("--import-mode=importlib", "-p", "no:cacheprovider", "-p", "pytest_timeout"),
-        *(
-            "-p",
-            "pytest_asyncio.plugin",
-            "-o",
-            "asyncio_mode=auto",
-            "-o",
-            "asyncio_default_fixture_loop_scope=function",
-            f"--timeout={ONE_TEST_S}",
-        ),
+        *("--import-mode=importlib", "--noconftest", "-p", "no:cacheprovider"),
+        *("-p", "pytest_timeout", f"--timeout={ONE_TEST_S}"),
         f"--junitxml={out / 'junit.xml'}",
         *(str(file.resolve()) for file in files),
     ]
@@ -95,8 +91,8 @@ def _run(chosen: argparse.Namespace, kernel: Kernel, out: Path) -> int:
     if chosen.case == "camera":
         command = [sys.executable, "-m", "hil.kernel.camera", str(out)]
         return run_in_guest(kernel, [VIVID], command, out)
-    command = pytest_command(chosen.files or [GUEST_TESTS], out)
-    return run_in_guest(kernel, [], command, out, CARDS, TESTS_S)
+    files = chosen.files or [GUEST_TESTS, *sorted(INPUT_TESTS.glob("*_uinput.py"))]
+    return run_in_guest(kernel, INPUT_MODULES, pytest_command(files, out), out, CARDS, TESTS_S)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -31,12 +31,12 @@ class Axis:
 
     def fault(self) -> str | None:
         """Return what is wrong with this calibration, None when it can be used."""
-        ends = (self.zero, self.full) if self.other is None else (self.zero, self.full, self.other)
+        ends = (self.zero, self.full, self.full if self.other is None else self.other)
         if not all(self.valid_low <= end <= self.valid_high for end in ends):
             return "an end lies outside of the valid codes"
         if self.zero == self.full:
             return "zero and full are the same code"
-        if self.other is not None and (self.other - self.zero) * (self.full - self.zero) >= 0:
+        if self.other is not None and not _between(self.full, self.zero, self.other):
             return "zero does not lie between full and other"
         return None
 
@@ -48,13 +48,14 @@ class Axis:
         if not self.valid_low <= raw <= self.valid_high:
             return None
         way = raw - self.zero
-        toward_full = way * (self.full - self.zero) >= 0
-        if not toward_full and self.other is None:
-            return 0.0
-        end = self.full if toward_full or self.other is None else self.other
-        size = self._curved(min(1.0, way / (end - self.zero)))
-        return size if toward_full else -size
+        toward = way / (self.full - self.zero)
+        away = 0.0 if self.other is None else way / (self.other - self.zero)
+        return self._curved(toward) - self._curved(away)
 
     def _curved(self, size: float) -> float:
-        beyond = max(0.0, (size - self.dead_zone) / (1.0 - self.dead_zone))
+        beyond = max(0.0, (min(1.0, size) - self.dead_zone) / (1.0 - self.dead_zone))
         return (1.0 - self.expo) * beyond + self.expo * beyond**3
+
+
+def _between(one: int, middle: int, other: int) -> bool:
+    return min(one, other) < middle < max(one, other)

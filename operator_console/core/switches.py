@@ -44,16 +44,13 @@ class SeatSwitch:
     """Somebody sits here; a moment without weight does not count."""
 
     def __init__(self) -> None:
-        self._left_ns: int | None = 0
+        self._sat_ns: int | None = None
 
     def occupied(self, closed: bool, now_ns: int) -> bool:
         """Return whether the seat is taken."""
         if closed:
-            self._left_ns = None
-            return True
-        if self._left_ns is None:
-            self._left_ns = now_ns
-        return self._left_ns > 0 and now_ns - self._left_ns <= SEAT_GRACE_NS
+            self._sat_ns = now_ns
+        return self._sat_ns is not None and now_ns - self._sat_ns <= SEAT_GRACE_NS
 
 
 class Hold:
@@ -63,9 +60,11 @@ class Hold:
     anybody asked.
     """
 
+    _since_ns: int | None
+    """Set by the first look at the button up; before that nothing counts."""
+
     def __init__(self, hold_ns: int) -> None:
         self._hold_ns = hold_ns
-        self._since_ns: int | None = None
         self._armed = False
 
     def acts(self, down: bool, now_ns: int) -> bool:
@@ -77,7 +76,6 @@ class Hold:
             return False
         if self._since_ns is None:
             self._since_ns = now_ns
-        if now_ns - self._since_ns < self._hold_ns:
-            return False
-        self._armed = False
-        return True
+        complete = now_ns - self._since_ns >= self._hold_ns
+        self._armed = not complete
+        return complete

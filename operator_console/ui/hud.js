@@ -126,6 +126,7 @@ export class Hud {
     const inner = data.console ?? {};
     const known = data.vehicle && data.state_age_ms <= data.state_max_age_ms;
     const vehicle = known ? data.vehicle : {};
+    element("hud").classList.toggle("stale", !known);
     this.mode(known ? vehicle.mode : null, inner, page);
     this.link(inner, known, nowMs);
     this.paths(inner, known);

@@ -151,6 +151,7 @@ class Cockpit {
   /** @param {Json} config */
   configure(config) {
     this.pageDrives = config.page_drives;
+    document.body.classList.toggle("desk", !config.page_drives);
     this.hud.forgetEvents();
     say("vehicle-name", config.vehicle);
     say("operator-name", `${config.operator} · ${config.site}${config.simulated ? " · simulated" : ""}`);

@@ -96,21 +96,16 @@ class _Scale:
 
     def pack(self, value: float | None) -> int:
         """Return the raw code of a value that must be there."""
-        number = value if value.__class__ is float else self._number(value)
-        counts = number * self._counts + self._zero
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueRangeError(f"{self._name}: {value!r} is not a number")
+        try:
+            counts = value * self._counts + self._zero
+        except OverflowError as error:
+            raise ValueRangeError(f"{self._name}: {value!r} is out of range") from error
         # NaN fails the comparison.
         if not self._least <= counts <= self._most:
             raise ValueRangeError(f"{self._name}: {value!r} is out of range")
         return round(counts)
-
-    def _number(self, value: float | None) -> float:
-        """Return what is not a plain float as one."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueRangeError(f"{self._name}: {value!r} is not a number")
-        try:
-            return float(value)
-        except OverflowError as error:
-            raise ValueRangeError(f"{self._name}: {value!r} is out of range") from error
 
     def pack_optional(self, value: float | None) -> int:
         """Return the raw code of a value; None becomes "not available"."""
@@ -149,16 +144,10 @@ MS_PER_AGE_COUNT = 4
 
 
 def _pack_int(name: str, value: int | None, low: int, high: int) -> int:
-    number = value if value.__class__ is int else _integer(name, value)
-    if not low <= number <= high:
-        raise ValueRangeError(f"{name}: {value!r} is out of range")
-    return number
-
-
-def _integer(name: str, value: int | None) -> int:
-    """Return what is not a plain integer as one: a member of an enumeration."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueRangeError(f"{name}: {value!r} is not an integer")
+    if not low <= value <= high:
+        raise ValueRangeError(f"{name}: {value!r} is out of range")
     return int(value)
 
 
@@ -523,6 +512,7 @@ Message = (
 )
 
 # --- Packing, one pair per message; payload is bytes 2…7 -----------------------------------------
+# Content that often stays as it was is kept decoded: the same bytes give the same frozen message.
 
 _SUP = Struct("<BHBH")
 _STEER = Struct("<HBBBB")
@@ -537,9 +527,6 @@ _BRAKE_FB = Struct("<HHBB")
 _BODY_FB = Struct("<BBBBH")
 _ECHO = Struct("<HHH")
 _STAT = Struct("<BBBBBB")
-
-_kept = lru_cache(maxsize=64)
-"""For content that often stays as it was: the same bytes give the same message."""
 
 _KIND = 0
 """Code of the only kinds there are: curvature, acceleration, deceleration."""
@@ -606,7 +593,7 @@ def _pack_steer(m: SteerCommand) -> bytes:
     )
 
 
-@_kept
+@lru_cache(maxsize=64)
 def _unpack_steer(payload: bytes) -> SteerCommand:
     curvature, rate, bits, basis, spare = _STEER.unpack(payload)
     if bits & 3 != _KIND:
@@ -630,7 +617,7 @@ def _pack_drive(m: DriveCommand) -> bytes:
     )
 
 
-@_kept
+@lru_cache(maxsize=64)
 def _unpack_drive(payload: bytes) -> DriveCommand:
     accel, limit, bits, spare = _DRIVE.unpack(payload)
     if bits >> 2 & 3 != _KIND:
@@ -654,7 +641,7 @@ def _pack_brake(m: BrakeCommand) -> bytes:
     )
 
 
-@_kept
+@lru_cache(maxsize=64)
 def _unpack_brake(payload: bytes) -> BrakeCommand:
     decel, bits, retarder, spare = _BRAKE.unpack(payload)
     if bits >> 2 & 3 != _KIND:
@@ -690,7 +677,7 @@ def _pack_body(m: BodyCommand) -> bytes:
     )
 
 
-@_kept
+@lru_cache(maxsize=64)
 def _unpack_body(payload: bytes) -> BodyCommand:
     gear, bits, functions, position, spare = _BODY.unpack(payload)
     _check_clear("BODY_CMD", bits & 0xF0 | spare)
@@ -716,7 +703,7 @@ def _pack_state(m: EcuState) -> bytes:
     )
 
 
-@_kept
+@lru_cache(maxsize=64)
 def _unpack_state(payload: bytes) -> EcuState:
     bits, reason, cause, timeouts, session = _STATE.unpack(payload)
     mode = bits & 15
@@ -750,7 +737,7 @@ def _pack_safety(m: SafetyIo) -> bytes:
     return _SAFETY.pack(contacts, switches, _SUPPLY.pack_optional(m.supply_v), 0, 0)
 
 
-@_kept
+@lru_cache(maxsize=64)
 def _unpack_safety(payload: bytes) -> SafetyIo:
     contacts, switches, supply, spare, spare_too = _SAFETY.unpack(payload)
     _check_clear("SAFETY_IO", switches >> 6 | spare | spare_too)
@@ -820,7 +807,7 @@ def _pack_brake_fb(m: BrakeFeedback) -> bytes:
     )
 
 
-@_kept
+@lru_cache(maxsize=64)
 def _unpack_brake_fb(payload: bytes) -> BrakeFeedback:
     decel, pressure, park, sources = _BRAKE_FB.unpack(payload)
     _check_clear("BRAKE_FB", park >> 2 | sources & ~_SOURCE_BITS)
@@ -865,7 +852,7 @@ def _pack_body_fb(m: BodyFeedback) -> bytes:
     )
 
 
-@_kept
+@lru_cache(maxsize=64)
 def _unpack_body_fb(payload: bytes) -> BodyFeedback:
     position, functions, bits, spare, spare_too = _BODY_FB.unpack(payload)
     _check_clear("BODY_FB", bits & 0xF0 | spare | spare_too)

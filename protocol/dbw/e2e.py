@@ -33,7 +33,7 @@ def _crc_step(value: int) -> int:
     return value
 
 
-_TABLE = tuple(_crc_step(value) for value in range(256))
+_TABLE = tuple(bytes(_crc_step(value) for value in range(256)))
 """A tuple: the interpreter is quicker at its elements than at those of bytes."""
 
 
@@ -204,7 +204,7 @@ class E2EReceiver:
         last = self._last
         if last is None or now_ns - last[0] > self._silence_ns:
             self._start_anew()
-            return self._good_frame(now_ns, 0)
+            return self._good_frame(lost=0)
         counter, last_data = data[1], last[1]
         last_counter = last_data[1]
         delta = (counter - last_counter) & _COUNTER_MASK
@@ -226,9 +226,9 @@ class E2EReceiver:
             self._left_counter = last_counter
             self.counts.sequence += 1
             return self._bad(E2EStatus.WRONG_SEQUENCE, breaks=True)
-        return self._good_frame(now_ns, delta - 1)
+        return self._good_frame(lost=delta - 1)
 
-    def _good_frame(self, now_ns: int, lost: int) -> E2EStatus:
+    def _good_frame(self, lost: int) -> E2EStatus:
         counts, used = self.counts, self._used
         counts.lost += lost
         if self._score:
@@ -236,6 +236,7 @@ class E2EReceiver:
         self._good = good = min(QUALIFY_FRAMES, self._good + 1)
         if good < QUALIFY_FRAMES:
             return E2EStatus.QUALIFYING
+        now_ns = self._arrivals[-1]
         if len(used) == used.maxlen and now_ns - used[0] < _BURST_WINDOW_NS:
             return E2EStatus.BURST
         used.append(now_ns)

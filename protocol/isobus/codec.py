@@ -137,7 +137,7 @@ def decode_guidance_state(data: bytes) -> GuidanceState:
         DbwError: length, or a reserved code.
     """
     check_length("guidance machine info", data)
-    status = bits(data, 3, 5, 3)
+    status = data[3] >> 5
     return GuidanceState(
         _CURVATURE.unpack_optional(data[0] | data[1] << 8),
         flag_optional(bits(data, 2, 0, 2)),
@@ -290,5 +290,6 @@ def judge_beat(last: int | None, data: bytes) -> tuple[Beat, int]:
         return Beat.SHUTDOWN, beat
     if beat == last:
         return Beat.REPEATED, beat
-    fresh = last is None or beat == BEAT_FIRST or last > BEAT_FIRST
-    return Beat.ALIVE if fresh or beat == next_beat(last or 0) else Beat.JUMPED, beat
+    if last is None or last > BEAT_FIRST or beat in (BEAT_FIRST, next_beat(last)):
+        return Beat.ALIVE, beat
+    return Beat.JUMPED, beat

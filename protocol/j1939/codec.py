@@ -32,8 +32,8 @@ _MPS_PER_KMH = 1.0 / 3.6
 _RPM = Slot("engine speed", 8.0, 0.0, HIGH_U16)
 _TORQUE = Slot("torque", 100.0, -1.25, HIGH_U8)
 _ACCEL = Slot("external acceleration", 2048.0, -15.687, HIGH_U16)
-_ACCEL_NOISE_MPS2 = 1.5 / 2048.0
-"""The next code above the one for no braking, which itself lies a little above zero."""
+_NO_BRAKING_HIGHEST = 32128
+"""The code next above the one for no braking, 32127; both lie within a count of zero."""
 _GEAR = Slot("gear", 1.0, -125.0, HIGH_U8)
 _SPEED = Slot("wheel-based speed", 256.0 / _MPS_PER_KMH, 0.0, HIGH_U16)
 _PEDAL = Slot("brake pedal", 250.0, 0.0, HIGH_U8)
@@ -126,7 +126,7 @@ class BrakePedal:
 
 
 def _sum(can_id: int, data: bytes, counter: int) -> int:
-    return sum(data[:7]) + counter + sum(can_id.to_bytes(4, "big"))
+    return sum(data[:7]) + counter + sum(can_id >> shift & 0xFF for shift in (0, 8, 16, 24))
 
 
 def tsc1_checksum(can_id: int, data: bytes, counter: int, variant: Checksum) -> int:
@@ -239,8 +239,9 @@ def decode_xbr(can_id: int, data: bytes) -> tuple[BrakeDemand, int]:
     mode = bits(data, 2, 4, 2)
     if mode > BrakeMode.MAXIMUM:
         raise ReservedValueError(f"XBR: control mode {mode} is reserved")
-    accel_mps2 = _ACCEL.unpack(data[0] | data[1] << 8)
-    if accel_mps2 > _ACCEL_NOISE_MPS2:
+    raw = data[0] | data[1] << 8
+    accel_mps2 = _ACCEL.unpack(raw)
+    if raw > _NO_BRAKING_HIGHEST:
         raise ValueRangeError(f"XBR: {accel_mps2:+.3f} m/s² would accelerate")
     return BrakeDemand(BrakeMode(mode), max(-accel_mps2, 0.0), bits(data, 2, 2, 2)), counter
 
@@ -342,7 +343,7 @@ def decode_ebc1(data: bytes) -> BrakePedal:
         DbwError: length, or a reserved code.
     """
     check_length("EBC1", data)
-    return BrakePedal(_PEDAL.unpack_optional(data[1]), flag_optional(bits(data, 0, 6, 2)))
+    return BrakePedal(_PEDAL.unpack_optional(data[1]), flag_optional(data[0] >> 6))
 
 
 def encode_etc2(gear: int | None) -> bytes:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 GLOBAL_ADDRESS = 0xFF
 """Everybody; also what a group that is always for everybody counts as sent to."""
-_PDU2 = 240
-"""PDU formats from here on are broadcasts, and their second byte is a part of the group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,7 @@ class Id:
 
     def encode(self) -> int:
         """Return the 29 bits."""
-        second = self.destination if self.pgn >> 8 & 0xFF < _PDU2 else 0
+        second = 0 if _is_broadcast(self.pgn) else self.destination
         return self.priority << 26 | (self.pgn | second) << 8 | self.source
 
 
@@ -34,6 +32,11 @@ def parse_id(can_id: int) -> Id:
     """Take a 29-bit identifier apart."""
     group = can_id >> 8 & 0x3FFFF
     source, priority = can_id & 0xFF, can_id >> 26 & 7
-    if group >> 8 & 0xFF < _PDU2:
-        return Id(priority, group & 0x3FF00, source, group & 0xFF)
-    return Id(priority, group, source)
+    if _is_broadcast(group):
+        return Id(priority, group, source)
+    return Id(priority, group & 0x3FF00, source, group & 0xFF)
+
+
+def _is_broadcast(group: int) -> bool:
+    """PDU formats from 240 on are for everybody; their second byte is a part of the group."""
+    return group >> 12 & 0xF == 0xF

@@ -41,12 +41,12 @@ class Slot:
 
     @property
     def _shift(self) -> int:
-        return 8 if self.high > ABSENT_U8 else 0
+        return 8 if self.high == HIGH_U16 else 0
 
     @property
     def absent(self) -> int:
         """The code that is sent for "not available"."""
-        return ABSENT_U16 if self.high > ABSENT_U8 else ABSENT_U8
+        return ABSENT_U16 if self.high == HIGH_U16 else ABSENT_U8
 
     def pack(self, value: float) -> int:
         """Return the code of a value.

@@ -40,6 +40,8 @@ class Sensor(StrEnum):
     YAW_RATE = "yaw_rate"
     PITCH = "pitch"
     ROLL = "roll"
+    GNSS = "gnss"
+    """Of the locator; its drift goes east, m/s."""
 
 
 @with_config(STRICT)

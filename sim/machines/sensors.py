@@ -86,6 +86,8 @@ class FailingSensors:
                 return feedback._replace(pitch_rad=feedback.pitch_rad + off)
             case Sensor.ROLL:
                 return feedback._replace(roll_rad=feedback.roll_rad + off)
+            case Sensor.GNSS:  # the locator's own (sim/sensors/locator.py)
+                return feedback
             case Sensor.STEER:
                 frame = self._frame
                 angle_rad = frame.angle_for(feedback.curvature_per_m) + off

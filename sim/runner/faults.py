@@ -12,7 +12,7 @@ from sim.runner.cockpit import Cockpit
 from sim.runner.link import Link, Way
 from sim.runner.machine import MachineSide
 from sim.runner.pictures import Pictures
-from sim.scenario.file import ChangeLink, DelayLink, Doing, Event, MachineFault, Mishap
+from sim.scenario.file import ChangeLink, CloseZone, DelayLink, Doing, Event, MachineFault, Mishap
 
 NS_PER_S = 1_000_000_000
 
@@ -109,6 +109,7 @@ SWITCHES: dict[Doing, Switch] = {
     Doing.SILENCE_ECU: _defect("ecu_silent"),
     Doing.DEAFEN_ECU: _defect("ecu_deaf"),
     Doing.SILENCE_FINDER: _defect("finder_silent"),
+    Doing.SILENCE_LOCATOR: _defect("locator_silent"),
     Doing.PAUSE_GUARDIAN: _defect("guardian_paused"),
 }
 
@@ -124,6 +125,7 @@ class Faults:
     def __init__(self, stage: Stage, tell: Callable[[str], None]) -> None:
         self._stage, self._tell = stage, tell
         self.begun_ns: int | None = None
+        self._closed: list[str] = []
         self.on = 0
         self.ahead = 0
 
@@ -172,10 +174,23 @@ class Faults:
                 fault = parse_fault(event.fault)
                 stage.machine.break_down(fault)
                 return lambda: stage.machine.mend(fault)
+            case CloseZone():
+                self._closed.append(event.zone)
+                self._tell_zones()
+                return lambda: self._reopen(event.zone)
             case ChangeLink():
                 before = stage.link.parameters
                 stage.link.change(find_link(event.link), stage.agenda.now_ns)
                 return lambda: stage.link.change(before, stage.agenda.now_ns)
+
+    def _reopen(self, zone: str) -> None:
+        self._closed.remove(zone)
+        self._tell_zones()
+
+    def _tell_zones(self) -> None:
+        locator = self._stage.machine.sensors.locator
+        assert locator is not None, "checked by the scenario"
+        locator.zones.closed = frozenset(self._closed)
 
     def _delay(self, change_ns: int) -> None:
         self._stage.link.up.trouble.delay_ns += change_ns

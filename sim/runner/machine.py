@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from protocol.dbw.codec import ContactState
 from sim.ecu import EcuInputs
-from sim.machines.faults import Fault
+from sim.machines.faults import Fault, sensor_effects
 from sim.machines.parameters import Machine
 from sim.pursuit import Pose
 from sim.relay import WatchdogRelay
-from sim.sensors.lookout import Lookout
+from sim.sensors.suite import Sensed, Suite
 from sim.simulated_machine import SimulatedMachine
 from sim.world.site import Site
 from vehicle_agent.core.record import Record
@@ -34,7 +34,7 @@ class Defect:
         estop: the emergency stop at the machine is pressed.
         local_key: the key at the machine is on LOCAL.
         outside_zone: the locator says so.
-        finder_silent: nothing comes from the range finder.
+        finder_silent, locator_silent: nothing comes from the range finder, the locator.
     """
 
     ecu_silent: int = 0
@@ -44,6 +44,7 @@ class Defect:
     local_key: int = 0
     outside_zone: int = 0
     finder_silent: int = 0
+    locator_silent: int = 0
 
 
 @dataclass(slots=True)
@@ -71,9 +72,9 @@ class MachineSide:
     ) -> None:
         self.supervisor = Supervisor(setup)
         self.simulated = SimulatedMachine(machine, site, seed, load)
-        self._lookout = (
-            None if setup.finder is None else Lookout(site, setup.finder, seed, start_ns)
-        )
+        fitted = {"finder": setup.finder is not None, "locator": setup.locator}
+        self.sensors = Suite(site, machine, seed, start_ns, **fitted)
+        self._senses = any(fitted.values())
         self._broken: list[Fault] = []
         self.defect = Defect()
         self.heard = Heard()
@@ -100,6 +101,7 @@ class MachineSide:
         """The supervisor's tick of 10 ms; its frames reach the ECU at once."""
         heard, self.heard = self.heard, Heard()
         bus, self._from_ecu = tuple(self._from_ecu), []
+        sensed = self._sensed(now_ns)
         given = TickInputs(
             commands=tuple(heard.commands),
             requests=tuple(heard.requests),
@@ -108,7 +110,9 @@ class MachineSide:
             durable=self.durable,
             relay=self._line.status(now_ns),
             outside_zone=True if self.defect.outside_zone else None,
-            scans=self._scans(now_ns),
+            scans=() if self.defect.finder_silent else sensed.scans,
+            places=() if self.defect.locator_silent else sensed.places,
+            nearby=sensed.nearby,
         )
         outputs = self.supervisor.step(now_ns, given)
         if self.tape is not None:
@@ -122,21 +126,24 @@ class MachineSide:
                 self.simulated.on_frame(now_ns, can_id, data)
         return outputs
 
-    def _scans(self, now_ns: int) -> tuple[bytes, ...]:
-        if self._lookout is None:
-            return ()
-        come = self._lookout.step(now_ns, self.simulated.truth(now_ns))
-        return () if self.defect.finder_silent else come
+    def _sensed(self, now_ns: int) -> Sensed:
+        if not self._senses:
+            return Sensed()
+        return self.sensors.step(now_ns, self.simulated.truth(now_ns))
 
     def break_down(self, fault: Fault) -> None:
         """Have one more fault of an actuator or a sensor."""
         self._broken.append(fault)
-        self.simulated.set_faults(self._broken)
+        self._set_faults()
 
     def mend(self, fault: Fault) -> None:
         """Have it no longer."""
         self._broken.remove(fault)
+        self._set_faults()
+
+    def _set_faults(self) -> None:
         self.simulated.set_faults(self._broken)
+        self.sensors.break_down(sensor_effects(self._broken))
 
     def pose(self) -> Pose:
         """Where the machine really is."""

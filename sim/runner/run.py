@@ -147,6 +147,7 @@ class Run:
             relay_fitted=True,
             finder=finder,
             adapter=scenario.machine.profile.adapter,
+            locator=scenario.file.locator,
         )
         load = scenario.file.load
         return MachineSide(setup, scenario.machine, scenario.site, self.seed, load, START_NS)

@@ -34,6 +34,7 @@ from sim.network.files import DirectionFile, find_link, link_of
 from sim.network.parameters import LinkParameters
 from sim.radio.files import find_coverage
 from sim.world.site import Site, load_site
+from sim.world.things_file import MoverTable
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SCENARIOS = CONFIGS / "scenarios"
@@ -79,6 +80,8 @@ class Doing(StrEnum):
     PAUSE_GUARDIAN = "pause_guardian"
     SILENCE_FINDER = "silence_finder"
     """Nothing comes from the range finder."""
+    SILENCE_LOCATOR = "silence_locator"
+    """Nothing comes from the locator."""
 
 
 class _Event(BaseModel):
@@ -129,7 +132,14 @@ class MachineFault(_Event):
         return table
 
 
-_OWN_SETTINGS = frozenset({"delay_link", "change_link", "machine_fault"})
+class CloseZone(_Event):
+    """A zone may not be entered; with ``for_s`` it opens again."""
+
+    do: Literal["close_zone"]
+    zone: str
+
+
+_OWN_SETTINGS = frozenset({"delay_link", "change_link", "machine_fault", "close_zone"})
 
 
 def _event_kind(given: Any) -> str:
@@ -143,6 +153,7 @@ Event = Annotated[
         Annotated[DelayLink, Tag("delay_link")],
         Annotated[ChangeLink, Tag("change_link")],
         Annotated[MachineFault, Tag("machine_fault")],
+        Annotated[CloseZone, Tag("close_zone")],
     ],
     Discriminator(_event_kind),
 ]
@@ -265,8 +276,10 @@ class ScenarioFile(BaseModel):
 
     Attributes:
         machine, site: a name in configs, or a file. link: a name, a file, or written out.
+        movers: people and other machines beside those of the site, as a site file has them.
         load: share of its payload that the machine carries.
         range_finder: a scanner at its front slows it for what lies ahead.
+        locator: tells it its place, and what the site's zones rule there.
         seconds: of driving at most, from the moment the machine is first ACTIVE.
         paths: by which commands and states travel; requests always go by MQTT.
         causes: event ids of the stops, in their order; None leaves them open.
@@ -279,8 +292,10 @@ class ScenarioFile(BaseModel):
     machine: str = "ug_truck_60t"
     load: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     range_finder: bool = False
+    locator: bool = False
     site: str = "mine_drift"
     start_station_m: Annotated[float, Field(ge=0.0)] | None = None
+    movers: list[MoverTable] = Field(default_factory=list)
     link: LinkChoice = "fibre-5g"
     paths: Annotated[list[Literal["data_channel", "mqtt"]], Field(min_length=1)] = Field(
         default=["data_channel"]
@@ -479,9 +494,26 @@ def _site(file: ScenarioFile) -> Site:
     for number, event in enumerate(file.events):
         _within(site, f"events.{number}.at_station_m", event.at_station_m)
     _within(site, "start_station_m", file.start_station_m)
+    _zones_known(site, file)
+    for number, table in enumerate(file.movers):
+        for _, station_m, _ in table.way:
+            _within(site, f"movers.{number}.way", station_m)
+    if file.movers:
+        movers = (*site.things.movers, *(table.mover(site.abeam) for table in file.movers))
+        site = replace(site, things=replace(site.things, movers=movers))
     if file.start_station_m is None:
         return site
     return replace(site, start_station_m=file.start_station_m)
+
+
+def _zones_known(site: Site, file: ScenarioFile) -> None:
+    names = dict.fromkeys(zone.name for zone in site.zones)
+    for number, event in enumerate(file.events):
+        if isinstance(event, CloseZone) and not file.locator:
+            raise ScenarioError(f"events.{number}: close_zone needs locator: true")
+        if isinstance(event, CloseZone) and event.zone not in names:
+            known = ", ".join(names)
+            raise ScenarioError(f"events.{number}.zone: no zone {event.zone!r}; there are: {known}")
 
 
 def _within(site: Site, key: str, station_m: float | None) -> None:

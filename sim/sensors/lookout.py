@@ -1,4 +1,7 @@
-"""The range scanner at a simulated machine's front: what it sees of a drift, ten times a second.
+"""The range scanner at a simulated machine's front: what it sees of a site, ten times a second.
+
+It sees walls, what stands and what moves, as far as they reach up to its plane; the floor it does
+not see, and of a drift only the passage that the machine is in.
 
 Its scans come as bytes over the same seam as a real scanner's would, some time after they were
 taken, with the machine's own time inside.
@@ -7,13 +10,11 @@ taken, with the machine's own time inside.
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterator
-from itertools import pairwise
 
-from sim.sensors.range_scan import Measured, Run, Scanner, cast
+from sim.sensors.pace import Pace
+from sim.sensors.range_scan import Measured, Scanner, cast
+from sim.sensors.scenery import Scenery
 from sim.simulated_machine import Truth
-from sim.world.site import Site
 from vehicle_agent.core.clearance import RangeFinder, encode
 
 PERIOD_NS = 100_000_000
@@ -26,60 +27,28 @@ class Lookout:
     """The scanner of one machine.
 
     Args:
-        site: its walls. finder: where the scanner is. seed: of noise and holes.
-        start_ns: of the first scan.
+        scenery: what there is to see. finder: where the scanner is.
+        seed: of noise and holes. start_ns: of the first scan.
     """
 
-    def __init__(self, site: Site, finder: RangeFinder, seed: int, start_ns: int) -> None:
-        self._site, self._mount_m = site, finder.mount_m
-        self._walls = walls_of(site)
+    def __init__(self, scenery: Scenery, finder: RangeFinder, seed: int, start_ns: int) -> None:
+        self._scenery, self._mount_m = scenery, finder.mount_m
         self._measured = Measured(SCANNER, seed)
-        self._due_ns = start_ns
-        self._on_the_way: deque[tuple[int, bytes]] = deque()
+        self._pace = Pace(start_ns, PERIOD_NS, DELAY_NS)
 
     def step(self, now_ns: int, truth: Truth) -> tuple[bytes, ...]:
         """Return the scans that have come by now; take the next when it is time.
 
         Args:
-            now_ns: of looking. truth: of the machine then.
+            now_ns: of looking. truth: of the machine, whose stamp a scan bears.
         """
-        if now_ns >= self._due_ns:
-            self._due_ns += PERIOD_NS
-            self._on_the_way.append((now_ns + DELAY_NS, self._scan(now_ns, truth)))
-        come = []
-        while self._on_the_way and self._on_the_way[0][0] <= now_ns:
-            come.append(self._on_the_way.popleft()[1])
-        return tuple(come)
+        return self._pace.step(now_ns, lambda: self._scan(truth))
 
-    def _scan(self, now_ns: int, truth: Truth) -> bytes:
+    def _scan(self, truth: Truth) -> bytes:
         heading_rad = truth["heading_rad"]
         x_m = truth["x_m"] + self._mount_m * math.cos(heading_rad)
         y_m = truth["y_m"] + self._mount_m * math.sin(heading_rad)
-        exact_m = cast(self._near(truth["station_m"]), SCANNER, x_m, y_m, heading_rad)
-        ranges_m = self._measured(exact_m)
-        return encode(now_ns // 1000, SCANNER.first_rad, SCANNER.step_rad, ranges_m)
-
-    def _near(self, station_m: float) -> Iterator[Run]:
-        """The walls within range along the drift; no other passage's are seen through the rock."""
-        reach = math.ceil((SCANNER.range_m + self._mount_m) / self._site.step_m)
-        here, count = round(station_m / self._site.step_m), len(self._walls[0])
-        for index in range(here - reach, here + reach):
-            if self._site.closed or 0 <= index < count:
-                for wall in self._walls:
-                    yield wall[index % count]
-
-
-def walls_of(site: Site) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
-    """Both walls as runs between their points, the left one first."""
-    return _wall(site, 1.0), _wall(site, -1.0)
-
-
-def _wall(site: Site, side: float) -> tuple[Run, ...]:
-    points = [
-        (
-            point.x_m - side * 0.5 * point.width_m * math.sin(point.heading_rad),
-            point.y_m + side * 0.5 * point.width_m * math.cos(point.heading_rad),
-        )
-        for point in site.centre_line
-    ]
-    return tuple((*a, *b) for a, b in pairwise(points))
+        reach_m = SCANNER.range_m + self._mount_m
+        runs, discs = self._scenery.around(x_m, y_m, truth["station_m"], truth["site_s"], reach_m)
+        ranges_m = self._measured(cast(runs, SCANNER, x_m, y_m, heading_rad, discs))
+        return encode(truth["t_us"], SCANNER.first_rad, SCANNER.step_rad, ranges_m)

@@ -36,8 +36,9 @@ WALLED: frozenset[str] = frozenset({"drift", "pit"})
 """Kinds whose centre line has a wall or a windrow at half the width on either side."""
 Weather = Literal["clear", "overcast"]
 """Of an open site; for pictures only."""
-Entry = Literal["free", "stop", "call", "one_at_a_time"]
-"""What a driver does before he enters: nothing, stand still, ask by radio, wait until empty."""
+Entry = Literal["free", "stop", "call", "one_at_a_time", "one_way", "closed"]
+"""What a driver does before he enters: nothing, stand still, ask by radio, wait until no other
+machine is in, come with rising station only, stay out."""
 
 _GAUSS = ((0.5 - math.sqrt(0.15), 5 / 18), (0.5, 8 / 18), (0.5 + math.sqrt(0.15), 5 / 18))
 """Three-point Gauss-Legendre nodes and weights on 0…1."""
@@ -81,6 +82,17 @@ class Zone:
     to_m: float
     speed_limit_mps: float
     entry: Entry = "free"
+    only_for: tuple[str, ...] = ()
+    """Machines that may enter; empty is all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """A stretch where satellites are seen badly: the best fix there."""
+
+    from_m: float
+    to_m: float
+    best: Literal["none", "single", "float"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +111,7 @@ class Site:
         step_m: spacing of the points.
         verge_friction: of the ground beyond the width, where no wall stands.
         weather: of an open site.
-        things: what stands and moves here.
+        things: what stands and moves here. shadows: where satellites are seen badly.
     """
 
     name: str
@@ -115,6 +127,7 @@ class Site:
     verge_friction: float
     weather: Weather
     things: Things
+    shadows: tuple[Shadow, ...]
     _zone_starts_m: tuple[float, ...] = field(repr=False)
     _chords: tuple[tuple[float, float, float, float, float], ...] = field(repr=False)
     """Of each run between points: x, y of its start, unit direction, plan length."""
@@ -249,6 +262,13 @@ class _SegmentBase(Strict):
     cross_slope: Annotated[float, Field(ge=-0.25, le=0.25)] = 0.0
     rolling: Annotated[float, Field(ge=0.0, le=0.3)] = 0.0
     entry: Entry = "free"
+    only_for: Annotated[list[str], Field(default_factory=list)]
+
+
+class _ShadowTable(Strict):
+    from_m: Annotated[float, Field(ge=0.0)]
+    to_m: Annotated[float, Field(ge=0.0)]
+    best: Literal["none", "single", "float"]
 
 
 class _Straight(_SegmentBase):
@@ -277,6 +297,7 @@ class _SiteFile(ThingsTables):
     site: _SiteHead
     defaults: _Opening
     segments: Annotated[list[_Segment], Field(min_length=2)]
+    gnss_shadows: Annotated[list[_ShadowTable], Field(default_factory=list)]
 
 
 def load_site(path: Path) -> Site:
@@ -328,6 +349,7 @@ def _build(parsed: _SiteFile) -> Site:
         verge_friction=parsed.defaults.verge_friction or parsed.defaults.friction,
         weather=head.weather,
         things=Things(),
+        shadows=tuple(Shadow(each.from_m, each.to_m, each.best) for each in parsed.gnss_shadows),
         _zone_starts_m=tuple(zone.from_m for zone in zones),
         _chords=_chords(centre_line),
     )
@@ -443,10 +465,12 @@ def _zones(parsed: _SiteFile, lengths_m: Sequence[float]) -> tuple[Zone, ...]:
         from_m = station_m
         station_m += run_m
         last = zones[-1] if zones else None
-        rules = (segment.name, limit_mps, segment.entry)
-        if last and (last.name, last.speed_limit_mps, last.entry) == rules:
-            from_m = zones.pop().from_m
-        zones.append(Zone(segment.name, from_m, station_m, limit_mps, segment.entry))
+        zone = Zone(
+            segment.name, from_m, station_m, limit_mps, segment.entry, tuple(segment.only_for)
+        )
+        if last and replace(last, from_m=from_m, to_m=station_m) == zone:
+            zone = replace(zone, from_m=zones.pop().from_m)
+        zones.append(zone)
     return tuple(zones)
 
 

@@ -174,5 +174,14 @@ class Things:
     @property
     def standing(self) -> tuple[Solid, ...]:
         """Outlines of all that stands."""
-        rods = (rod for fence in self.fences for rod in fence.solids)
-        return (*(each.solid for each in self.obstacles), *rods)
+        return self.higher_than(0.0)
+
+    def heights(self, over_m: float) -> tuple[tuple[Solid, float], ...]:
+        """Outline and height of what stands and is higher than this."""
+        found = [(each.solid, each.height_m) for each in self.obstacles]
+        found += [(rod, fence.height_m) for fence in self.fences for rod in fence.solids]
+        return tuple(each for each in found if each[1] > over_m)
+
+    def higher_than(self, height_m: float) -> tuple[Solid, ...]:
+        """Outlines of what stands and is higher than this."""
+        return tuple(solid for solid, _ in self.heights(height_m))

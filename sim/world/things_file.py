@@ -107,19 +107,22 @@ class _PatchTable(Strict):
         )  # fmt: skip
 
 
-class _MoverTable(Shape):
+class MoverTable(Shape):
+    """Someone or something that goes its way."""
+
     kind: MoverKind
     way: Annotated[list[Annotated[list[float], Field(min_length=3, max_length=3)]],
                    Field(min_length=2)]  # fmt: skip
 
     @model_validator(mode="after")
-    def _times_rise(self) -> _MoverTable:
+    def _times_rise(self) -> MoverTable:
         times_s = [time_s for time_s, _, _ in self.way]
         if times_s[0] != 0.0 or any(after <= before for before, after in pairwise(times_s)):
             raise ValueError("way: [time_s, station_m, offset_m], times from 0 and rising")
         return self
 
     def mover(self, abeam: Abeam) -> Mover:
+        """It, placed."""
         points = tuple(abeam(station_m, offset_m)[:2] for _, station_m, offset_m in self.way)
         times_s = tuple(time_s for time_s, _, _ in self.way)
         return Mover(self.kind, self.height_m, self.solid, times_s, points)
@@ -131,7 +134,7 @@ class ThingsTables(Strict):
     obstacles: list[_ObstacleTable] = []
     fences: list[_FenceTable] = []
     patches: list[_PatchTable] = []
-    movers: list[_MoverTable] = []
+    movers: list[MoverTable] = []
 
     def things(self, abeam: Abeam) -> Things:
         """All of them, placed."""

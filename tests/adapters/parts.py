@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from protocol.dbw.codec import (
     BrakeFeedback,
@@ -38,7 +38,7 @@ STEERING = SteerFeedback(angle_rad=0.25, curvature_per_m=0.0625, limit_status=0)
 TILT = Motion(yaw_rate_radps=0.0, ax_mps2=0.0, pitch_rad=0.05, roll_rad=-0.03)
 
 REST = Supervision(enable=False, session=7, fault_ack=False, link_age_ms=20)
-ENABLE = replace(REST, enable=True)
+ENABLE = REST._replace(enable=True)
 PARKED = Demand(brake_mps2=2.5)
 DRIVE = Demand(
     curvature_per_m=0.05,

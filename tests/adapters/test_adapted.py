@@ -71,9 +71,11 @@ class Standard:
         return can_id == OWN_ID
 
     def told(self, now_ns: int) -> Told:
+        assert now_ns >= START
         return self.known
 
     def frames(self, now_ns: int, allowed: Allowed) -> list[tuple[int, bytes]]:
+        assert now_ns >= START
         self.allowed.append(allowed)
         return [(OWN_ID, b"own")]
 
@@ -115,7 +117,7 @@ class Bench:
 
 def test_engaged_and_fresh__everything_asked_for_is_allowed() -> None:
     bench = Bench().driving()
-    wanted = replace(DRIVE, brake_mps2=0.75, retarder=0.5)
+    wanted = DRIVE._replace(brake_mps2=0.75, retarder=0.5)
     assert bench.tick(wanted, ENABLE) == Allowed(
         accel_mps2=0.625,
         speed_limit_mps=5.0,
@@ -149,13 +151,13 @@ def test_not_engaged_at_standstill__only_the_park_brake_and_its_demand_are_left(
 @pytest.mark.requirement("HF-ADPT-01")
 def test_not_engaged_and_rolling__brakes_at_least_as_a_stop_does() -> None:
     bench = Bench().driving()
-    allowed = bench.tick(replace(DRIVE, retarder=1.0), REST)
+    allowed = bench.tick(DRIVE._replace(retarder=1.0), REST)
     assert bench.mode is EcuMode.SAFE_STOP
     assert (allowed.accel_mps2, allowed.direction, allowed.curvature_per_m) == (None, None, None)
     assert (allowed.brake_mps2, allowed.retarder) == (2.5, 0.0)
     assert (allowed.park, allowed.at_rest, allowed.alarmed) == (False, False, True)
-    assert bench.tick(replace(STOP, brake_mps2=3.5), REST).brake_mps2 == 3.5
-    assert bench.tick(replace(STOP, park=True), REST).park
+    assert bench.tick(STOP._replace(brake_mps2=3.5), REST).brake_mps2 == 3.5
+    assert bench.tick(STOP._replace(park=True), REST).park
 
 
 def test_stop_of_the_supervisor__closes_traction_and_keeps_the_curve() -> None:
@@ -164,12 +166,40 @@ def test_stop_of_the_supervisor__closes_traction_and_keeps_the_curve() -> None:
     assert (allowed.brake_mps2, allowed.alarmed) == (2.0, False)
 
 
+def test_walking_pace__is_traction_too() -> None:
+    demand = DRIVE._replace(speed_limit_mps=0.4)
+    assert Bench().driving().tick(demand, ENABLE).accel_mps2 == 0.625
+
+
+def test_engaged_at_standstill__is_not_at_rest_and_not_parked_unasked() -> None:
+    bench = Bench().driving()
+    bench.standard.known = STANDS
+    allowed = bench.tick(DRIVE, ENABLE)
+    assert (allowed.at_rest, allowed.park) == (False, False)
+
+
+def test_open_emergency_stop__is_an_alarm() -> None:
+    bench = Bench().driving()
+    bench.module.safety = replace(SAFE, estop_a=ContactState.OPEN)
+    assert bench.tick(DRIVE, ENABLE, 3).alarmed
+
+
+def test_old_exit_reason__is_waited_out_by_the_clock() -> None:
+    bench = Bench()
+    bench.standard.known = replace(STANDS, exit_reason=ExitReason.SPEED_HIGH)
+    bench.tick(times=5)
+    bench.tick(DRIVE, ENABLE, 40)
+    assert bench.wire.engagement.mode is EcuMode.ACTIVE
+    bench.tick(DRIVE, ENABLE, 20)
+    assert bench.mode is EcuMode.SAFE_STOP
+
+
 @pytest.mark.parametrize(
     "demand",
     [
-        replace(DRIVE, speed_limit_mps=0.0),
-        replace(DRIVE, direction=0),
-        replace(DRIVE, park=True),
+        DRIVE._replace(speed_limit_mps=0.0),
+        DRIVE._replace(direction=0),
+        DRIVE._replace(park=True),
     ],
     ids=["no speed", "no direction", "parked"],
 )
@@ -178,7 +208,7 @@ def test_nothing_to_travel_for__traction_is_closed(demand: Demand) -> None:
 
 
 def test_reverse__is_allowed_too() -> None:
-    allowed = Bench().driving().tick(replace(DRIVE, direction=-1), ENABLE)
+    allowed = Bench().driving().tick(DRIVE._replace(direction=-1), ENABLE)
     assert (allowed.accel_mps2, allowed.direction) == (0.625, -1)
 
 
@@ -187,17 +217,17 @@ def test_reverse__is_allowed_too() -> None:
 def test_data_that_is_not_fresh__moves_nothing(
     age_ms: int | None, accel_mps2: float | None
 ) -> None:
-    allowed = Bench().driving().tick(DRIVE, replace(ENABLE, link_age_ms=age_ms))
+    allowed = Bench().driving().tick(DRIVE, ENABLE._replace(link_age_ms=age_ms))
     assert allowed.accel_mps2 == accel_mps2
     assert allowed.curvature_per_m == 0.05
 
 
 def test_negative_traction__is_none() -> None:
-    assert Bench().driving().tick(replace(DRIVE, accel_mps2=-1.0), ENABLE).accel_mps2 == 0.0
+    assert Bench().driving().tick(DRIVE._replace(accel_mps2=-1.0), ENABLE).accel_mps2 == 0.0
 
 
 def test_steering_that_is_not_valid__is_closed() -> None:
-    allowed = Bench().driving().tick(replace(DRIVE, steer_valid=False), ENABLE)
+    allowed = Bench().driving().tick(DRIVE._replace(steer_valid=False), ENABLE)
     assert allowed.curvature_per_m is None
 
 
@@ -272,7 +302,7 @@ def test_standard_without_a_row_beside__does_not_miss_it() -> None:
 def test_standstill__is_known_or_it_is_none(speed_mps: float | None, rests: bool) -> None:
     bench = Bench()
     bench.standard.known = replace(STANDS, speed_mps=speed_mps)
-    allowed = bench.tick(replace(DRIVE, park=False), REST, 5)
+    allowed = bench.tick(DRIVE._replace(park=False), REST, 5)
     assert (allowed.at_rest, allowed.park) == (rests, rests)
 
 
@@ -285,11 +315,11 @@ def test_safety_unknown__is_not_at_rest() -> None:
 def test_supervision__reaches_the_engagement() -> None:
     bench = Bench().driving()
     assert bench.wire.engagement.session == 7
-    bench.tick(replace(DRIVE, estop=True), ENABLE)
+    bench.tick(DRIVE._replace(estop=True), ENABLE)
     assert bench.mode is EcuMode.SAFE_STOP
     bench.standard.known = STANDS
     bench.tick(PARKED, REST)
-    bench.tick(PARKED, replace(REST, fault_ack=True))
+    bench.tick(PARKED, REST._replace(fault_ack=True))
     assert bench.wire.engagement.mode is EcuMode.STANDBY
 
 
@@ -371,7 +401,7 @@ def test_park_brake__is_known_or_it_is_none(park: ParkState, applied: bool | Non
 def test_second_sender_of_the_module__is_a_conflict_for_two_seconds() -> None:
     bench = Bench().driving()
     can_id, data = bench.module.frames()[0]
-    bench.wire.receive(bench.now_ns, [(can_id ^ 0x03, data)])
+    bench.wire.receive(bench.now_ns, [(can_id ^ 0x03, data)] * 2)
     assert bench.wire.feedback(bench.now_ns).conflict
     assert bench.wire.feedback(bench.now_ns + 2_000 * MS - 1).conflict
     assert not bench.wire.feedback(bench.now_ns + 2_000 * MS).conflict
@@ -382,9 +412,9 @@ def test_frames_that_do_not_count__are_counted_and_hide_none_behind_them() -> No
     safety = bench.module.frames()[0]
     spoiled = (safety[0], bytes(8))
     own = (OWN_ID, b"12345678")
-    bench.wire.receive(bench.now_ns, [(BAD_ID, b""), spoiled, own])
+    bench.wire.receive(bench.now_ns, [(BAD_ID, b""), own, spoiled, own])
     assert bench.wire.refused["crc"] == 2
-    assert bench.standard.taken == [(bench.now_ns, *own)]
+    assert bench.standard.taken == [(bench.now_ns, *own)] * 2
 
 
 def test_frame_of_the_standard__is_none_of_the_modules() -> None:
@@ -423,7 +453,7 @@ def test_stop_that_begins__is_sent_out_of_turn() -> None:
 
 def test_body__follows_the_demand_and_its_tool_only_when_engaged() -> None:
     bench = Bench().driving()
-    wanted = replace(DRIVE, horn=True, lights=True, implement=0.5)
+    wanted = DRIVE._replace(horn=True, lights=True, implement=0.5)
 
     def body(supervision: Supervision) -> BodyCommand:
         bench.tick(wanted, supervision, at_once=True)

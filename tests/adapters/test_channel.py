@@ -99,3 +99,7 @@ def test_hurry__sends_out_of_turn() -> None:
 
 def test_hurry__opens_nothing() -> None:
     assert Channel(50, 2).say(START, allowed=False, at_once=True) is Say.NOTHING
+
+
+def test_words_of_a_channel__are_these() -> None:
+    assert [say.value for say in Say] == ["nothing", "command", "closing"]

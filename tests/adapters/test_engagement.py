@@ -27,8 +27,9 @@ class Bench:
     def step(self, wish: Wish, seen: Seen = WELL, times: int = 1) -> EcuMode:
         for _ in range(times):
             self.now_ns += 10 * MS
-            self.engagement.step(self.now_ns, wish, seen)
-        return self.engagement.mode
+            mode = self.engagement.step(self.now_ns, wish, seen)
+            assert mode is self.engagement.mode
+        return mode
 
     def driving(self) -> Bench:
         self.step(REST, times=2)
@@ -38,9 +39,32 @@ class Bench:
 
 def test_before_the_machine_was_whole__nothing_is_known() -> None:
     bench = Bench()
+    assert (bench.engagement.session, bench.engagement.reason) == (0, ExitReason.CLEAR)
     assert bench.step(REST, replace(WELL, whole=False), 5) is EcuMode.INIT
     assert bench.step(ENABLE, Seen(), 5) is EcuMode.INIT
     assert bench.step(REST) is EcuMode.STANDBY
+    assert (bench.engagement.session, bench.engagement.reason) == (0, ExitReason.CLEAR)
+
+
+def test_first_session_of_all__is_as_good_as_any() -> None:
+    bench = Bench()
+    bench.step(REST, times=2)
+    assert bench.step(replace(ENABLE, session=1)) is EcuMode.ACTIVE
+
+
+def test_no_session_after_one_was_used__takes_nothing() -> None:
+    bench = Bench().driving()
+    bench.step(REST, times=2)
+    assert bench.step(replace(ENABLE, session=0)) is EcuMode.STANDBY
+
+
+def test_disable_heard_before_a_stop__does_not_count_after_it() -> None:
+    bench = Bench()
+    bench.step(REST, times=2)
+    bench.step(REST, replace(WELL, estop_open=True))
+    bench.step(REST)
+    assert bench.step(replace(REST, fault_ack=True)) is EcuMode.STANDBY
+    assert bench.step(ENABLE) is EcuMode.STANDBY
 
 
 def test_enable_edge__takes_control_under_its_session() -> None:
@@ -138,6 +162,7 @@ def test_exit_reason_of_the_last_time__is_waited_out_for_half_a_second() -> None
     bench.step(REST, old, 2)
     assert bench.step(ENABLE, old) is EcuMode.ACTIVE
     assert bench.step(ENABLE, old, 50) is EcuMode.ACTIVE
+    bench.now_ns += 1 - 10 * MS
     assert bench.step(ENABLE, old) is EcuMode.SAFE_STOP
 
 
@@ -228,7 +253,7 @@ def test_not_ready__is_no_reason_to_stay_latched() -> None:
 
 def test_harder_stop__replaces_the_softer_one_and_keeps_the_first_reason() -> None:
     bench = stopped()
-    assert bench.step(REST, replace(WELL, estop_open=True)) is EcuMode.ESTOP
+    assert bench.step(REST, replace(WELL, estop_open=True), 3) is EcuMode.ESTOP
     assert bench.engagement.reason is ExitReason.RELEASED
     bench.step(REST)
     assert bench.step(ACK) is EcuMode.STANDBY
@@ -245,6 +270,7 @@ def test_stop_button_pressed_again__needs_its_edge_still() -> None:
 
 def test_unseen_machine__is_told_as_the_worse() -> None:
     unseen = Seen()
+    assert not unseen.local
     assert (unseen.whole, unseen.ready, unseen.estop_open, unseen.stands) == (
         False,
         False,

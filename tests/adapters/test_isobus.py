@@ -22,6 +22,7 @@ from protocol.isobus.codec import (
 from tests.adapters.parts import MS, START, TICK
 from tests.adapters.test_j1939 import GO as TRUCK_GO
 from tests.core.parts import LIMITS
+from vehicle_agent.core import isobus
 from vehicle_agent.core.adapted import Allowed
 from vehicle_agent.core.isobus import IsobusTranslator
 
@@ -229,6 +230,7 @@ def test_tractor_not_heard__is_not_whole_and_nothing_is_known_of_it() -> None:
         (WheelSpeed(1.5, None, True), None),
         (WheelSpeed(0.0, None, True), 0.0),
         (WheelSpeed(None, True, True), None),
+        (WheelSpeed(None, False, True), None),
     ],
 )
 def test_speed__has_its_direction_or_is_unknown(
@@ -337,7 +339,7 @@ def test_steering_known_once__is_held_while_it_is_not_available() -> None:
 
 @pytest.mark.parametrize("can_id", [STATE_ID ^ 1, WHEEL_ID ^ 1, 0x04FF2081, GUIDANCE_ID])
 def test_frame_of_another_source_or_group__is_not_taken(can_id: int) -> None:
-    assert not Tractor().translator.take(START, can_id, b"\xff" * 8)
+    assert Tractor().translator.take(START, can_id, b"\xff" * 8) is False
 
 
 def test_bad_frame__is_refused_and_keeps_what_was_good() -> None:
@@ -347,3 +349,21 @@ def test_bad_frame__is_refused_and_keeps_what_was_good() -> None:
         with pytest.raises(FrameLengthError):
             tractor.translator.take(tractor.now_ns, can_id, bytes(7))
     assert tractor.translator.told(tractor.now_ns).whole
+
+
+def test_standing_tractor__is_asked_for_what_lies_ahead_of_nothing() -> None:
+    tractor = Tractor()
+    tractor.hear(wheels=WheelSpeed(0.0, True, True))
+    assert speeds(tractor.send(GO)) == [SpeedCommand(1.25, 5.0, True)]
+
+
+def test_heartbeat_heard_in_the_middle_of_its_round__is_alive() -> None:
+    tractor = Tractor()
+    tractor.beat = 16
+    tractor.hear()
+    assert tractor.translator.told(tractor.now_ns).whole
+
+
+def test_periods__are_those_of_the_standard_or_shorter() -> None:
+    periods = (isobus.GUIDANCE_PERIOD_MS, isobus.SPEED_PERIOD_MS, isobus.HEARTBEAT_PERIOD_MS)
+    assert periods == (40, 100, 100)

@@ -336,3 +336,8 @@ def test_beat_with_a_meaning__is_one_byte(beat: int) -> None:
 def test_heartbeat_of_another_length__is_refused(length: int) -> None:
     with pytest.raises(FrameLengthError, match=f"^heartbeat: {length} bytes, not 1$"):
         codec.judge_beat(None, bytes(length))
+
+
+def test_words_of_a_heartbeat__are_these() -> None:
+    words = ["alive", "repeated", "jumped", "error", "shutdown"]
+    assert [beat.value for beat in Beat] == words

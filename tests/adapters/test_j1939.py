@@ -24,6 +24,7 @@ from protocol.j1939.codec import (
 )
 from tests.adapters.parts import MS, START, TICK
 from tests.core.parts import LIMITS, limits
+from vehicle_agent.core import j1939
 from vehicle_agent.core.adapted import Allowed
 from vehicle_agent.core.j1939 import J1939Translator
 
@@ -211,7 +212,8 @@ def test_steering_and_park_brake__go_by_the_module() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate_per_m_s", "counts"), [(0.05, 50), (0.0504, 50), (0.0001, 1), (0.25, 250), (0.251, 250)]
+    ("rate_per_m_s", "counts"),
+    [(0.05, 50), (0.2046, 205), (0.2044, 204), (0.0001, 1), (0.25, 250), (0.251, 250)],
 )
 def test_steering_rate__is_the_machines_within_what_the_row_carries(
     rate_per_m_s: float, counts: int
@@ -273,7 +275,9 @@ def test_row_that_says_not_available__is_not_whole(name: str, data: bytes) -> No
     truck = Truck()
     truck.hear()
     truck.hear(**{name: data})
-    assert not truck.translator.told(truck.now_ns).whole
+    told = truck.translator.told(truck.now_ns)
+    assert not told.whole
+    assert told.speed_mps is None or name == "ebc1"
 
 
 @pytest.mark.parametrize(
@@ -296,7 +300,7 @@ def test_row_that_is_late__is_not_whole(late_id: int, timeout_ms: int) -> None:
     assert not truck.translator.told(at_ns + 1).whole
 
 
-@pytest.mark.parametrize(("share", "overridden"), [(0.04, False), (0.052, True), (1.0, True)])
+@pytest.mark.parametrize(("share", "overridden"), [(0.048, False), (0.052, True), (1.0, True)])
 def test_pedal_in_the_cab__is_somebody_there(share: float, overridden: bool) -> None:
     truck = Truck()
     truck.hear(ebc1=codec.encode_ebc1(BrakePedal(share, True)))
@@ -320,7 +324,7 @@ def test_park_switch__is_told_as_it_is() -> None:
 
 @pytest.mark.parametrize("can_id", [EEC1_ID + 1, CCVS1_ID + 1, 0x04FF2081, 0x0CF00300])
 def test_frame_of_another_source_or_group__is_not_taken(can_id: int) -> None:
-    assert not Truck().translator.take(START, can_id, b"\xff" * 8)
+    assert Truck().translator.take(START, can_id, b"\xff" * 8) is False
 
 
 def test_bad_frame__is_refused_and_keeps_what_was_good() -> None:
@@ -331,3 +335,8 @@ def test_bad_frame__is_refused_and_keeps_what_was_good() -> None:
     with pytest.raises(ReservedValueError):
         truck.translator.take(truck.now_ns, CCVS1_ID, bytes.fromhex("F300FBCFFFFFFFFF"))
     assert truck.translator.told(truck.now_ns).speed_mps == pytest.approx(2.0, abs=0.001)
+
+
+def test_periods__are_those_of_the_standard() -> None:
+    periods = (j1939.TSC1_PERIOD_MS, j1939.RETARDER_PERIOD_MS)
+    assert (*periods, j1939.XBR_PERIOD_MS, j1939.TC1_PERIOD_MS) == (10, 50, 20, 50)

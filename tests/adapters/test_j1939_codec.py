@@ -261,7 +261,7 @@ def test_profile_without_counter__knows_none_and_takes_none() -> None:
     data = codec.encode_tsc1(TSC1_ID, FAST, 5, NONE)
     assert data == bytes.fromhex("F18025FFFFFFFFFF")
     assert codec.decode_tsc1(TSC1_ID, data, NONE) == (FAST, codec.NO_COUNTER)
-    with pytest.raises(ReservedValueError, match="knows no counter"):
+    with pytest.raises(ReservedValueError, match=r"^TSC1: this engine's profile knows no counter$"):
         codec.decode_tsc1(TSC1_ID, codec.encode_tsc1(TSC1_ID, FAST, 5, A), NONE)
 
 
@@ -420,3 +420,31 @@ def test_reserved_code_in_what_is_told__is_refused(
     data[at] = 0xFB
     with pytest.raises(ReservedValueError, match=f"^{said}: "):
         decode(bytes(data))
+
+
+def digits(can_id: int, data: bytes, counter: int) -> int:
+    """The sum that both checksums are made of, by its definition."""
+    whole = can_id.to_bytes(4, "big") + data[:7] + bytes((counter,))
+    return sum(whole)
+
+
+@given(
+    can_id=st.integers(0, 2**29 - 1), data=st.binary(min_size=7, max_size=7), n=st.integers(0, 15)
+)
+def test_checksums__are_what_their_definitions_say(can_id: int, data: bytes, n: int) -> None:
+    total = digits(can_id, data, n)
+    low = (total // 8 + total) % 8
+    assert codec.tsc1_checksum(can_id, data, n, A) == (total // 64 % 4 + low) % 8
+    assert codec.tsc1_checksum(can_id, data, n, B) == (total // 64 + low) % 8
+    assert codec.xbr_checksum(can_id, data, n) == (total // 16 + total) % 16
+
+
+def test_names_and_numbers_of_a_profile__are_these() -> None:
+    assert [str(variant) for variant in Checksum] == ["A", "B", "none"]
+    assert [int(mode) for mode in BrakeMode] == [0, 1, 2]
+    assert [int(mode) for mode in OverrideMode] == [0, 1, 2, 3]
+
+
+def test_speed_conditions__are_no_part_of_the_mode() -> None:
+    data = resealed(codec.encode_tsc1(TSC1_ID, FAST, 0, A), {0: 0xF5})
+    assert codec.decode_tsc1(TSC1_ID, data, A)[0].mode is OverrideMode.SPEED

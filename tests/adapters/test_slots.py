@@ -54,6 +54,12 @@ def test_value_a_rounding_of_floats_beyond_the_edge__is_the_edge() -> None:
     assert BYTE.pack(-3e-9) == 0
 
 
+def test_millionth_of_a_count_beyond_the_edge__is_the_edge_still() -> None:
+    whole = Slot("whole", 1.0, 0.0, HIGH_U8)
+    assert whole.pack(-1e-6) == 0
+    assert whole.pack(250 + 1e-6) == 250
+
+
 @pytest.mark.parametrize(
     "value", [-0.001, 1.001, 1.0 + 6e-9, -6e-9, math.nan, math.inf, -math.inf, "1", None, True]
 )

@@ -139,10 +139,34 @@ def test_key_value_that_no_kernel_sends__is_counted_and_changes_nothing() -> Non
 
 def test_other_kinds_of_events__change_nothing() -> None:
     reader = EventReader()
-    reader.feed(encode_event(EV_REL, 0, 7) + encode_event(4, 4, 9) + SYN)
+    reader.feed(encode_event(EV_REL, 0, 7) + encode_event(4, 4, 1) + SYN)
 
     assert reader.controls.axes == {}
     assert reader.controls.keys == set()
+    assert reader.malformed == 0
+
+
+def test_axis_that_has_the_number_of_a_dropped_report__is_an_axis() -> None:
+    reader = EventReader()
+    reader.feed(axis(SYN_DROPPED, 9) + SYN)
+
+    assert reader.controls.axes == {SYN_DROPPED: 9}
+    assert not reader.stale
+
+
+def test_nothing_read__nothing_is_known() -> None:
+    reader = EventReader()
+
+    assert (reader.stale, reader.controls.event_us) == (False, 0)
+
+
+def test_dropped_report_is_over__none_of_its_events_count_later() -> None:
+    reader = EventReader()
+    reader.feed(axis(0, 2) + DROPPED + axis(1, 3) + SYN)
+    reader.reread({}, set())
+    reader.feed(SYN)
+
+    assert reader.controls.axes == {}
 
 
 def test_other_syn_codes__end_no_report() -> None:

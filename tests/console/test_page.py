@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
+from operator_console.core.desk import Fault
 from operator_console.core.screen import snapshot
 from protocol.state import VehicleMode
 from protocol.strip import cell_px, draw_strip, strip_size_px
 from tests.console.fakes import Rig
 from tests.console.page_rig import CONFIG, PageRig
+from tests.console.test_desk_session import DeskRig
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -305,6 +307,46 @@ def test_state_older_than_500_ms__everything_is_unknown(rig: PageRig) -> None:
     assert rig.text("#gear") == "?"
     assert rig.text("#chain-estop dd") == "UNKNOWN"
     assert rig.page.get_attribute("#border", "data-look") == "unknown"
+
+
+def test_state_too_old__every_instrument_is_hatched(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.ACTIVE, speed_mps=2.0)
+    rig.pass_ms(60)
+    fresh = rig.page.get_attribute("#hud", "class")
+    rig.pass_ms(600)
+
+    assert fresh == ""
+    assert rig.page.get_attribute("#hud", "class") == "stale"
+
+
+def test_desk_drives__page_sends_no_input_and_shows_the_ladder(rig: PageRig) -> None:
+    rig.tell(CONFIG | {"page_drives": False})
+    desk = DeskRig()
+    desk.leased()
+    desk.desk(unproven=("throttle:press",))
+    rig.tell(snapshot(desk.session, desk.now_ns))
+    rig.taken()
+    before = rig.count("input")
+    rig.page.keyboard.down("Shift")
+    rig.pass_ms(100)
+
+    assert rig.count("input") == before
+    assert "✓  Picture\n✓  Machine's checks\n✓  Desk\nA4  Press the throttle fully" in rig.text(
+        "#blockers"
+    )
+    assert rig.text("#step-en") == "Press the throttle fully"
+
+
+def test_wheel_unplugged__page_says_fault_and_which_device(rig: PageRig) -> None:
+    desk = DeskRig()
+    desk.leased()
+    desk.desk(Fault.ABSENT)
+    rig.tell(snapshot(desk.session, desk.now_ns))
+    rig.taken()
+    rig.pass_ms(60)
+
+    assert rig.text("#chain-input dd") == "FAULT"
+    assert "Wheel is not plugged in" in rig.text("#message-en")
 
 
 def test_event_comes_again__is_counted_in_one_line(rig: PageRig) -> None:

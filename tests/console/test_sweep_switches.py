@@ -34,6 +34,7 @@ def test_pedal_at_rest_pressed_and_let_go__is_proven() -> None:
         ((), Sweep.REST),
         ((0.03,), Sweep.REST),
         ((0.029,), Sweep.PRESS),
+        ((0.0, 0.0), Sweep.PRESS),
         ((0.0, 0.79), Sweep.PRESS),
         ((0.0, 0.8), Sweep.RELEASE),
         ((0.0, 0.8, 0.03), Sweep.RELEASE),
@@ -48,6 +49,10 @@ def test_proof_not_complete__says_what_is_still_to_be_seen(
 
     assert sweep.stage is stage
     assert not sweep.done
+
+
+def test_stages__are_worded_as_the_screen_reads_them() -> None:
+    assert list(Sweep) == ["rest", "press", "release", "done"]
 
 
 def test_pedal_that_seems_pressed_until_it_is_touched__must_still_be_pressed() -> None:
@@ -76,7 +81,7 @@ def test_contacts_alike__enable_is_off_at_once(both: bool) -> None:
     switch = EnableSwitch()
     switch.pressed(closed=True, opened=False, now_ns=0)
 
-    assert not switch.pressed(closed=both, opened=both, now_ns=1)
+    assert switch.pressed(closed=both, opened=both, now_ns=1) is False
     assert not switch.fault
 
 
@@ -112,6 +117,19 @@ def test_fault_goes_on_while_contacts_stay_alike() -> None:
     assert switch.fault
 
 
+def test_contacts_at_fault_and_alike_again__it_is_still_a_fault() -> None:
+    switch = EnableSwitch()
+    for now_ns, opened in (
+        (0, True),
+        (CONTACTS_DIFFER_NS + 1, True),
+        (CONTACTS_DIFFER_NS + 2, False),
+        (CONTACTS_DIFFER_NS + 3, True),
+    ):
+        switch.pressed(closed=True, opened=opened, now_ns=now_ns)
+
+    assert switch.fault
+
+
 def test_contacts_alike_twice_briefly__the_time_starts_anew() -> None:
     switch = EnableSwitch()
     switch.pressed(closed=True, opened=True, now_ns=0)
@@ -134,15 +152,15 @@ def test_seat_left_for_a_moment__still_counts_and_then_not() -> None:
 
     assert seat.occupied(closed=True, now_ns=1)
     assert seat.occupied(closed=False, now_ns=10)
-    assert seat.occupied(closed=False, now_ns=10 + SEAT_GRACE_NS)
-    assert not seat.occupied(closed=False, now_ns=11 + SEAT_GRACE_NS)
+    assert seat.occupied(closed=False, now_ns=1 + SEAT_GRACE_NS)
+    assert seat.occupied(closed=False, now_ns=2 + SEAT_GRACE_NS) is False
 
 
 def test_seat_taken_again__the_moment_starts_anew() -> None:
     seat = SeatSwitch()
     seat.occupied(closed=True, now_ns=1)
     seat.occupied(closed=False, now_ns=2)
-    seat.occupied(closed=True, now_ns=3)
+    seat.occupied(closed=True, now_ns=300)
 
     assert seat.occupied(closed=False, now_ns=SEAT_GRACE_NS + 100)
 
@@ -152,8 +170,9 @@ def test_seat_taken_again__the_moment_starts_anew() -> None:
 
 def test_held_long_enough__acts_once_and_only_once() -> None:
     hold = Hold(100)
-    hold.acts(down=False, now_ns=0)
+    up = hold.acts(down=False, now_ns=0)
 
+    assert up is False
     assert not hold.acts(down=True, now_ns=10)
     assert not hold.acts(down=True, now_ns=109)
     assert hold.acts(down=True, now_ns=110)
@@ -173,7 +192,7 @@ def test_let_go_too_early__starts_anew() -> None:
 def test_down_when_first_seen__never_acts_before_it_was_let_go() -> None:
     hold = Hold(100)
 
-    assert not hold.acts(down=True, now_ns=0)
+    assert hold.acts(down=True, now_ns=0) is False
     assert not hold.acts(down=True, now_ns=1000)
 
 

@@ -11,6 +11,12 @@ from random import Random
 import pytest
 
 from protocol.profiles import parse_profile
+from sim.machines.body import BodySize
+from sim.machines.frames import ArticulatedFrame, frame_of
+from sim.machines.parameters import Machine, load_machine
+from sim.machines.surroundings import BodyPose
+from sim.world.drift import outline
+from vehicle_agent.core.beside import Beside
 from vehicle_agent.core.clearance import (
     ASIDE_M,
     STALE_US,
@@ -167,6 +173,94 @@ def test_point_nearer_to_the_centre_than_the_front_reaches__is_met_by_the_inner_
 @pytest.mark.parametrize("reverse", [1.0, -1.0])
 def test_point_behind_on_the_circle__is_not_ahead(reverse: float) -> None:
     assert free_way_m([(-8.0, 1.0 * reverse)], FINDER, 0.03 * reverse) == 40.0
+
+
+# -- the swept path of both bodies
+
+TRUCK, RIGID = (
+    load_machine(MACHINES / f"{name}.toml") for name in ("ug_truck_60t", "rigid_truck_55t")
+)
+
+
+def covers(parts: Machine, pose: BodyPose, point: Point) -> bool:
+    """Whether a body, a little wider, covers a point."""
+    return any(
+        all(
+            (bx - ax) * (point[1] - ay) - (by - ay) * (point[0] - ax) >= 0.0
+            for (ax, ay), (bx, by) in pairwise((*corners, corners[0]))
+        )
+        for corners in wider_outline(parts, pose)
+    )
+
+
+def wider_outline(parts: Machine, pose: BodyPose) -> list[tuple[Point, ...]]:
+    """The simulator's own outline of a machine, with what is kept aside."""
+    front, rear = (
+        tuple(box._replace(half_m=box.half_m + ASIDE_M) for box in boxes)
+        for boxes in (parts.body.front, parts.body.rear)
+    )
+    return list(outline(BodySize(front, rear, parts.body.fold_m), pose))
+
+
+def grazes(parts: Machine, pose: BodyPose, point: Point, radius_m: float) -> bool:
+    """Whether a corner passes a point so closely that no step of the march may find it."""
+    corners = [each for one in wider_outline(parts, pose) for each in one]
+    at_m, *ways_m = (math.hypot(x_m, y_m - radius_m) for x_m, y_m in (point, *corners))
+    return any(abs(at_m - way_m) < 0.01 for way_m in ways_m)
+
+
+def swept_after_m(parts: Machine, point: Point, curvature_per_m: float, range_m: float) -> float:
+    """Way until the machine, joint held, covers a point that it did not cover before."""
+    frame = frame_of(parts.profile.machine)
+    folds = isinstance(frame, ArticulatedFrame)
+    joint_rad = frame.angle_for(curvature_per_m) if folds else 0.0
+    covered = True
+    for number in range(round(range_m / 0.03)):
+        way_m = number * 0.03
+        turn = way_m * curvature_per_m
+        x_m, y_m = math.sin(turn) / curvature_per_m, (1 - math.cos(turn)) / curvature_per_m
+        before, covered = covered, covers(parts, BodyPose(x_m, y_m, turn, joint_rad), point)
+        if covered and not before:
+            return way_m
+    return range_m
+
+
+@pytest.mark.requirement("HF-GOV-01")
+@pytest.mark.parametrize("parts", [TRUCK, RIGID], ids=["articulated", "rigid"])
+@pytest.mark.parametrize("curvature_per_m", [0.06, -0.12])
+def test_free_way_beside_and_ahead__is_that_of_all_bodies_moved_step_by_step(
+    parts: Machine, curvature_per_m: float
+) -> None:
+    finder = RangeFinder.of(parts.profile.machine, 20.0)
+    dice, side = Random(6), math.copysign(1.0, curvature_per_m)
+    clear_m = finder.half_m + ASIDE_M
+    outer = [
+        (dice.uniform(-9.0, 6.0), -side * (clear_m + dice.uniform(0.02, 0.4))) for _ in range(60)
+    ]
+    ahead = [(dice.uniform(4.0, 16.0), dice.uniform(-6.0, 6.0)) for _ in range(30)]
+    frame = frame_of(parts.profile.machine)
+    joint_rad = frame.angle_for(curvature_per_m) if finder.rear is not None else 0.0
+    pose = BodyPose(0.0, 0.0, 0.0, joint_rad)
+    free = [
+        point
+        for point in (*outer, *ahead)
+        if not covers(parts, pose, point) and not grazes(parts, pose, point, 1.0 / curvature_per_m)
+    ]
+    met = 0
+    for point in free:
+        wanted_m = swept_after_m(parts, point, curvature_per_m, 20.0)
+        found_m = min(free_way_m([point], finder, curvature_per_m), 20.0)
+        assert found_m == pytest.approx(wanted_m, abs=0.07), point
+        met += point in outer and wanted_m < 20.0
+    assert met > 2
+
+
+def test_tail_that_swings_out__meets_what_stands_beside_it() -> None:
+    finder = RangeFinder.of(RIGID.profile.machine, 30.0)
+    beside = (-1.0, -(finder.half_m + ASIDE_M + 0.1))
+    assert free_way_m([beside], finder, 0.1) < 3.0
+    assert free_way_m([beside], finder, 0.0) == 30.0
+    assert free_way_m([beside], finder, -0.1) == 30.0
 
 
 @pytest.mark.parametrize("name", ["ug_truck_60t", "electric_tractor", "truck_8x8_50t"])
@@ -401,3 +495,106 @@ def test_sectors__end_half_way_between_two_eighths() -> None:
     sectors = read.sectors(40.0)
     assert (sectors[0], sectors[7]) == (6.0, 5.0)
     assert all(a != b for a, b in pairwise([sectors[0], sectors[7], None]))
+
+
+# -- what is kept beside
+
+
+def post(x_m: float, y_m: float, stamp_us: int) -> bytes:
+    """A scan that shows one post, from a scanner at the front of the rigid truck."""
+    ahead_m = x_m - RIGID_FINDER.mount_m
+    beam = round((math.atan2(y_m, ahead_m) - FIRST_RAD) / STEP_RAD)
+    ranges_m = [math.inf] * BEAMS
+    ranges_m[beam] = math.hypot(ahead_m, y_m)
+    return encode(stamp_us, FIRST_RAD, STEP_RAD, ranges_m)
+
+
+RIGID_FINDER = RangeFinder.of(RIGID.profile.machine, 40.0)
+POST_M = -(RIGID_FINDER.half_m + ASIDE_M + 0.15)
+
+
+def driven_past(way_m: float, speed_mps: float = 2.0) -> Clearance:
+    """A clearance that saw a post beside the way, and has since gone on straight by ``way_m``."""
+    clearance = Clearance(RIGID_FINDER)
+    x_m = RIGID_FINDER.front_m + 0.3
+    clearance.move(0, speed_mps, 0.0)
+    clearance.take(0, [post(x_m, POST_M, 0)])
+    ticks = round(way_m / speed_mps * 100)
+    for number in range(1, ticks + 1):
+        clearance.move(number * 10_000, speed_mps, 0.0)
+        if number % 10 == 0 or number == ticks:
+            left_m = x_m - speed_mps * number / 100
+            seen = left_m >= RIGID_FINDER.front_m
+            stamp_us = number * 10_000
+            scans = post(left_m, POST_M, stamp_us) if seen else scan(stamp_us=stamp_us)
+            clearance.take(stamp_us, [scans])
+    return clearance
+
+
+def clear_m(clearance: Clearance, ticks: int, curvature_per_m: float) -> float | None:
+    return clearance.sight(ticks * 10_000, curvature_per_m).clear_m
+
+
+def test_post_that_passed_the_front__is_in_the_way_of_a_tail_that_swings_out() -> None:
+    past_m = RIGID_FINDER.front_m + 1.2
+    clearance = driven_past(past_m)
+    ticks = round(past_m / 2.0 * 100)
+    straight_m, away_m = clear_m(clearance, ticks, 0.0), clear_m(clearance, ticks, 0.1)
+    assert straight_m == 39.5
+    assert away_m is not None
+    assert away_m < 3.0
+
+
+def test_post_that_the_tail_has_passed__is_forgotten() -> None:
+    past_m = RIGID_FINDER.front_m + RIGID_FINDER.tail_m + 0.6
+    assert clear_m(driven_past(past_m), round(past_m / 2.0 * 100), 0.1) == 39.5
+
+
+def test_post_not_seen_for_long__is_forgotten() -> None:
+    past_m = RIGID_FINDER.front_m + 1.2
+    clearance = driven_past(past_m)
+    later_us = round(past_m / 2.0 * 1e6) + 10_100_000
+    clearance.move(later_us, 0.0, 0.0)
+    clearance.take(later_us, [scan(stamp_us=later_us)])
+    assert clearance.sight(later_us, 0.1).clear_m == 39.5
+
+
+def test_speed_unknown__what_lies_beside_is_forgotten() -> None:
+    past_m = RIGID_FINDER.front_m + 1.2
+    clearance = driven_past(past_m)
+    ticks = round(past_m / 2.0 * 100) + 1
+    clearance.move(ticks * 10_000, None, 0.0)
+    clearance.take(ticks * 10_000, [scan(stamp_us=ticks * 10_000)])
+    assert clear_m(clearance, ticks, 0.1) == 39.5
+
+
+def test_joint_turned_at_standstill__what_lies_beside_turns_with_the_front_body() -> None:
+    beside = Beside(2.6, 9.0, 1.75, 0.5)
+    beside.see(0, [(2.8, -2.2)])
+    beside.move(0.1, 2.0, 0.0, 0.0)
+    beside.move(0.1, 0.0, 0.1, 0.4)
+    ((x_m, y_m),) = beside.see(100_000, [])
+    wanted = (2.6 * math.cos(0.2) - 2.2 * math.sin(0.2), -2.2 * math.cos(0.2) - 2.6 * math.sin(0.2))
+    assert (x_m, y_m) == pytest.approx(wanted)
+
+
+def test_curve_driven__what_lies_beside_moves_as_seen_from_the_machine() -> None:
+    beside = Beside(2.6, 9.0, 1.75, 0.0)
+    beside.see(0, [(3.0, 2.0)])
+    for _ in range(100):
+        beside.move(0.01, 1.0, 0.1, 0.0)
+    ((x_m, y_m),) = beside.see(1_000_000, [])
+    dx_m, dy_m = 3.0 - 10 * math.sin(0.1), 2.0 - 10 * (1 - math.cos(0.1))
+    wanted = (
+        dx_m * math.cos(0.1) + dy_m * math.sin(0.1),
+        dy_m * math.cos(0.1) - dx_m * math.sin(0.1),
+    )
+    assert (x_m, y_m) == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("curvature_per_m", [-0.12, 0.0, 0.05, 0.12])
+def test_joint_of_a_curve__is_the_frames_own(curvature_per_m: float) -> None:
+    rear = RangeFinder.of(TRUCK.profile.machine, 40.0).rear
+    assert rear is not None
+    wanted_rad = frame_of(TRUCK.profile.machine).angle_for(curvature_per_m)
+    assert rear.joint_rad(curvature_per_m) == pytest.approx(wanted_rad)

@@ -46,6 +46,8 @@ FULL = TickInputs(
     relay=RelayStatus(REPORT, 12, None),
     outside_zone=False,
     scans=(b"scan",),
+    places=(b"place",),
+    nearby=(b"near", b"by"),
 )
 
 
@@ -103,6 +105,7 @@ def test_setup_of_each_machine__comes_back_whole_but_for_its_key(path: Path) -> 
         rear_camera=1,
         relay_fitted=True,
         settings_mismatch=True,
+        locator=True,
         finder=RangeFinder.of(profile.machine, 30.0),
     )
 

@@ -22,12 +22,17 @@ from hil.report import Spread, write
 from hil.report_schema import Report, schema_text
 from hil.runner import GOOD, Benches, Mutant, Options, Result, all_mutants, in_copy, run, variants
 from hil.trace import Seen, Trace
-from tests.hil.test_benchfile import EMULATED
+from tests.hil.test_benchfile import EMULATED, changed
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = {case.id: case for case in load_cases()}
 MUTANTS = {mutant.name: mutant for mutant in all_mutants()}
 SEED = 7
+
+
+def lacking(folder: Path) -> Path:
+    """The emulated bench without machine adapters."""
+    return changed(folder, ", adapters]", "]")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +70,7 @@ def test_same_seed__same_run(benches: Benches) -> None:
 
 
 def test_capability_missing__case_is_not_run_and_says_which(tmp_path: Path) -> None:
-    result = run(Options(EMULATED, tmp_path, cases=("HIL-29",), repeat=2, mutants=False))
+    result = run(Options(lacking(tmp_path), tmp_path, cases=("HIL-29",), repeat=2, mutants=False))
     assert (result.cases[0].verdict, result.cases[0].why) == (
         Verdict.NOT_RUN,
         "the bench lacks adapters",
@@ -73,7 +78,7 @@ def test_capability_missing__case_is_not_run_and_says_which(tmp_path: Path) -> N
 
 
 def test_nothing_could_be_run__is_no_pass(tmp_path: Path) -> None:
-    result = run(Options(EMULATED, tmp_path, cases=("HIL-29",), repeat=1, mutants=False))
+    result = run(Options(lacking(tmp_path), tmp_path, cases=("HIL-29",), repeat=1, mutants=False))
     assert result.verdict is Verdict.NOT_RUN
 
 
@@ -101,7 +106,7 @@ def a_result(folder: Path) -> Result:
     bench = load_bench(EMULATED)
     made = Benches(EMULATED, bench)
     case = CASES["HIL-05"]
-    options = Options(EMULATED, folder, cases=("HIL-05", "HIL-29"), repeat=1, mutants=False)
+    options = Options(lacking(folder), folder, cases=("HIL-05", "HIL-29"), repeat=1, mutants=False)
     result = run(options)
     bad = made.run(MUTANTS["ecu:ignores_timeouts"], SEED, case, case.variants[0], folder / "logs")
     made.close()
@@ -165,7 +170,7 @@ def test_failure__says_what_happened_in_order(written: Path) -> None:
 
 def test_coverage__names_requirement_in_words_and_by_layer_of_fault(written: Path) -> None:
     report = json.loads((written / "report.json").read_text(encoding="utf-8"))
-    row = report["coverage"][0]
+    row = next(row for row in report["coverage"] if row["requirement"] == "HF-ECU-03")
     assert row["text"] != ""
     assert row["layers"] == {"frame timing": [{"id": "HIL-05", "verdict": "fail"}]}
 
@@ -221,6 +226,9 @@ def test_command_line__bad_bench_is_one_line_and_exit_1(
     )
 
 
-def test_command_line__list_names_all_thirty(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line__list_names_all_thirty_and_the_kits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert headframe.main(["hil", "list", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["cases"]) == 30
+    listed = [case["id"] for case in json.loads(capsys.readouterr().out)["cases"]]
+    assert listed == [f"HIL-{n:02}" for n in range(1, 31)] + [f"CON-{n:02}" for n in range(1, 8)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,7 @@ from tests.media.rig import (
 )
 from vehicle_agent.core.ladder import Ladder
 from vehicle_agent.core.queueing import Flow, QueueWatch
-from vehicle_agent.shell import clock, ipc
+from vehicle_agent.shell import clock, ipc, media
 from vehicle_agent.shell.config import CameraSettings
 from vehicle_agent.shell.feed import CameraFeed
 from vehicle_agent.shell.framebuffer import FrameWriter
@@ -210,6 +211,18 @@ async def test_viewer_is_gone__nothing_of_what_it_was_sent_is_kept(rig: Rig) -> 
         await rig.report_where(lambda report: report["peers"] == 0)
     assert min(kept) > 0
     assert [len(history) for history in histories] == [0]
+
+
+async def test_viewer_is_gone__its_peer_connection_is_freed_without_waiting_for_others_to_go(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media, "COLLECT_AFTER_S", 0.3)
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            connection = weakref.ref(rig.server.peers[0]._connection)
+        await rig.report_where(lambda _: connection() is None)
 
 
 async def test_bye_of_somebody_else__changes_nothing(rig: Rig) -> None:

@@ -33,6 +33,7 @@ from sim.demo import (
     write_keys,
     write_settings,
 )
+from sim.sensors.lookout import SCANNER
 from vehicle_agent.shell.config import load_agent_config
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +58,7 @@ def test_agent_settings__load_in_the_agent(plan: Plan) -> None:
     settings = load_agent_config(plan.agent_config)
     assert settings.vehicle.simulated
     assert settings.mqtt.port == plan.mqtt_port
+    assert settings.range_finder_m == SCANNER.range_m
     assert settings.cameras[0].source == f"sim:{plan.run}/camera0"
     assert load_private_key(settings.keys.device.read_text(encoding="utf-8"))
 
@@ -73,6 +75,25 @@ def test_demo_with_four_cameras__each_is_drawn_sent_and_shown_in_its_place(plan:
     seat = console.console
     assert seat.cameras == (0, 1, 2, 3)
     assert (seat.rear_camera, seat.left_camera, seat.right_camera) == (1, 2, 3)
+
+
+def test_desk_given__the_console_drives_by_it(plan: Plan, tmp_path: Path) -> None:
+    desk = tmp_path / "desk.toml"
+    write_settings(replace(plan, desk=desk))
+
+    settings = load_settings(plan.console_config).desk
+    assert settings is not None
+    assert settings.file == desk
+
+
+def test_desk_that_is_not_there__is_said_before_anything_starts() -> None:
+    with pytest.raises(ValueError, match=r"none\.toml: .*--calibrate"):
+        demo.run(DemoOptions(desk=Path("none.toml"), port=0, browser=False))
+
+
+def test_desk_for_a_scripted_driver__is_refused() -> None:
+    with pytest.raises(DemoError, match="scripted driver has no hands"):
+        demo.run(DemoOptions(desk=Path("none.toml"), scripted=True, port=0, browser=False))
 
 
 def test_keys__are_private_files_and_trusted_in_their_roles(plan: Plan) -> None:

@@ -154,14 +154,14 @@ def test_version_of_today__needs_no_step() -> None:
     assert steps_for(channels.VERSION, channels.BOOT) == ()
 
 
-def test_boot_of_the_first_version__knows_no_adapter(tmp_path: Path) -> None:
+def test_boot_of_the_first_version__knows_neither_adapter_nor_locator(tmp_path: Path) -> None:
     segment = Segment(tmp_path / "a.mcap", ABOUT)
     segment.write(channels.BOOT, 3_000, 3, b'{"vehicle":"x"}')
     segment.close()
 
     [boot] = Log([LogFile(tmp_path / "a.mcap")]).messages({channels.BOOT})
 
-    assert boot.json() == {"vehicle": "x", "adapter": None}
+    assert boot.json() == {"vehicle": "x", "adapter": None, "locator": False}
 
 
 # -- what waits

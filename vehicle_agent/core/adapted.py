@@ -42,8 +42,6 @@ from vehicle_agent.core.channel import Cycle
 from vehicle_agent.core.engagement import Engagement, Seen, Wish
 from vehicle_agent.core.gate import Demand
 
-Frames = tuple[tuple[int, bytes], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
@@ -152,15 +150,15 @@ class AdaptedWire:
             received = self._receiver.receive(now_ns, can_id, data)
             if received.conflict:
                 self._conflict_ns = now_ns
-            if received.spec is not None and received.message is not None:
-                self._messages[received.spec.can_id] = received.message
+            if received.message is not None:
+                self._messages[can_id] = received.message
 
     # -- what is known
 
     def feedback(self, now_ns: int) -> Feedback:
         """Return what is known now. A machine that is not whole is a silent ECU."""
         told = self._translator.told(now_ns)
-        safety = self._row(now_ns, SAFETY_IO)
+        safety = self._safety(now_ns)
         steer, brake = self._row(now_ns, STEER_FB), self._row(now_ns, BRAKE_FB)
         motion = self._row(now_ns, MOTION)
         whole = self._whole(now_ns, told)
@@ -169,8 +167,8 @@ class AdaptedWire:
             ecu_reason=self.engagement.reason,
             ecu_age_ns=self._receiver.age_ns(SAFETY_IO, now_ns) if whole else None,
             session_echo=self.engagement.session,
-            estop=estop_state(safety) if isinstance(safety, SafetyIo) else "unknown",
-            key_remote=safety.key_remote if isinstance(safety, SafetyIo) else None,
+            estop=estop_state(safety),
+            key_remote=safety.key_remote if safety else None,
             speed_mps=told.speed_mps,
             curvature_per_m=_first(told.curvature_per_m, steer, "curvature_per_m"),
             steer_angle_rad=steer.angle_rad if isinstance(steer, SteerFeedback) else None,
@@ -179,7 +177,7 @@ class AdaptedWire:
             park_applied=_parked(told, brake),
             pitch_rad=motion.pitch_rad if isinstance(motion, Motion) else None,
             roll_rad=motion.roll_rad if isinstance(motion, Motion) else None,
-            supply_v=safety.supply_v if isinstance(safety, SafetyIo) else None,
+            supply_v=safety.supply_v if safety else None,
             conflict=self._conflict_ns is not None
             and now_ns - self._conflict_ns < CONFLICT_HEARD_NS,
         )
@@ -188,13 +186,18 @@ class AdaptedWire:
         late = self._receiver.timed_out(spec, now_ns)
         return None if late else self._messages.get(spec.can_id)
 
+    def _safety(self, now_ns: int) -> SafetyIo | None:
+        row = self._row(now_ns, SAFETY_IO)
+        assert row is None or isinstance(row, SafetyIo), "its codec makes nothing else of it"
+        return row
+
     def _whole(self, now_ns: int, told: Told) -> bool:
         rows = (SAFETY_IO, BRAKE_FB, *self._translator.rows)
         return told.whole and all(self._row(now_ns, spec) is not None for spec in rows)
 
     def _seen(self, now_ns: int) -> Seen:
-        told, safety = self._translator.told(now_ns), self._row(now_ns, SAFETY_IO)
-        if not isinstance(safety, SafetyIo):
+        told, safety = self._translator.told(now_ns), self._safety(now_ns)
+        if safety is None:
             return Seen()
         speed_mps = told.speed_mps
         return Seen(
@@ -218,7 +221,7 @@ class AdaptedWire:
 
     def transmit(
         self, now_ns: int, demand: Demand, supervision: Supervision, *, at_once: bool
-    ) -> Frames:
+    ) -> tuple[tuple[int, bytes], ...]:
         """Return the frames due now.
 
         Args:
@@ -255,7 +258,7 @@ class AdaptedWire:
         at_once: bool,
     ) -> Allowed:
         """Deny by default: what is not fresh, engaged and asked for is closed."""
-        engaged = mode is EcuMode.ACTIVE and supervision.enable
+        engaged = mode is EcuMode.ACTIVE
         age_ms = supervision.link_age_ms
         fresh = age_ms is not None and age_ms <= self._fresh_ms
         pulls = demand.speed_limit_mps > 0.0 and demand.direction != 0 and not demand.park
@@ -297,25 +300,27 @@ class Rows:
     def __init__(self, timeouts_ms: Mapping[int, int], sources: Mapping[int, int]) -> None:
         self._timeouts_ns = {pgn: ms * 1_000_000 for pgn, ms in timeouts_ms.items()}
         self._sources = sources
-        self._kept: dict[int, tuple[int, object]] = {}
+        self._kept: dict[int, tuple[int, object | None]] = {}
 
     def mine(self, pgn: int, source: int) -> bool:
         """Return whether a frame of this group and source is one of these rows."""
         return self._sources.get(pgn) == source
 
-    def keep(self, now_ns: int, pgn: int, message: object) -> None:
-        """Note a good message."""
+    def keep(self, now_ns: int, pgn: int, message: object | None) -> None:
+        """Note a good message; None says that the row tells nothing."""
         self._kept[pgn] = (now_ns, message)
 
     def forget(self, pgn: int) -> None:
         """Know nothing of a row any more."""
-        self._kept.pop(pgn, None)
+        if pgn in self._kept:
+            del self._kept[pgn]
 
     def get(self, now_ns: int, pgn: int) -> object | None:
         """Return a row's message; None when it is too old or never came."""
-        at_ns, message = self._kept.get(pgn, (None, None))
-        late = at_ns is None or now_ns - at_ns > self._timeouts_ns[pgn]
-        return None if late else message
+        kept = self._kept.get(pgn)
+        if kept is None or now_ns - kept[0] > self._timeouts_ns[pgn]:
+            return None
+        return kept[1]
 
     def whole(self, now_ns: int) -> bool:
         """Return whether every row is in time."""

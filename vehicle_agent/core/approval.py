@@ -29,12 +29,15 @@ def settings_sha256(
     paths: Collection[int],
     range_finder_m: float | None,
     adapter: J1939Adapter | IsobusAdapter | None = None,
+    *,
+    locator: bool = False,
 ) -> str:
     """Return 64 hex digits over name, limits, times, trusted keys with roles, and what is fitted.
 
     Args:
         paths: command paths. range_finder_m: how far the range finder measures; None without one.
         adapter: how a machine that does not speak HF-DBW is driven.
+        locator: one is fitted.
 
     Keys count by their thumbprint (RFC 7638); the order of the files' entries does not count.
     """
@@ -49,5 +52,6 @@ def settings_sha256(
     ]
     if adapter is not None:
         parts.append(adapter.model_dump(mode="json"))
+    parts += ["locator"] * locator
     content = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()

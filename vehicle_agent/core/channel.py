@@ -61,9 +61,9 @@ class Channel:
             now_ns: monotonic. allowed: the command may act. at_once: out of turn.
         """
         turned, self._open = allowed is not self._open, allowed
-        if turned and not allowed:
+        if turned:
             self._left = self._closing_frames
-        if not allowed and self._left == 0:
+        if self._left == 0:
             return Say.NOTHING
         if not self._cycle.due(now_ns, at_once=turned or at_once):
             return Say.NOTHING

@@ -2,8 +2,12 @@
 
 A stop holds its curvature (rule 6), so the way that counts is the arc that the machine runs on, and
 not the straight line ahead: in a bend of a drift the rock ahead is no obstacle, and on the straight
-before it the rock is one. A scan carries the machine's own monotonic time; what is old, malformed,
-from the future or full of holes is not "clear": nothing is known then.
+before it the rock is one. It is met by whatever part of the machine comes to it first: the front,
+the inner side, or the outer corner of the tail. An articulated machine freezes its joint in a stop,
+so that both its bodies turn about one centre; a trailer is not looked at.
+
+A scan carries the machine's own monotonic time; what is old, malformed, from the future or full of
+holes is not "clear": nothing is known then.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from protocol.profiles import MachineSize
+from vehicle_agent.core.beside import Beside, Point
 
 VERSION = 1
 _HEAD = struct.Struct("<BBHQhH")
@@ -41,6 +46,26 @@ SECTORS = 8
 
 
 @dataclass(frozen=True, slots=True)
+class RearUnit:
+    """The rear body of an articulated machine.
+
+    Attributes:
+        fold_m: from the reference point back to the joint. axle_m: from there to its axle.
+        tail_m: from its axle to its tail.
+    """
+
+    fold_m: float
+    axle_m: float
+    tail_m: float
+
+    def joint_rad(self, curvature_per_m: float) -> float:
+        """Of the joint, on this curve of the reference point, + left."""
+        lead = curvature_per_m * self.fold_m
+        share = curvature_per_m * self.axle_m / math.sqrt(1.0 + lead * lead)
+        return math.atan(lead) + math.asin(min(max(share, -1.0), 1.0))
+
+
+@dataclass(frozen=True, slots=True)
 class RangeFinder:
     """A planar scanner at the front and the body before which it looks, from the reference point.
 
@@ -48,18 +73,33 @@ class RangeFinder:
         mount_m: ahead of the reference point, on the centre line, looking ahead.
         front_m: from the reference point to the front. half_m: half the width.
         range_m: farthest that is measured.
+        tail_m: from the reference point back to the end of the same body.
+        rear: the body that folds behind it; None of a machine that does not fold.
     """
 
     mount_m: float
     front_m: float
     half_m: float
     range_m: float
+    tail_m: float = 0.0
+    rear: RearUnit | None = None
 
     @classmethod
     def of(cls, size: MachineSize, range_m: float) -> Self:
         """A scanner at the front bumper of a machine of this size."""
-        front_m = size.front_of_reference_m
-        return cls(mount_m=front_m, front_m=front_m, half_m=0.5 * size.width_m, range_m=range_m)
+        front_m, half_m = size.front_of_reference_m, 0.5 * size.width_m
+        if size.front_joint_m is None or size.rear_joint_m is None:
+            return cls(front_m, front_m, half_m, range_m, size.rear_overhang_m)
+        rear = RearUnit(size.front_joint_m, size.rear_joint_m, size.rear_overhang_m)
+        return cls(front_m, front_m, half_m, range_m, size.front_joint_m, rear)
+
+    def beside(self) -> Beside:
+        """What keeps the points that lie beside this machine."""
+        rear = self.rear
+        if rear is None:
+            return Beside(self.front_m, self.tail_m, self.half_m, 0.0)
+        behind_m = rear.fold_m + rear.axle_m
+        return Beside(self.front_m, behind_m + rear.tail_m, self.half_m, rear.axle_m / behind_m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +130,9 @@ class Clearance:
 
     def __init__(self, finder: RangeFinder) -> None:
         self._finder = finder
+        self._beside = finder.beside()
         self._seen: _Seen | None = None
+        self._moved_us: int | None = None
         self.refused = 0
 
     def take(self, now_us: int, scans: Iterable[bytes]) -> None:
@@ -98,9 +140,22 @@ class Clearance:
         for data in scans:
             scan = decode(data)
             if scan is not None and scan.stamp_us <= now_us and self._is_newer(scan):
-                self._seen = _Seen(scan, self._finder)
+                points = scan.points(self._finder.mount_m)
+                beside = self._beside.see(scan.stamp_us, points)
+                self._seen = _Seen(scan, self._finder, (*points, *beside))
             else:
                 self.refused += 1
+
+    def move(self, now_us: int, speed_mps: float | None, curvature_per_m: float) -> None:
+        """Note how the machine moves since the last tick; None: nobody knows how fast."""
+        before_us, self._moved_us = self._moved_us, now_us
+        if speed_mps is None:
+            self._beside.forget()
+            return
+        rear = self._finder.rear
+        joint_rad = 0.0 if rear is None else rear.joint_rad(curvature_per_m)
+        time_s = 0.0 if before_us is None else (now_us - before_us) / 1e6
+        self._beside.move(time_s, speed_mps, curvature_per_m, joint_rad)
 
     def _is_newer(self, scan: Scan) -> bool:
         return self._seen is None or scan.stamp_us > self._seen.stamp_us
@@ -114,12 +169,12 @@ class Clearance:
 
 
 class _Seen:
-    """One scan, and the free way on the curve that was asked for last."""
+    """One scan with what lies beside, and the free way on the curve that was asked for last."""
 
-    def __init__(self, scan: Scan, finder: RangeFinder) -> None:
+    def __init__(self, scan: Scan, finder: RangeFinder, points: Sequence[Point]) -> None:
         self.stamp_us = scan.stamp_us
         self.sectors_m = scan.sectors(finder.range_m)
-        self._finder, self._points = finder, scan.points(finder.mount_m)
+        self._finder, self._points = finder, points
         self._found: tuple[float, float] | None = None
 
     def clear_m(self, curvature_per_m: float) -> float:
@@ -140,7 +195,7 @@ class Scan:
     step_rad: float
     ranges_m: tuple[float, ...]
 
-    def points(self, mount_m: float) -> tuple[tuple[float, float], ...]:
+    def points(self, mount_m: float) -> tuple[Point, ...]:
         """What was met, from the reference point: ahead, and to the left."""
         return tuple(
             (mount_m + range_m * math.cos(angle_rad), range_m * math.sin(angle_rad))
@@ -205,12 +260,10 @@ def _filled(counts: Sequence[int], index: int) -> int:
     return min(counts[max(index - 1, 0) : index + 2]) if count == INVALID else count
 
 
-def free_way_m(
-    points: Iterable[tuple[float, float]], finder: RangeFinder, curvature_per_m: float
-) -> float:
-    """Return how far the reference point may travel before the body meets one of ``points``.
+def free_way_m(points: Iterable[Point], finder: RangeFinder, curvature_per_m: float) -> float:
+    """Return how far the reference point may travel before the machine meets one of ``points``.
 
-    What lies beside or behind the body now is not ahead. The tail's swing is not looked at.
+    What it covers now is not ahead.
 
     Args:
         points: from the reference point, ahead and left. curvature_per_m: + left.
@@ -222,27 +275,82 @@ def free_way_m(
         radius_m = max(abs(1.0 / curvature_per_m), half_m + ASIDE_M)
         side = math.copysign(1.0, curvature_per_m)
         turned = [(x_m, radius_m - side * y_m) for x_m, y_m in points]
-        ways_m = _ways_round_m(turned, radius_m, half_m, front_m)
+        ways_m = _ways_round_m(turned, radius_m, _sweeps(finder, radius_m))
     return min((way_m for way_m in ways_m if way_m >= 0.0), default=finder.range_m)
 
 
-def _ways_round_m(
-    points: Iterable[tuple[float, float]], radius_m: float, half_m: float, front_m: float
-) -> list[float]:
-    """The way round a circle to each point that the body meets at all.
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    """One body on its circle, in the polar axes of the circle's centre.
 
-    A point is met by the front edge, or by the inner side where it lies farther in than the
-    corner: of the two angles, from abeam of the reference point, the smaller is that of the body.
+    Attributes:
+        abeam_rad: where its axle points, from the reference point's.
+        front_m, tail_m: ahead of and behind its axle. inner_m, outer_m: radii of its sides.
+    """
+
+    abeam_rad: float
+    front_m: float
+    tail_m: float
+    inner_m: float
+    outer_m: float
+
+    @property
+    def farthest_m(self) -> float:
+        """Radius of its outermost corner."""
+        return math.hypot(max(self.front_m, self.tail_m), self.outer_m)
+
+    def turn_rad(self, at_m: float, angle_rad: float) -> float:
+        """How far it turns until it meets a point; negative when it does not.
+
+        The front edge meets it, or the inner side where the point lies farther in than the
+        corner: of the two angles the smaller is that of the body. A point beyond the outer side
+        is met by a corner alone, the front one ahead of the axle or the tail's behind it.
+
+        Args:
+            at_m, angle_rad: the point, from the centre and from the reference point's axle.
+        """
+        if at_m <= self.inner_m:
+            return -1.0
+        angle_rad -= self.abeam_rad
+        by_front_rad = math.asin(min(self.front_m / at_m, 1.0))
+        body_rad = min(by_front_rad, math.acos(self.inner_m / at_m))
+        if at_m < self.outer_m:
+            return angle_rad - body_rad
+        side_rad = math.acos(self.outer_m / at_m)
+        if side_rad < body_rad and angle_rad >= body_rad:
+            return angle_rad - body_rad
+        swings_out = at_m < math.hypot(self.tail_m, self.outer_m)
+        return angle_rad + side_rad if swings_out else -1.0
+
+
+def _sweeps(finder: RangeFinder, radius_m: float) -> tuple[_Sweep, ...]:
+    """The bodies of the machine when its reference point runs round a circle, joint held."""
+    half_m = finder.half_m + ASIDE_M
+    front = _Sweep(0.0, finder.front_m, finder.tail_m, radius_m - half_m, radius_m + half_m)
+    rear = finder.rear
+    if rear is None:
+        return (front,)
+    behind_m2 = radius_m * radius_m + rear.fold_m * rear.fold_m - rear.axle_m * rear.axle_m
+    axle_radius_m = math.sqrt(max(behind_m2, half_m * half_m))
+    abeam_rad = -math.atan2(rear.fold_m, radius_m) - math.atan2(rear.axle_m, axle_radius_m)
+    inner_m, outer_m = axle_radius_m - half_m, axle_radius_m + half_m
+    return front, _Sweep(abeam_rad, rear.axle_m, rear.tail_m, inner_m, outer_m)
+
+
+def _ways_round_m(
+    points: Iterable[Point], radius_m: float, sweeps: Sequence[_Sweep]
+) -> list[float]:
+    """The way round a circle to each point that a body meets at all.
 
     Args:
         points: ahead, and outwards from the circle's centre.
     """
-    inner_m, corner_m = radius_m - half_m, math.hypot(front_m, radius_m + half_m)
+    nearest_m2 = min(sweep.inner_m for sweep in sweeps) ** 2
+    farthest_m2 = max(sweep.farthest_m for sweep in sweeps) ** 2
     ways_m = []
     for ahead_m, out_m in points:
-        at_m = math.hypot(ahead_m, out_m)
-        if inner_m < at_m < corner_m:
-            by_front_rad = math.asin(min(front_m / at_m, 1.0))
-            body_rad = min(by_front_rad, math.acos(inner_m / at_m))
-            ways_m.append((math.atan2(ahead_m, out_m) - body_rad) * radius_m)
+        at_m2 = ahead_m * ahead_m + out_m * out_m
+        if nearest_m2 < at_m2 < farthest_m2:
+            at_m, angle_rad = math.sqrt(at_m2), math.atan2(ahead_m, out_m)
+            ways_m += [sweep.turn_rad(at_m, angle_rad) * radius_m for sweep in sweeps]
     return ways_m

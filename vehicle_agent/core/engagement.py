@@ -63,15 +63,15 @@ class Engagement:
         reason: why remote control last ended. session: the latched one; 0 is none.
     """
 
+    # Of a drive and of a stop; set when one begins.
+    _since_ns: int
+    _cleared: bool
+    _ack_low_heard: bool
+
     def __init__(self) -> None:
+        self._rest(ExitReason.CLEAR)
         self.mode = EcuMode.INIT
-        self.reason = ExitReason.CLEAR
-        self.session = 0
         self._used = 0
-        self._disable_heard = False
-        self._ack_low_heard = False
-        self._since_ns = 0
-        self._cleared = False
 
     def step(self, now_ns: int, wish: Wish, seen: Seen) -> EcuMode:
         """Move on by one tick and return the mode."""

@@ -19,7 +19,7 @@ GRAVITY_MPS2 = 9.80665
 ONE_PATH_SHARE = 0.5
 """Share of the zone speed on a single command path where two are fitted."""
 UNSEEN_MPS = 1.0
-"""Where a range finder is fitted and nothing is known of what lies ahead: walking pace."""
+"""Where a range finder or a locator is fitted and nothing is known from it: walking pace."""
 
 
 class GovernorInput(NamedTuple):
@@ -32,6 +32,9 @@ class GovernorInput(NamedTuple):
         clear_m: free distance ahead, None where no sensor is fitted or ``unseen``.
         unseen: a sensor is fitted, and nothing is known of the way ahead.
         detect_s: reaction of detection that adds to T.
+        site_mps: what the place allows, None where nobody says.
+        line_m: to a line that must not be crossed now, None where there is none.
+        unplaced: a locator is fitted, and nothing is known of the place.
         one_path: a fitted command path is silent.
         reverse: driving backwards.
         degraded: traction is off.
@@ -43,6 +46,9 @@ class GovernorInput(NamedTuple):
     clear_m: float | None = None
     unseen: bool = False
     detect_s: float = 0.0
+    site_mps: float | None = None
+    line_m: float | None = None
+    unplaced: bool = False
     one_path: bool = False
     reverse: bool = False
     degraded: bool = False
@@ -58,6 +64,8 @@ class SpeedCap(NamedTuple):
 def speed_cap(limits: MachineLimits, timing: Timing, given: GovernorInput) -> SpeedCap:
     """Return the lowest of all terms (design 4.6); 0 m/s where loop or view is unknown."""
     zone = limits.zone_speed_mps
+    if given.site_mps is not None:
+        zone = min(zone, given.site_mps)
     terms = [
         (limits.speed_max_mps, CapReason.MACHINE),
         (zone, CapReason.ZONE),
@@ -73,6 +81,13 @@ def speed_cap(limits: MachineLimits, timing: Timing, given: GovernorInput) -> Sp
         decel_mps2 = limits.stop_decel_mps2 + GRAVITY_MPS2 * given.grade
         clear_mps = _clearance_term(given.clear_m, reaction_s, decel_mps2)
         terms.append((clear_mps, CapReason.CLEARANCE))
+    if given.line_m is not None and given.loop_ms is not None:
+        reaction_s = given.loop_ms / 1000 + limits.brake_delay_worst_s
+        decel_mps2 = limits.stop_decel_mps2 + GRAVITY_MPS2 * given.grade
+        line_mps = _clearance_term(given.line_m, reaction_s, decel_mps2)
+        terms.append((line_mps, CapReason.ZONE))
+    if given.unplaced:
+        terms.append((UNSEEN_MPS, CapReason.ZONE))
     if given.unseen:
         terms.append((UNSEEN_MPS, CapReason.CLEARANCE))
     if given.degraded:

@@ -129,7 +129,8 @@ class IsobusTranslator:
             return []
         if say is Say.CLOSING:
             self._to_announce = self._adapter.closing_frames
-        if wanted_per_m is not None and self._to_announce == 0:
+        if self._to_announce == 0:
+            assert wanted_per_m is not None, "what is closed is announced again"
             data = codec.encode_guidance(wanted_per_m, Steering.INTENDED)
         else:
             # A tractor takes steering on the edge from "not intended" only.
@@ -143,10 +144,10 @@ class IsobusTranslator:
             return []
         limit_mps = min(allowed.speed_limit_mps, self._limits.speed_max_mps)
         point_mps = 0.0
-        if say is Say.COMMAND and allowed.accel_mps2:
+        if allowed.accel_mps2:
             ahead_mps = allowed.accel_mps2 * self._adapter.speed_horizon_s
             point_mps = min(self._measured_mps + ahead_mps, limit_mps)
-        command = SpeedCommand(point_mps, limit_mps, (allowed.direction or 0) >= 0)
+        command = SpeedCommand(point_mps, limit_mps, allowed.direction != -1)
         return [(self._speed_id, codec.encode_speed_command(command))]
 
     def _live(self, now_ns: int, allowed: Allowed) -> list[tuple[int, bytes]]:

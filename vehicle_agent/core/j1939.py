@@ -17,7 +17,6 @@ from protocol.j1939.codec import (
     BrakeMode,
     BrakePedal,
     EngineCommand,
-    EngineState,
     OverrideMode,
     VehicleSpeed,
 )
@@ -32,8 +31,8 @@ XBR_PERIOD_MS, TC1_PERIOD_MS = 20, 50
 PRIORITY = 3
 TIMEOUTS_MS = {codec.EEC1: 100, codec.CCVS1: 300, codec.EBC1: 300, codec.ETC2: 300}
 """Five periods of 20 ms, three of 100 ms."""
-PEDAL_SHARE = 0.05
-"""The brake pedal counts as pressed by somebody from here on."""
+PEDAL_SHARE = 0.048
+"""The brake pedal counts as pressed by somebody beyond this: twelve counts of EBC1."""
 
 
 class Tsc1Sender:
@@ -104,27 +103,29 @@ class J1939Translator:
         if not self._rows.mine(group.pgn, group.source):
             return False
         if group.pgn == codec.EEC1:
-            self._rows.keep(now_ns, group.pgn, codec.decode_eec1(data))
+            engine = codec.decode_eec1(data)
+            self._rows.keep(now_ns, group.pgn, None if engine.speed_rpm is None else engine)
         elif group.pgn == codec.CCVS1:
             self._rows.keep(now_ns, group.pgn, codec.decode_ccvs1(data))
         elif group.pgn == codec.EBC1:
             self._rows.keep(now_ns, group.pgn, codec.decode_ebc1(data))
         else:
             gear = codec.decode_etc2(data)
-            self._rows.keep(now_ns, group.pgn, () if gear is None else (gear,))
+            self._rows.keep(now_ns, group.pgn, gear)
             self._travel = _sign(gear or 0) or self._travel
         return True
 
     def told(self, now_ns: int) -> Told:
         """Return what is known."""
         speed, pedal = self._rows.get(now_ns, codec.CCVS1), self._rows.get(now_ns, codec.EBC1)
-        engine, gear = self._rows.get(now_ns, codec.EEC1), self._rows.get(now_ns, codec.ETC2)
-        moving = isinstance(speed, VehicleSpeed) and isinstance(pedal, BrakePedal)
-        runs = isinstance(engine, EngineState) and engine.speed_rpm is not None
-        if not moving or not isinstance(gear, tuple) or not gear or not runs:
+        gear, runs = self._rows.get(now_ns, codec.ETC2), self._rows.get(now_ns, codec.EEC1)
+        if (
+            not isinstance(speed, VehicleSpeed)
+            or not isinstance(pedal, BrakePedal)
+            or not isinstance(gear, int)
+            or runs is None
+        ):
             return Told(False, False, False, ExitReason.CLEAR, None, None, None, None)
-        assert isinstance(speed, VehicleSpeed), "seen above"
-        assert isinstance(pedal, BrakePedal), "seen above"
         magnitude = speed.speed_mps
         return Told(
             whole=magnitude is not None and pedal.pedal_share is not None,
@@ -133,7 +134,7 @@ class J1939Translator:
             exit_reason=ExitReason.CLEAR,
             speed_mps=None if magnitude is None else self._travel * magnitude,
             curvature_per_m=None,
-            gear=_sign(gear[0]),
+            gear=_sign(gear),
             park_applied=speed.park_applied,
         )
 

@@ -42,7 +42,16 @@ from vehicle_agent.core.gate import Demand, Gate, Measured, Permit
 from vehicle_agent.core.governor import GRAVITY_MPS2, GovernorInput, SpeedCap, speed_cap
 from vehicle_agent.core.isobus import IsobusTranslator
 from vehicle_agent.core.j1939 import J1939Translator
+from vehicle_agent.core.nearby import Nearby
 from vehicle_agent.core.paths import PathFigures, PathWatch
+from vehicle_agent.core.place import (
+    LINE_KEPT_M,
+    PLACE_UNKNOWN,
+    RULE_EVENTS,
+    Place,
+    Places,
+    telemetry,
+)
 from vehicle_agent.core.record import Record
 from vehicle_agent.core.relay import NOT_FITTED, RelayStatus, RelayView, judge
 from vehicle_agent.core.watch import Health, Heard, Watch
@@ -98,6 +107,7 @@ class Setup:
         settings_mismatch: limits, times or trust are not the approved ones.
         finder: the range finder that looks ahead; None where none is fitted.
         adapter: how the machine is driven; None: by HF-DBW.
+        locator: a locator is fitted that tells place and rules.
     """
 
     vehicle: str
@@ -115,6 +125,7 @@ class Setup:
     settings_mismatch: bool = False
     finder: RangeFinder | None = None
     adapter: J1939Adapter | IsobusAdapter | None = None
+    locator: bool = False
 
 
 class TickInputs(NamedTuple):
@@ -126,7 +137,8 @@ class TickInputs(NamedTuple):
         bus: (CAN id, data). durable: the newest record known to be on disk.
         relay: None where no relay is fitted or nothing was heard of it.
         outside_zone: what a locator says; None where none is fitted.
-        scans: of the range finder, as they came.
+        scans: of the range finder, as they came. places: of the locator.
+        nearby: of the short-range sensors all round.
     """
 
     commands: tuple[tuple[int, bytes], ...] = ()
@@ -138,6 +150,8 @@ class TickInputs(NamedTuple):
     relay: RelayStatus | None = None
     outside_zone: bool | None = None
     scans: tuple[bytes, ...] = ()
+    places: tuple[bytes, ...] = ()
+    nearby: tuple[bytes, ...] = ()
 
 
 class TickOutputs(NamedTuple):
@@ -236,6 +250,9 @@ class Supervisor:
         self._sight = UNSEEN
         self.judged: list[Accepted | Refused] = []
         """The verdicts on the commands of the last tick, in their order; for the log."""
+        self._places, self._nearby = Places(), Nearby()
+        self._place: Place | None = None
+        self._ruled: str | None = None
 
     @property
     def mode(self) -> VehicleMode:
@@ -273,6 +290,7 @@ class Supervisor:
         self._gate.observe(now_ns, measured)
         self._authority.age_nonce(now_ns)
         news = _News()
+        self._locate(now_ns, given, news)
         self._read_requests(now_ns, given, feedback, news)
         self._read_stops(now_ns, given, news)
         self._read_commands(now_ns, given, news)
@@ -357,10 +375,34 @@ class Supervisor:
         if self._clearance is None:
             return
         now_us = now_ns // 1000
-        self._clearance.take(now_us, given.scans)
         measured = feedback.curvature_per_m
         held = self._gate.last.curvature_per_m if measured is None else measured
+        self._clearance.move(now_us, feedback.speed_mps, held)
+        self._clearance.take(now_us, given.scans)
         self._sight = self._clearance.sight(now_us, held)
+
+    def _locate(self, now_ns: int, given: TickInputs, news: _News) -> None:
+        """Note what locator and short-range sensors say; tell a rule when it begins to hold."""
+        now_us = now_ns // 1000
+        if given.nearby:
+            self._nearby.take(now_us, given.nearby)
+        if not self._setup.locator:
+            return
+        self._places.take(now_us, given.places)
+        place = self._place = self._places.at(now_us)
+        ruled = PLACE_UNKNOWN if place is None else RULE_EVENTS.get(place.rule)
+        if ruled is not None and ruled != self._ruled:
+            news.events.append(ruled)
+        self._ruled = ruled
+
+    def _line_m(self, now_ns: int, feedback: Feedback, *, reverse: bool) -> float | None:
+        """How far it may go before a line, less what is kept and what it has gone since."""
+        place = self._place
+        line_m = None if place is None else place.line_m(reverse=reverse)
+        if place is None or line_m is None:
+            return None
+        since_s = (now_ns // 1000 - place.stamp_us) / 1e6
+        return max(line_m - LINE_KEPT_M - abs(feedback.speed_mps or 0.0) * since_s, 0.0)
 
     def _silent_paths(self, now_ns: int) -> tuple[int, ...]:
         if self._authority.holder is None:
@@ -773,6 +815,9 @@ class Supervisor:
                 clear_m=sight.clear_m,
                 unseen=self._clearance is not None and sight.clear_m is None,
                 detect_s=sight.age_s,
+                site_mps=None if self._place is None else self._place.limit_mps,
+                line_m=self._line_m(now_ns, feedback, reverse=reverse),
+                unplaced=self._setup.locator and self._place is None,
                 one_path=health.path_silent,
                 reverse=reverse,
                 degraded=verdict.action is Action.DEGRADE,
@@ -844,7 +889,9 @@ class Supervisor:
             blockers=self._blockers(now_ns, feedback),
             figures=() if holder is None else self._path_figures(),
             silent_paths=self._silent_paths(now_ns),
-            proximity_m=() if self._clearance is None else self._sight.sectors_m,
+            proximity_m=self._nearby.over(
+                now_ns // 1000, () if self._clearance is None else self._sight.sectors_m
+            ),
         )
         return StateFrame(
             leased=holder is not None,
@@ -892,7 +939,9 @@ class Supervisor:
             stops=self._stop_share,
             requests=self._request_share,
         )
-        return (("control", content),)
+        if not self._setup.locator:
+            return (("control", content),)
+        return ("control", content), ("position", telemetry(now_ns // 1000, self._place))
 
     def _path_figures(self) -> tuple[PathFigures, ...]:
         return tuple(map(self._paths.figures, range(len(self._acceptance.paths))))

@@ -36,6 +36,7 @@ from vehicle_agent.core.supervisor import Setup, Supervisor, TickInputs, TickOut
 Plain = dict[str, Any]
 
 _ADAPTER: TypeAdapter[Adapter | None] = TypeAdapter(Adapter | None)
+_FINDER: TypeAdapter[RangeFinder | None] = TypeAdapter(RangeFinder | None)
 _STATE_HEAD_BYTES, _TAG_BYTES = 32, 16
 _dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -82,6 +83,7 @@ def boot_of(setup: Setup) -> Plain:
         "settings_mismatch": setup.settings_mismatch,
         "finder": None if finder is None else asdict(finder),
         "adapter": None if adapter is None else adapter.model_dump(mode="json"),
+        "locator": setup.locator,
     }
 
 
@@ -111,8 +113,9 @@ def setup_of(boot: Mapping[str, Any], key: OKPKey) -> Setup:
         main_camera=boot["main_camera"],
         rear_camera=boot["rear_camera"],
         settings_mismatch=boot["settings_mismatch"],
-        finder=None if boot["finder"] is None else RangeFinder(**boot["finder"]),
+        finder=_FINDER.validate_json(json.dumps(boot["finder"])),
         adapter=_ADAPTER.validate_json(json.dumps(boot["adapter"])),
+        locator=boot["locator"],
     )
 
 
@@ -156,9 +159,14 @@ def inputs_of(number: int, now_ns: int, given: TickInputs) -> Plain:
         content["relay"] = _relay(given.relay)
     if given.outside_zone is not None:
         content["outside_zone"] = given.outside_zone
-    if given.scans:
-        content["scans"] = list(map(_text, given.scans))
+    for name, things in _sensed(given):
+        if things:
+            content[name] = list(map(_text, things))
     return content
+
+
+def _sensed(given: TickInputs) -> tuple[tuple[str, tuple[bytes, ...]], ...]:
+    return (("scans", given.scans), ("places", given.places), ("nearby", given.nearby))
 
 
 def given_of(content: Mapping[str, Any]) -> TickInputs:
@@ -179,6 +187,8 @@ def given_of(content: Mapping[str, Any]) -> TickInputs:
         relay=None if relay is None else _relay_of(relay),
         outside_zone=get("outside_zone"),
         scans=tuple(map(a2b_base64, get("scans", ()))),
+        places=tuple(map(a2b_base64, get("places", ()))),
+        nearby=tuple(map(a2b_base64, get("nearby", ()))),
     )
 
 
@@ -194,6 +204,8 @@ def with_durable(given: TickInputs, durable: Record | None) -> TickInputs:
         relay=given.relay,
         outside_zone=given.outside_zone,
         scans=given.scans,
+        places=given.places,
+        nearby=given.nearby,
     )
 
 

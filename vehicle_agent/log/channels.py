@@ -13,7 +13,7 @@ from foxglove_schemas_protobuf.Log_pb2 import Log
 from foxglove_schemas_protobuf.PoseInFrame_pb2 import PoseInFrame
 from mcap_protobuf.schema import build_file_descriptor_set
 
-VERSION = 2
+VERSION = 3
 """Of the content of all channels together; an older one is brought up by log/migrations.py."""
 PROFILE = "headframe"
 

@@ -26,7 +26,15 @@ def _without_adapter(boot: Plain) -> Plain:
     return {**boot, "adapter": None}
 
 
-STEPS: Steps = {1: {channels.BOOT: _without_adapter}}
+def _without_locator(boot: Plain) -> Plain:
+    """Version 2 knew no locator."""
+    return {**boot, "locator": False}
+
+
+STEPS: Steps = {
+    1: {channels.BOOT: _without_adapter},
+    2: {channels.BOOT: _without_locator},
+}
 """By the version that a step starts from, and topic."""
 
 

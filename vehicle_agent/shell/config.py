@@ -31,7 +31,7 @@ class VehicleSettings(BaseModel):
         machine: machine file, see protocol/profiles.py.
         simulated: the machine is a simulated one; a page's keyboard may drive it.
         timing: tightened rows of the timing table, by name.
-        approved_sha256: digest of limits, times, trusted keys, command paths and range finder
+        approved_sha256: digest of limits, times, trusted keys, command paths, range finder, locator
             that an engineer approved, as the factsheet gives it; any other one refuses motion. None
             approves whatever is here.
     """
@@ -107,6 +107,19 @@ class RangeFinderSettings(BaseModel):
 
     model_config = _STRICT
     range_m: Annotated[float, Field(ge=5.0, le=200.0)]
+
+
+class LocatorSettings(BaseModel):
+    """A program that tells place and rules, where one is fitted (vehicle_agent/core/place.py).
+
+    Without its messages the machine goes at walking pace.
+
+    Attributes:
+        fitted: true; without a locator there is no such table.
+    """
+
+    model_config = _STRICT
+    fitted: Literal[True]
 
 
 class SourceKind(StrEnum):
@@ -298,6 +311,7 @@ class AgentSettings(BaseModel):
     can: CanSettings
     relay: RelaySettings | None = None
     range_finder: RangeFinderSettings | None = None
+    locator: LocatorSettings | None = None
     cameras: list[CameraSettings] = Field(default_factory=list)
     media: MediaSettings = Field(default_factory=MediaSettings)
     sound: SoundSettings | None = None

@@ -208,38 +208,44 @@ class CameraFeed:
         return None if newest is None else newest.model_dump()
 
     async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._watched.wait()
-            picture = await self._camera.newest()
-            if not self.tracks:
-                continue
-            flow = self._flow(clock.monotonic_us())
-            if flow is Flow.HOLD:
-                self.counters.held += 1
-                continue
-            step = self._step(flow, picture.taken_us)
-            if not self._due(picture.taken_us, step.fps) and flow is Flow.SEND:
-                self.counters.too_fast += 1
-                continue
-            self._frame_counter = (self._frame_counter + 1) % COUNTER_MODULUS
-            started_us = clock.monotonic_us()
-            codecs = frozenset(track.codec for track in self.tracks)
-            units = await loop.run_in_executor(
-                self._thread, self._encode, picture, self._frame_counter, step, codecs
-            )
-            unit = units[min(codecs)]
-            now_us = clock.monotonic_us()
-            self._key_frames += unit.key
-            self.counters.encode_us.append(now_us - started_us)
-            self.counters.age_us.append(now_us - picture.capture_stamp_us)
-            self.counters.sent += 1
-            self._sent.append((now_us, len(unit.data), len(unit.payloads)))
-            for track in tuple(self.tracks):
-                if track.codec in units:
-                    track.put(units[track.codec])
-            if self.tap is not None and Codec.H264 in units:
-                self._record(self.tap, units[Codec.H264], now_us)
+            await self._serve_next()
+
+    async def _serve_next(self) -> None:
+        """Encode and hand out the next picture, unless it is to be left out.
+
+        Apart from the loop: what it knows of the last viewer must not outlive that one.
+        """
+        picture = await self._camera.newest()
+        if not self.tracks:
+            return
+        flow = self._flow(clock.monotonic_us())
+        if flow is Flow.HOLD:
+            self.counters.held += 1
+            return
+        step = self._step(flow, picture.taken_us)
+        if not self._due(picture.taken_us, step.fps) and flow is Flow.SEND:
+            self.counters.too_fast += 1
+            return
+        self._frame_counter = (self._frame_counter + 1) % COUNTER_MODULUS
+        started_us = clock.monotonic_us()
+        codecs = frozenset(track.codec for track in self.tracks)
+        units = await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._encode, picture, self._frame_counter, step, codecs
+        )
+        unit = units[min(codecs)]
+        now_us = clock.monotonic_us()
+        self._key_frames += unit.key
+        self.counters.encode_us.append(now_us - started_us)
+        self.counters.age_us.append(now_us - picture.capture_stamp_us)
+        self.counters.sent += 1
+        self._sent.append((now_us, len(unit.data), len(unit.payloads)))
+        for track in tuple(self.tracks):
+            if track.codec in units:
+                track.put(units[track.codec])
+        if self.tap is not None and Codec.H264 in units:
+            self._record(self.tap, units[Codec.H264], now_us)
 
     def _record(self, tap: PictureTap, unit: AccessUnit, sent_us: int) -> None:
         """Hand the recorder what was sent, and what is known of it."""

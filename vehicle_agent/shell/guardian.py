@@ -82,6 +82,7 @@ class Guardian:
             settings.command_paths,
             settings.range_finder_m,
             profile.adapter,
+            locator=settings.locator is not None,
         )
         approved = settings.vehicle.approved_sha256
         self._mailbox = ipc.Mailbox(settings.runtime.dir, ipc.GUARDIAN)
@@ -123,6 +124,7 @@ class Guardian:
             if settings.range_finder is None
             else RangeFinder.of(profile.machine, settings.range_finder.range_m),
             adapter=profile.adapter,
+            locator=settings.locator is not None,
         )
         self.supervisor = Supervisor(setup)
         self._tape = None if settings.recorder is None else TapeSender(self._mailbox, setup)
@@ -161,7 +163,7 @@ class Guardian:
         requests: list[tuple[str, bytes]] = []
         stops: list[tuple[str, bytes]] = []
         retained: list[int] = []
-        scans: list[bytes] = []
+        sensed: dict[bytes, list[bytes]] = {kind: [] for kind in ipc.SENSED}
         for _ in range(DATAGRAMS_PER_TICK):
             datagram = self._mailbox.receive()
             if datagram is None:
@@ -171,8 +173,8 @@ class Guardian:
                 commands.append((body[0], body[1:]))
             elif kind == ipc.TO_GUARDIAN_RETAINED and body and body[0] in self._paths:
                 retained.append(body[0])
-            elif kind == ipc.TO_GUARDIAN_SCAN:
-                scans.append(body)
+            elif kind in sensed:
+                sensed[kind].append(body)
             elif kind == ipc.TO_GUARDIAN_KEY and self._tape is not None:
                 self._tape.ask_key()
             elif kind in (ipc.TO_GUARDIAN_REQUEST, ipc.TO_GUARDIAN_STOP):
@@ -194,7 +196,9 @@ class Guardian:
             bus=tuple((frame.arbitration_id, bytes(frame.data)) for frame in frames),
             durable=self._news_of_store(),
             relay=self._relay.receive(clock.monotonic_ns()) if self._relay else None,
-            scans=tuple(scans),
+            scans=tuple(sensed[ipc.TO_GUARDIAN_SCAN]),
+            places=tuple(sensed[ipc.TO_GUARDIAN_PLACE]),
+            nearby=tuple(sensed[ipc.TO_GUARDIAN_NEARBY]),
         )
 
     def _news_of_store(self) -> Record | None:

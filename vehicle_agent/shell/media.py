@@ -56,6 +56,9 @@ MAX_PEERS_OF_ONE = 6
 MAX_WAITING_OFFERS = 16
 VIEWING_ROLES = frozenset({Role.DRIVER, Role.SUPERVISOR, Role.OBSERVER})
 BLANK_EVENT, SILENT_EVENT = "V104", "V105"
+COLLECT_AFTER_S = 1.0
+"""A peer that has ended is a knot of references, several megabytes of it, which only the collector
+undoes. Left to itself that comes after some eight peers; their memory lies scattered by then."""
 SWITCH_S = 0.0005
 """After this long a thread hands the interpreter over to one that waits (CPython: 5 ms): a picture
 that is encoded does not wait while another camera's packets are made."""
@@ -98,6 +101,7 @@ class MediaServer:
         for codec, why in choice.refused.items():
             logger.warning("encoder %s is not used: %s", codec, why)
         self.ready = asyncio.Event()
+        self._gone = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set."""
@@ -115,6 +119,7 @@ class MediaServer:
                 ]
                 tasks.append(group.create_task(self._report(), name="telemetry"))
                 tasks.append(group.create_task(self._serve_offers(group), name="offers"))
+                tasks.append(group.create_task(self._collect(), name="collect"))
                 self.ready.set()
                 await stop.wait()
                 self._say_goodbye()
@@ -270,6 +275,15 @@ class MediaServer:
             for track in tracks:
                 track.stop()
             await peer.close()
+            self._gone.set()
+
+    async def _collect(self) -> None:
+        """Undo what ended peers leave, once their tasks have ended too."""
+        while True:
+            await self._gone.wait()
+            self._gone.clear()
+            await asyncio.sleep(COLLECT_AFTER_S)
+            gc.collect()
 
     def _retire_older(self, newest: ViewerPeer) -> None:
         """End the screen's older peers now that the newer one has proven its keys.

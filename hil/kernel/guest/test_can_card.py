@@ -6,6 +6,7 @@ The emulated controllers have no bit errors and no bus-off; those are the emulat
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import can
@@ -21,20 +22,26 @@ BITRATE = "500000"
 CARDS = ("can0", "can1")
 
 
-@pytest.fixture
-def cards() -> Iterator[tuple[can.BusABC, can.BusABC]]:
-    """Both cards, up at the matrix's bit rate, one end open on each."""
+@contextmanager
+def cards_up() -> Iterator[None]:
+    """Both cards up at the matrix's bit rate, for the time of the block."""
     for module in ("can", "can-raw", "can-dev", "kvaser_pci"):
         load(module)
     for name in CARDS:
         call("ip", "link", "set", name, "type", "can", "bitrate", BITRATE)
         call("ip", "link", "set", name, "up")
     try:
-        with open_bus(settings(CARDS[0])) as ours, open_bus(settings(CARDS[1])) as other:
-            yield ours, other
+        yield
     finally:
         for name in CARDS:
             call("ip", "link", "set", name, "down")
+
+
+@pytest.fixture
+def cards() -> Iterator[tuple[can.BusABC, can.BusABC]]:
+    """One end open on each of both cards."""
+    with cards_up(), open_bus(settings(CARDS[0])) as ours, open_bus(settings(CARDS[1])) as other:
+        yield ours, other
 
 
 def test_frame__goes_by_one_cards_driver_and_comes_by_the_others(

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from hil.kernel.lab import load
 from hil.kernel.wheel import (
     ABS_BRAKE,
     ABS_GAS,
@@ -51,8 +50,6 @@ class Reader:
 @pytest.fixture
 def wheel() -> Iterator[VirtualDevice]:
     """A wheel that is plugged in."""
-    for module in ("evdev", "uinput"):
-        load(module)
     with VirtualDevice() as made:
         yield made
 

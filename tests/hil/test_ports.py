@@ -1,0 +1,492 @@
+"""One contract over each kind of port, fake and real driver alike; and what a bench refuses."""
+
+from __future__ import annotations
+
+import os
+import select
+import socketserver
+import threading
+import tty
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hil.benchfile import BenchFile, BenchRefused, check_capabilities, check_ports, load_bench
+from hil.case import Case, Variant
+from hil.drivers.opened import open_ports
+from hil.drivers.pins import EmulatedPins, MirroredPins, RelayBoardPins
+from hil.drivers.serial_line import PySerialLine, fake_pair
+from hil.drivers.supply import EmulatedSupply, MirroredSupply, ScpiSupply
+from hil.faults import BenchCannot, Injector
+from hil.judge import Verdict, run_variant
+from hil.ports import Level, Pins, PortLost, PortRefused, SerialLine, Supply, SupplyLimits
+from hil.rig import Rig, RigSettings
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+BENCHES = CONFIGS / "benches"
+LIMITS = SupplyLimits(nominal_v=24.0, low_v=0.0, high_v=32.0, current_a=5.0)
+WAIT_S = 5.0
+
+
+class Terminal:
+    """The far end of a pseudo-terminal."""
+
+    def __init__(self) -> None:
+        self.master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        self.path = os.ttyname(self._slave)
+
+    def read(self, number: int) -> bytes:
+        got = b""
+        while len(got) < number and select.select([self.master], [], [], WAIT_S)[0]:
+            got += os.read(self.master, 256)
+        return got
+
+    def close(self) -> None:
+        os.close(self.master)
+        os.close(self._slave)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    made = Terminal()
+    yield made
+    made.close()
+
+
+# Serial lines
+
+
+@dataclass
+class Ends:
+    """The line under test, and its far end."""
+
+    line: SerialLine
+    put: Callable[[bytes], object]
+    got: Callable[[int], bytes]
+
+
+def fake_ends(_terminal: Terminal) -> Ends:
+    one, other = fake_pair()
+    return Ends(one, other.write, lambda _: other.waiting())
+
+
+def real_ends(terminal: Terminal) -> Ends:
+    line = PySerialLine(terminal.path, 115200)
+    return Ends(line, lambda data: os.write(terminal.master, data), terminal.read)
+
+
+@pytest.mark.parametrize("make", [fake_ends, real_ends], ids=["fake", "pyserial"])
+class TestSerialLine:
+    def test_bytes__go_both_ways_in_order(
+        self, make: Callable[[Terminal], Ends], terminal: Terminal
+    ) -> None:
+        ends = make(terminal)
+        ends.line.write(b"\x00\xff")
+        ends.line.write(b"more")
+        assert ends.got(6) == b"\x00\xffmore"
+        ends.put(b"answer\x00")
+        heard = b""
+        for _ in range(10_000):
+            heard += ends.line.waiting()
+        assert heard == b"answer\x00"
+        ends.line.close()
+
+    def test_nothing_waits__nothing_comes(
+        self, make: Callable[[Terminal], Ends], terminal: Terminal
+    ) -> None:
+        ends = make(terminal)
+        assert ends.line.waiting() == b""
+        ends.line.close()
+
+    def test_line_that_was_left__is_lost(
+        self, make: Callable[[Terminal], Ends], terminal: Terminal
+    ) -> None:
+        ends = make(terminal)
+        ends.line.close()
+        with pytest.raises(PortLost):
+            ends.line.write(b"x")
+        with pytest.raises(PortLost):
+            ends.line.waiting()
+
+
+def test_device_that_is_not_there__is_lost_by_name() -> None:
+    with pytest.raises(PortLost, match="/dev/nothing-here"):
+        PySerialLine("/dev/nothing-here")
+
+
+def test_line_without_an_end__is_no_answer(terminal: Terminal) -> None:
+    line = PySerialLine(terminal.path, patience_s=0.01)
+    os.write(terminal.master, b"half")
+    with pytest.raises(PortLost, match="no answer"):
+        line.line()
+    line.close()
+    with pytest.raises(PortLost):
+        line.line()
+
+
+# Pins
+
+
+@dataclass
+class Wired:
+    """Pins under test, and what stands at each contact."""
+
+    pins: Pins
+    level: Callable[[str], str]
+
+
+def emulated_pins(_terminal: Terminal) -> Wired:
+    levels = {"estop_a": "CLOSED", "estop_b": "CLOSED"}
+
+    def drive(line: str, level: Level) -> None:
+        levels[line] = str(level)
+
+    return Wired(EmulatedPins(drive, frozenset(levels)), lambda line: levels[line])
+
+
+def board_pins(terminal: Terminal) -> Wired:
+    relays = {"estop_a": 1, "estop_b": 2}
+    state: dict[int, int] = {}
+    pins = RelayBoardPins(PySerialLine(terminal.path), relays)
+
+    def level(line: str) -> str:
+        while select.select([terminal.master], [], [], 0.0)[0]:
+            command = terminal.read(4)
+            for at in range(0, len(command), 4):
+                start, number, on, total = command[at : at + 4]
+                assert (start + number + on) & 0xFF == total
+                state[number] = on
+        return "CLOSED" if state[relays[line]] else "OPEN"
+
+    return Wired(pins, level)
+
+
+def mirrored_pins(terminal: Terminal) -> Wired:
+    real, emulated = board_pins(terminal), emulated_pins(terminal)
+
+    def level(line: str) -> str:
+        assert real.level(line) == emulated.level(line)
+        return real.level(line)
+
+    return Wired(MirroredPins(real.pins, emulated.pins), level)
+
+
+@pytest.mark.parametrize(
+    "make", [emulated_pins, board_pins, mirrored_pins], ids=["emulated", "board", "both"]
+)
+class TestPins:
+    def test_contact__is_closed_at_first_and_then_as_driven(
+        self, make: Callable[[Terminal], Wired], terminal: Terminal
+    ) -> None:
+        wired = make(terminal)
+        assert wired.pins.lines == {"estop_a", "estop_b"}
+        assert wired.level("estop_a") == wired.pins.driven("estop_a") == "CLOSED"
+        wired.pins.set("estop_a", Level.OPEN)
+        assert wired.level("estop_a") == wired.pins.driven("estop_a") == "OPEN"
+        assert wired.level("estop_b") == "CLOSED"
+        wired.pins.set("estop_a", Level.CLOSED)
+        assert wired.level("estop_a") == "CLOSED"
+
+    def test_contact_that_is_not_wired__is_refused_with_those_that_are(
+        self, make: Callable[[Terminal], Wired], terminal: Terminal
+    ) -> None:
+        wired = make(terminal)
+        said = r"horn: no such contact on this bench \(wired: estop_a, estop_b\)"
+        with pytest.raises(PortRefused, match=said):
+            wired.pins.set("horn", Level.OPEN)
+        with pytest.raises(PortRefused, match=said):
+            wired.pins.driven("horn")
+
+    def test_bench_that_ends__leaves_every_contact_open(
+        self, make: Callable[[Terminal], Wired], terminal: Terminal
+    ) -> None:
+        wired = make(terminal)
+        wired.pins.close()
+        assert [wired.level(line) for line in ("estop_a", "estop_b")] == ["OPEN", "OPEN"]
+
+
+def test_relay__has_no_error(terminal: Terminal) -> None:
+    wired = board_pins(terminal)
+    with pytest.raises(PortRefused, match="estop_a: a relay is open or closed"):
+        wired.pins.set("estop_a", Level.ERROR)
+
+
+def test_relay_board__gets_the_published_bytes(terminal: Terminal) -> None:
+    RelayBoardPins(PySerialLine(terminal.path), {"estop_a": 1})
+    assert terminal.read(4) == bytes.fromhex("A00101A2")
+
+
+# Supplies
+
+
+@dataclass
+class Instrument:
+    """A supply that takes SCPI: what it was told, and what it answers."""
+
+    volts: float = 0.0
+    amps: float = 0.0
+    on: bool = False
+    errors: list[str] = field(default_factory=list)
+    measures: str | None = None
+
+    def take(self, line: str) -> str | None:
+        word, _, value = line.partition(" ")
+        match word:
+            case "*IDN?":
+                return "HEADFRAME,PSU,1,0"
+            case "VOLT":
+                self.volts = float(value)
+            case "CURR":
+                self.amps = float(value)
+            case "OUTP":
+                self.on = value == "ON"
+            case "MEAS:VOLT?":
+                return self.measures or f"{self.volts if self.on else 0.0:.3f}"
+            case "SYST:ERR?":
+                return self.errors.pop() if self.errors else '0,"No error"'
+        return None
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    instrument: Instrument
+
+
+class _Talk(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        server = self.server
+        assert isinstance(server, _Server)
+        for line in self.rfile:
+            answer = server.instrument.take(line.decode().strip())
+            if answer is not None:
+                self.wfile.write(answer.encode() + b"\n")
+
+
+@dataclass
+class Powered:
+    """A supply under test, and what stands at its output."""
+
+    supply: Supply
+    volts: Callable[[], float]
+
+
+@pytest.fixture
+def lab() -> Iterator[tuple[str, Instrument]]:
+    """A SCPI supply on a TCP port of this computer."""
+    with _Server(("127.0.0.1", 0), _Talk) as server:
+        server.instrument = Instrument()
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"socket://127.0.0.1:{server.server_address[1]}", server.instrument
+        server.shutdown()
+        thread.join()
+
+
+def emulated_supply(_lab: tuple[str, Instrument]) -> Powered:
+    forced: list[float | None] = [None]
+    supply = EmulatedSupply(forced.append, LIMITS)
+    return Powered(supply, lambda: 24.0 if forced[-1] is None else forced[-1])
+
+
+def scpi_supply(lab: tuple[str, Instrument]) -> Powered:
+    url, instrument = lab
+    supply = ScpiSupply(PySerialLine(url), LIMITS)
+    return Powered(supply, lambda: instrument.volts if instrument.on else 0.0)
+
+
+def mirrored_supply(lab: tuple[str, Instrument]) -> Powered:
+    real, emulated = scpi_supply(lab), emulated_supply(lab)
+
+    def volts() -> float:
+        assert real.volts() == emulated.volts()
+        return real.volts()
+
+    return Powered(MirroredSupply(real.supply, emulated.supply), volts)
+
+
+@pytest.mark.parametrize(
+    "make", [emulated_supply, scpi_supply, mirrored_supply], ids=["emulated", "scpi", "both"]
+)
+class TestSupply:
+    def test_voltage__is_given_measured_and_restored(
+        self, make: Callable[[Any], Powered], lab: tuple[str, Instrument]
+    ) -> None:
+        powered = make(lab)
+        assert powered.supply.measured_v() == powered.volts() == 24.0
+        powered.supply.give(9.5)
+        assert powered.supply.measured_v() == powered.volts() == 9.5
+        powered.supply.restore()
+        assert powered.volts() == 24.0
+        powered.supply.close()
+
+    @pytest.mark.parametrize("volts", [-0.1, 32.1, float("nan")])
+    def test_voltage_beyond_the_limits__is_refused_and_not_given(
+        self, make: Callable[[Any], Powered], lab: tuple[str, Instrument], volts: float
+    ) -> None:
+        powered = make(lab)
+        with pytest.raises(PortRefused, match=r"V: this bench gives 0 to 32 V"):
+            powered.supply.give(volts)
+        assert powered.volts() == 24.0
+        powered.supply.close()
+
+    def test_bench_that_ends__leaves_the_output_off(
+        self, make: Callable[[Any], Powered], lab: tuple[str, Instrument]
+    ) -> None:
+        powered = make(lab)
+        powered.supply.close()
+        assert powered.volts() == 0.0
+
+
+def test_scpi_supply__has_its_current_limit_and_an_identity(lab: tuple[str, Instrument]) -> None:
+    supply = ScpiSupply(PySerialLine(lab[0]), LIMITS)
+    assert (supply.identity, lab[1].amps) == ("HEADFRAME,PSU,1,0", 5.0)
+    supply.close()
+
+
+def test_supply_that_says_no__is_lost_with_its_words(lab: tuple[str, Instrument]) -> None:
+    supply = ScpiSupply(PySerialLine(lab[0]), LIMITS)
+    lab[1].errors.append('-222,"Data out of range"')
+    with pytest.raises(PortLost, match=r"VOLT 12.000: the supply says -222,.Data out of range"):
+        supply.give(12.0)
+    supply.close()
+
+
+@pytest.mark.parametrize("answer", ["OVLD", "nan"])
+def test_measurement_that_is_none__is_lost(lab: tuple[str, Instrument], answer: str) -> None:
+    supply = ScpiSupply(PySerialLine(lab[0]), LIMITS)
+    lab[1].measures = answer
+    with pytest.raises(PortLost, match=f"'{answer}' is no voltage"):
+        supply.measured_v()
+    supply.close()
+
+
+# On a bench
+
+
+def bench_with(text: str, tmp_path: Path) -> tuple[Path, BenchFile]:
+    path = tmp_path / "bench.yaml"
+    whole = (BENCHES / "emulated.yaml").read_text(encoding="utf-8")
+    whole = whole.replace("  relay: {kind: emulated}\n", text, 1)
+    path.write_text(whole.replace("path: ../", f"path: {CONFIGS}/"), encoding="utf-8")
+    return path, load_bench(path)
+
+
+GPIO = "  gpio: {{kind: relay_board, port: '{0}', lines: {{estop_a: 1}}}}\n"
+POWER = "  power: {{kind: scpi, port: '{0}', nominal_v: 24, high_v: 32, current_a: 5}}\n"
+
+
+def rig() -> Rig:
+    return Rig(
+        RigSettings(
+            CONFIGS / "machines" / "ug_truck_60t.toml",
+            CONFIGS / "sites" / "mine_drift.toml",
+            500_000,
+        ),
+        1,
+    )
+
+
+def test_faults__go_by_the_benchs_ports(
+    terminal: Terminal, lab: tuple[str, Instrument], tmp_path: Path
+) -> None:
+    text = GPIO.format(terminal.path) + POWER.format(lab[0])
+    path, bench = bench_with(text, tmp_path)
+    check_ports(path, bench)
+    opened = open_ports(path, bench.channels)
+    made = rig()
+    opened.attach(made)
+    assert terminal.read(4) == bytes.fromhex("A00101A2")
+    injector = Injector(made, frozenset({"estop", "brownout"}), 1)
+    injector.put({"kind": "pin", "to": {"estop_a": "OPEN"}})
+    injector.put({"kind": "supply", "volts": 6.0, "for_ms": 20})
+    assert terminal.read(4) == bytes.fromhex("A00100A1")
+    assert (made.contacts.estop_a.name, made.ecu.supply_v) == ("OPEN", 6.0)
+    assert lab[1].volts == 6.0
+    made.run(0.04)
+    assert (lab[1].volts, made.ecu.supply_v) == (24.0, None)
+    for fault in (
+        {"kind": "pin", "to": {"estop_b": "OPEN"}},
+        {"kind": "pin", "to": {"estop_a": "ERROR"}},
+        {"kind": "supply", "volts": 40.0},
+    ):
+        with pytest.raises(BenchCannot, match=r"on this bench|open or closed|this bench gives"):
+            injector.put(fault)
+    assert lab[1].volts == 24.0
+    opened.close()
+    assert not lab[1].on
+    made.close()
+
+
+def test_fault_that_the_ports_cannot_do__is_not_run_and_never_a_pass() -> None:
+    made = rig()
+    case = Case.model_validate({"id": "HIL-25", "title": "x", "suite": "estop", "verifies": []})
+    variant = Variant.model_validate({"faults": [{"kind": "supply", "volts": 99.0}]})
+    outcome = run_variant(made, Injector(made, frozenset({"brownout"}), 1), variant)
+    assert case.suite == "estop"
+    assert outcome.verdict is Verdict.NOT_RUN
+    assert outcome.why == "supply: 99 V: this bench gives 0 to 36 V"
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GPIO.format("/dev/no"), r"channels.gpio.port: /dev/no: no /dev/no here"),
+        (POWER.format("by-id:psu"), r"channels.power.port: by-id:psu: no /dev/serial/by-id/psu"),
+    ],
+)
+def test_port_that_is_not_there__is_named(text: str, said: str, tmp_path: Path) -> None:
+    path, bench = bench_with(text, tmp_path)
+    with pytest.raises(BenchRefused, match=said):
+        check_ports(path, bench)
+
+
+def test_supply_that_does_not_answer__is_named(tmp_path: Path) -> None:
+    path, bench = bench_with(POWER.format("socket://127.0.0.1:1"), tmp_path)
+    check_ports(path, bench)
+    with pytest.raises(BenchRefused, match=r"channels.power: socket://127.0.0.1:1: .*refused"):
+        open_ports(path, bench.channels)
+
+
+def test_relay_board_that_is_none__is_named(tmp_path: Path) -> None:
+    file = tmp_path / "no-tty"
+    file.write_text("", encoding="utf-8")
+    path, bench = bench_with(GPIO.format(file), tmp_path)
+    with pytest.raises(BenchRefused, match=r"channels.gpio: .*no-tty"):
+        open_ports(path, bench.channels)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[drop,", "[replug, drop,", "capabilities: replug: channels.dbw is emulated: no emulated"),
+        ("[drop,", "[adapter_noise, drop,", "capabilities: adapter_noise: channels.dbw is emul"),
+        ("  relay: {kind: emulated}\n", "", "capabilities: relay: channels.relay is not there"),
+        ("[ecu, relay, plant]", "[ecu, relay]", "capabilities: plant: emulate does not name"),
+        ("[ecu, relay, plant]", "[relay, plant]", "capabilities: estop: neither an emulated ecu"),
+    ],
+)
+def test_capability_that_the_bench_has_not__is_refused(
+    old: str, new: str, said: str, tmp_path: Path
+) -> None:
+    text = (BENCHES / "emulated.yaml").read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "bench.yaml"
+    path.write_text(text.replace(old, new, 1).replace("path: ../", f"path: {CONFIGS}/"))
+    with pytest.raises(BenchRefused, match=said):
+        check_capabilities(path, load_bench(path))
+
+
+@pytest.mark.parametrize("path", sorted(BENCHES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_bench__has_what_it_claims(path: Path) -> None:
+    check_capabilities(path, load_bench(path))
+
+
+def test_nominal_voltage_beyond_the_limits__is_refused(tmp_path: Path) -> None:
+    text = POWER.format("socket://127.0.0.1:1").replace("nominal_v: 24", "nominal_v: 48")
+    with pytest.raises(BenchRefused, match="nominal_v must lie between low_v and high_v"):
+        bench_with(text, tmp_path)

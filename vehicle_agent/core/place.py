@@ -1,0 +1,175 @@
+"""Where the machine is and what its site rules there, as a locator on board says it.
+
+A locator is a program beside the guardian: a GNSS receiver or the tags of a mine, with the map of
+the site. It says how good its position is, which speed the place allows, and how far the next line
+is that the machine must not cross now. Where one is fitted and says nothing, nobody knows which
+rules hold: the machine goes at walking pace.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+VERSION = 1
+_LAYOUT = struct.Struct("<BBBBQ6f")
+"""version, what is known, fix, rule, stamp in µs, x, y, sigma, limit, line ahead, line behind."""
+STALE_US = 1_000_000
+"""Two fixes at 2.5 Hz and a little."""
+LINE_KEPT_M = 1.0
+"""Kept before a line."""
+
+
+class Fix(IntEnum):
+    """How a position was found."""
+
+    NONE = 0
+    SINGLE = 1
+    """Satellites alone: some metres."""
+    FLOAT = 2
+    """With corrections, not settled: some decimetres."""
+    FIXED = 3
+    """With corrections, settled: some centimetres."""
+    TAG = 4
+    """Tags or beacons of the site, without satellites."""
+
+
+class Rule(IntEnum):
+    """Why a line must not be crossed now."""
+
+    NONE = 0
+    CLOSED = 1
+    OCCUPIED = 2
+    ONE_WAY = 3
+    NOT_FOR_THIS = 4
+    STAND_FIRST = 5
+
+
+RULE_EVENTS = {
+    Rule.CLOSED: "Z101",
+    Rule.OCCUPIED: "Z102",
+    Rule.ONE_WAY: "Z103",
+    Rule.NOT_FOR_THIS: "Z104",
+    Rule.STAND_FIRST: "Z105",
+}
+PLACE_UNKNOWN = "Z106"
+
+
+class _Known(IntFlag):
+    POSITION = 1
+    LIMIT = 2
+    AHEAD = 4
+    BEHIND = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the locator says; None is not known, or nothing to obey.
+
+    Attributes:
+        stamp_us: vehicle monotonic. fix: how the position was found.
+        position_m: east and north in the site's plan, of the reference point.
+        sigma_m: standard deviation of either; 0 without a position.
+        limit_mps: that the place allows.
+        ahead_m, behind_m: from front and tail to the next line not to be crossed that way.
+        rule: why not, of the nearer line in the direction of travel.
+    """
+
+    stamp_us: int
+    fix: Fix = Fix.NONE
+    position_m: tuple[float, float] | None = None
+    sigma_m: float = 0.0
+    limit_mps: float | None = None
+    ahead_m: float | None = None
+    behind_m: float | None = None
+    rule: Rule = Rule.NONE
+
+    def encode(self) -> bytes:
+        """Its bytes."""
+        known = _Known(0)
+        values = {_Known.LIMIT: self.limit_mps, _Known.AHEAD: self.ahead_m}
+        for bit, value in (values | {_Known.BEHIND: self.behind_m}).items():
+            known |= bit if value is not None else 0
+        x_m, y_m = self.position_m or (0.0, 0.0)
+        known |= _Known.POSITION if self.position_m is not None else 0
+        numbers = (x_m, y_m, self.sigma_m, self.limit_mps, self.ahead_m, self.behind_m)
+        return _LAYOUT.pack(
+            VERSION, known, self.fix, self.rule, self.stamp_us, *(each or 0.0 for each in numbers)
+        )
+
+    def line_m(self, *, reverse: bool) -> float | None:
+        """To the line in the direction of travel."""
+        return self.behind_m if reverse else self.ahead_m
+
+
+def decode(data: bytes) -> Place | None:
+    """Return the place in ``data``; None when it is none or a value is out of its range."""
+    try:
+        version, bits, fix, rule, stamp_us, *numbers = _LAYOUT.unpack(data)
+        known, fix, rule = _Known(bits), Fix(fix), Rule(rule)
+    except (struct.error, ValueError):
+        return None
+    x_m, y_m, sigma_m, *rest = numbers
+    wrong = version != VERSION or not all(map(math.isfinite, numbers))
+    if wrong or min(sigma_m, *rest) < 0.0 or bits >= 2 * _Known.BEHIND:
+        return None
+    limit_mps, ahead_m, behind_m = (
+        number if bit in known else None
+        for bit, number in zip((_Known.LIMIT, _Known.AHEAD, _Known.BEHIND), rest, strict=True)
+    )
+    position_m = (x_m, y_m) if _Known.POSITION in known else None
+    return Place(stamp_us, fix, position_m, sigma_m, limit_mps, ahead_m, behind_m, rule)
+
+
+class Places:
+    """Keeps the newest place.
+
+    Attributes:
+        refused: what did not count.
+    """
+
+    def __init__(self) -> None:
+        self._newest: Place | None = None
+        self.refused = 0
+
+    def take(self, now_us: int, told: Iterable[bytes]) -> None:
+        """Take what came since the last tick; the newest stamp counts."""
+        for data in told:
+            place, newest = decode(data), self._newest
+            newest_us = -1 if newest is None else newest.stamp_us
+            if place is None or not newest_us < place.stamp_us <= now_us:
+                self.refused += 1
+            else:
+                self._newest = place
+
+    def at(self, now_us: int) -> Place | None:
+        """Where the machine is; None when the newest is too old or there is none."""
+        newest = self._newest
+        return None if newest is None or now_us - newest.stamp_us > STALE_US else newest
+
+
+def telemetry(now_us: int, place: Place | None) -> bytes:
+    """The position group: for maps and charts, no decision needs it."""
+    if place is None:
+        return json.dumps({"fix": None}).encode()
+    x_m, y_m = place.position_m or (None, None)
+    content = {
+        "fix": place.fix.name.lower(),
+        "x_m": _rounded(x_m),
+        "y_m": _rounded(y_m),
+        "sigma_m": _rounded(place.sigma_m if place.position_m else None),
+        "age_ms": (now_us - place.stamp_us) // 1000,
+        "limit_mps": _rounded(place.limit_mps),
+        "line_ahead_m": _rounded(place.ahead_m),
+        "line_behind_m": _rounded(place.behind_m),
+        "rule": place.rule.name.lower(),
+    }
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
