@@ -5,10 +5,12 @@
 The demo with a front and a rear camera, its page in Chromium, driven by keys: take control, arm,
 enable, shift to reverse and drive backwards, stop, shift to drive. Heard at the broker: every
 command, with the camera and the capture stamp that it vouches for, and the media process's
-telemetry. The samples are the times from the key that shifts to the first command whose main view
-is the rear camera (one a ride). It holds when the machine moved backwards, every command in reverse
-after the swap vouched for the rear camera under rising stamps, the rear camera then had the share
-of the direction of travel, and the front one had both back afterwards.
+telemetry. The samples are the times from the first command in reverse gear to the first that
+vouches for the rear picture: until then the machine stands, and counts the picture as not seen. It
+holds when the machine moved backwards, every later command in reverse vouched for the rear picture
+under stamps that do not go back, the rear camera then had the share of the direction of travel, and
+the front one had both back afterwards. A drive that the console breaks off, as a page that is held
+up for 60 ms makes it, is begun anew.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import aiomqtt
@@ -48,8 +50,12 @@ GRACE_S = 10.0
 BRAKE_S, BACKWARDS_S, TELEMETRY_S = 0.5, 4.0, 2.5
 BACKWARDS_MPS = 0.3
 ARM_TRIES, ARM_S = 6, 2.5
+ENABLE_TRIES, ENABLE_S = 5, 4.0
 ARM_KEYS = ("BracketLeft", "BracketRight", "Backslash")
-ENABLED = "REMOTE ACTIVE"
+REVERSE, DRIVE_TRIES = -1, 4
+TAKEN = "() => document.getElementById('mode-en').textContent === 'CONTROL TAKEN'"
+STANDS = "() => document.getElementById('speed').textContent === '0.0'"
+ENABLED = ("REMOTE ACTIVE", "DEGRADED")
 VIEW = struct.Struct("<Q6xbB")
 VIEW_AT = 44
 """Capture stamp of the main view, gear and camera in a command frame."""
@@ -97,17 +103,18 @@ class Ride:
     """One ride's figures.
 
     Attributes:
-        swapped_ms, back_ms: from the key to the first command of the other camera; None: none came.
-        in_reverse: commands between. wrong: of these, those that vouch for another camera or whose
-            stamp goes back.
+        swaps_ms: each time that reverse gear was asked for, until a command vouched for the rear.
+        in_reverse: commands after that. wrong: of these, those that vouch for another camera or
+            whose stamp goes back.
+        front_after: the last command vouches for the front picture.
         slowest_mps: backwards is negative.
         weights_reverse, weights_after: shares of front and rear camera.
     """
 
-    swapped_ms: float | None
-    back_ms: float | None
+    swaps_ms: list[float]
     in_reverse: int
     wrong: int
+    front_after: bool
     slowest_mps: float
     weights_reverse: tuple[int, int]
     weights_after: tuple[int, int]
@@ -116,10 +123,9 @@ class Ride:
     def held(self) -> bool:
         """Whether everything was as it must be."""
         return (
-            self.swapped_ms is not None
-            and self.back_ms is not None
-            and self.in_reverse > 0
+            self.in_reverse > 0
             and self.wrong == 0
+            and self.front_after
             and self.slowest_mps < -BACKWARDS_MPS
             and self.weights_reverse == (OTHER_WEIGHT, MAIN_WEIGHT)
             and self.weights_after == (MAIN_WEIGHT, OTHER_WEIGHT)
@@ -171,46 +177,59 @@ async def ride(shots: Path | None) -> Ride:
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
             page = await browser.new_page(viewport={"width": 1366, "height": 768})
             await page.goto(url)
-            done = await drive(page, heard, shots)
-            await browser.close()
-            listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await listening
-    return done
+            try:
+                return await drive(page, heard, shots)
+            finally:
+                await browser.close()
+                listening.cancel()
+                with suppress(asyncio.CancelledError):
+                    await listening
 
 
 async def drive(page: Page, heard: Heard, shots: Path | None) -> Ride:
-    """Do what a driver does, by keys."""
+    """Do what a driver does, by keys.
+
+    Raises:
+        RuntimeError: the console broke every drive off.
+    """
     await page.wait_for_selector("#stage[data-live=live]", timeout=READY_WITHIN_MS)
     await page.click("[data-do=lease]")
-    await mode(page, "CONTROL TAKEN")
+    await page.wait_for_function(TAKEN, timeout=READY_WITHIN_MS)
     await arm(page)
-    await page.keyboard.down("ShiftLeft")
-    await mode(page, ENABLED)
-    await page.keyboard.down("KeyS")
-    await asyncio.sleep(BRAKE_S)
-    swap_us = clock.monotonic_us()
-    await page.keyboard.press("KeyQ")
-    await page.wait_for_selector("#picture.reverse", timeout=READY_WITHIN_MS)
-    await page.keyboard.up("KeyS")
-    await page.keyboard.down("KeyW")
-    await asyncio.sleep(BACKWARDS_S)
+    for _ in range(DRIVE_TRIES):
+        await enable(page)
+        await page.keyboard.down("KeyS")
+        await asyncio.sleep(BRAKE_S)
+        if await backwards(page, heard):
+            break
+        for key in ("KeyW", "KeyS", "ShiftLeft"):
+            await page.keyboard.up(key)
+        await asyncio.sleep(BRAKE_S)
+    else:
+        raise RuntimeError(f"every drive was broken off: {await page.text_content('#events')}")
     if shots is not None:
         await page.screenshot(path=shots / "reverse.png")
     weights_reverse = shares(heard)
     await page.keyboard.up("KeyW")
     await page.keyboard.down("KeyS")
-    await page.wait_for_function("document.getElementById('speed').textContent === '0.0'")
-    await asyncio.sleep(BRAKE_S)
-    back_us = clock.monotonic_us()
+    await page.wait_for_function(STANDS, timeout=READY_WITHIN_MS)
     for _ in range(2):
         await page.keyboard.press("KeyE")
-    await page.wait_for_selector("#picture:not(.reverse)", timeout=READY_WITHIN_MS)
     await asyncio.sleep(TELEMETRY_S)
     if shots is not None:
         await page.screenshot(path=shots / "forwards.png")
-    await page.keyboard.up("ShiftLeft")
-    return judged(heard, swap_us, back_us, weights_reverse)
+    return judged(heard, weights_reverse)
+
+
+async def backwards(page: Page, heard: Heard) -> bool:
+    """Shift to reverse with the brake held, and drive; return whether it is being driven still."""
+    await page.keyboard.press("KeyQ")
+    await asyncio.sleep(BRAKE_S)
+    await page.keyboard.up("KeyS")
+    await page.keyboard.down("KeyW")
+    await asyncio.sleep(BACKWARDS_S)
+    drives = await page.text_content("#mode-en") in ENABLED
+    return drives and heard.slowest_mps < -BACKWARDS_MPS
 
 
 async def arm(page: Page) -> None:
@@ -231,13 +250,20 @@ async def arm(page: Page) -> None:
     raise RuntimeError(f"not armed: {words}")
 
 
-async def mode(page: Page, words: str) -> None:
-    """Wait until the screen says that mode."""
-    await page.wait_for_function(
-        "words => document.getElementById('mode-en').textContent === words",
-        arg=words,
-        timeout=READY_WITHIN_MS,
-    )
+async def enable(page: Page) -> None:
+    """Hold the dead-man through the warning before motion, anew where that was broken off.
+
+    Raises:
+        RuntimeError: it was each time, with what the screen says.
+    """
+    for _ in range(ENABLE_TRIES):
+        await page.keyboard.down("ShiftLeft")
+        await asyncio.sleep(ENABLE_S)
+        if await page.text_content("#mode-en") in ENABLED:
+            return
+        await page.keyboard.up("ShiftLeft")
+        await asyncio.sleep(BRAKE_S)
+    raise RuntimeError(f"not enabled: {await page.text_content('#step-en')}")
 
 
 def shares(heard: Heard) -> tuple[int, int]:
@@ -245,30 +271,31 @@ def shares(heard: Heard) -> tuple[int, int]:
     return heard.weights.get(0, 0), heard.weights.get(REAR_CAMERA, 0)
 
 
-def judged(heard: Heard, swap_us: int, back_us: int, weights_reverse: tuple[int, int]) -> Ride:
+def judged(heard: Heard, weights_reverse: tuple[int, int]) -> Ride:
     """Return the figures of a ride."""
-    first = first_of(heard.commands, REAR_CAMERA, swap_us)
-    last = first_of(heard.commands, 0, back_us)
-    begun_us, ended_us = first or back_us, back_us
-    reverse = [each for each in heard.commands if begun_us <= each.heard_us < ended_us]
-    stamps_us = [each.view_stamp_us for each in reverse]
-    wrong = sum(each.camera != REAR_CAMERA for each in reverse)
-    wrong += sum(later < earlier for earlier, later in pairwise(stamps_us))
+    swaps_ms: list[float] = []
+    vouched: list[Command] = []
+    wrong = 0
+    for gear, run_of in groupby(heard.commands, key=lambda each: each.gear):
+        commands = list(run_of)
+        rear = [n for n, each in enumerate(commands) if each.camera == REAR_CAMERA]
+        if gear != REVERSE or not rear:
+            continue
+        if rear[0] > 0:  # or else it was the main view already
+            swaps_ms.append((commands[rear[0]].heard_us - commands[0].heard_us) / 1000)
+        after = commands[rear[0] :]
+        wrong += sum(each.camera != REAR_CAMERA for each in after)
+        wrong += sum(b.view_stamp_us < a.view_stamp_us for a, b in pairwise(after))
+        vouched += after
     return Ride(
-        swapped_ms=None if first is None else (first - swap_us) / 1000,
-        back_ms=None if last is None else (last - back_us) / 1000,
-        in_reverse=len(reverse),
+        swaps_ms=swaps_ms,
+        in_reverse=len(vouched),
         wrong=wrong,
+        front_after=bool(heard.commands) and heard.commands[-1].camera == 0,
         slowest_mps=heard.slowest_mps,
         weights_reverse=weights_reverse,
         weights_after=shares(heard),
     )
-
-
-def first_of(commands: list[Command], camera: int, from_us: int) -> int | None:
-    """Return when the first command of a camera was heard since a moment; None: never."""
-    heard = (each.heard_us for each in commands if each.camera == camera)
-    return next((at_us for at_us in heard if at_us >= from_us), None)
 
 
 def measure(quick: bool, shots: Path | None = None) -> Measurement:
@@ -277,18 +304,16 @@ def measure(quick: bool, shots: Path | None = None) -> Measurement:
     for _ in range(QUICK_RIDES if quick else RIDES):
         rides.append(asyncio.run(ride(shots)))
         sys.stderr.write(f"{rides[-1]}\n")
-    swapped_ms = [each.swapped_ms for each in rides if each.swapped_ms is not None]
-    if not swapped_ms:
+    swaps_ms = [ms for each in rides for ms in each.swaps_ms]
+    if not swaps_ms:
         raise RuntimeError("no command vouched for the rear picture")
-    back = "/".join("-" if each.back_ms is None else f"{each.back_ms:.0f}" for each in rides)
     return Measurement(
         name="reverse",
         unit="ms",
-        samples=swapped_ms,
+        samples=swaps_ms,
         held=all(each.held for each in rides),
-        notes="from the key that shifts to the first command that vouches for the rear picture;"
-        f" back to the front one in {back} ms;"
-        f" {sum(each.in_reverse for each in rides)} commands in reverse,"
+        notes="from the first command in reverse gear to the first that vouches for the rear"
+        f" picture; {sum(each.in_reverse for each in rides)} commands after it,"
         f" {sum(each.wrong for each in rides)} with another camera or an older stamp;"
         f" backwards at up to {-min(each.slowest_mps for each in rides):.1f} m/s;"
         f" shares of front and rear in reverse {rides[-1].weights_reverse},"
