@@ -201,9 +201,12 @@ class Log:
     def messages(self, topics: Collection[str] | None = None) -> Iterator[Message]:
         """Read all files, one after the other; content of older versions is brought up."""
         for each in self.files:
+            ways: dict[str, tuple[Step, ...]] = {}
             for message in each.messages(topics):
-                steps = steps_for(each.version, message.topic)
-                yield _brought_up(message, steps) if steps else message
+                topic = message.topic
+                if topic not in ways:
+                    ways[topic] = steps_for(each.version, topic)
+                yield _brought_up(message, ways[topic]) if ways[topic] else message
 
     def session(self) -> Mapping[str, Any]:
         """Return what the first file says of its making; empty where it says nothing."""
