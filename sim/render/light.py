@@ -8,6 +8,7 @@ picture, as a camera does. What reaches the picture is display-referred, hence t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -137,7 +138,9 @@ class Lighting:
         return np.where(response == EMITTER, np.float32(30.0), lit).astype(np.float32)
 
 
-def _within(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.float32]:
+def _within(
+    values: npt.NDArray[np.floating[Any]], low: float, high: float
+) -> npt.NDArray[np.float32]:
     """Clip: two calls of numpy's own functions, quicker than its one for few points."""
     return np.asarray(np.minimum(np.maximum(values, low), high), np.float32)
 

@@ -86,8 +86,10 @@ def safety_io_lost(rig: Rig) -> None:
 
 
 def second_ecu(rig: Rig) -> None:
-    frames = rig.ecu.frames(2)
-    rig.inject_bus(tuple((can_id - 1, data) for can_id, data in frames))
+    for _ in range(2):
+        frames = rig.ecu.frames(2)
+        rig.inject_bus(tuple((can_id - 1, data) for can_id, data in frames))
+        rig.tick()
 
 
 def estop_pressed(rig: Rig) -> None:
