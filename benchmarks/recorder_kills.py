@@ -139,6 +139,13 @@ def judge(tally: Tally, folder: Path) -> list[tuple[int, int]]:
     return sorted(ticks, key=lambda tick: tick[1])
 
 
+def run_again(tally: Tally, folder: Path) -> None:
+    """Run what was recorded again, over the files of killed recorders too."""
+    result = rerun(Steps(logs_under(folder)[0]))
+    tally.reruns += 1
+    tally.unequal += not result.equal and result.ticks > 0
+
+
 def kill_both(tally: Tally, dice: random.Random) -> None:
     """The computer loses its power, as far as a process can tell."""
     with machine() as made:
@@ -149,9 +156,7 @@ def kill_both(tally: Tally, dice: random.Random) -> None:
         ticks = judge(tally, made.log)
         newest_ns = ticks[-1][1] if ticks else begun_ns
         tally.both_ms.append((at_ns - newest_ns) / 1e6)
-        result = rerun(Steps(logs_under(made.log)[0]))
-        tally.reruns += 1
-        tally.unequal += not result.equal and result.ticks > 0
+        run_again(tally, made.log)
 
 
 def kill_recorder(tally: Tally, dice: random.Random, kills: int) -> None:
@@ -181,6 +186,7 @@ def kill_recorder(tally: Tally, dice: random.Random, kills: int) -> None:
             for from_ns in killed_ns
         ]
         tally.gaps += len(gaps)
+        run_again(tally, made.log)
 
 
 def measure(quick: bool) -> Measurement:

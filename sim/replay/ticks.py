@@ -89,6 +89,8 @@ class Steps:
             if message.topic == channels.INPUTS:
                 heard = json.loads(message.data)
                 number = heard["n"]
+                if last is not None and number <= last:
+                    continue  # told again to a recorder that followed one that was killed
                 waiting = TickStep(number, heard["t"], message.log_ns, tape.given_of(heard), heard)
                 waiting.missing = 0 if last is None else number - last - 1
                 last = number
@@ -101,6 +103,8 @@ class Steps:
             else:
                 content = message.json()
                 number = content["n"]
+                if last is not None and number < last:
+                    continue
                 missing = 0 if last is None else number - last
                 yield KeyStep(number, content["state"], message.log_ns, missing)
                 last = number

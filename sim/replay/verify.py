@@ -80,7 +80,8 @@ def _verify_file(
         link = message.json()
         if chain is None:
             head = bytes.fromhex(link["before"])
-            if before is not None and head != before:
+            resumed = file.metadata.get("headframe", {}).get("resumed") == "True"
+            if before is not None and head != before and not resumed:
                 proof.faults.append(f"{file.path.name}: does not go on from the file before it")
             chain = Chain(head)
         fault = _gap_before(chain, link, message) or fault_in(waiting, link)

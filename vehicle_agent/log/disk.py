@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ class Plan:
         session: name of its folder. about: what every file says of its making.
         offset_ns: UTC less monotonic time. attachments: name, media type and content.
         segment_ns, segment_bytes: the length of a file. seal: signs a chain's end.
+        resumed: the session is that of a recorder that was killed; its chain begins anew.
     """
 
     session: str
@@ -60,6 +62,7 @@ class Plan:
     segment_ns: int = 60 * _NS_PER_S
     segment_bytes: int = 64 * 1024 * 1024
     seal: Callable[[Mapping[str, Any]], dict[str, str]] | None = None
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class Disk:
     Args:
         ring: of segments. plan: how. ask_key: asks the guardian for its state.
         tell: told when data is lost: what, in words.
+        written: told after each flush: CRC-32 of the boot's content, number of its newest tick.
 
     Attributes:
         error: why nothing can be written now; None when it can. lost: messages, by topic.
@@ -88,6 +92,7 @@ class Disk:
     plan: Plan
     ask_key: Callable[[], None]
     tell: Callable[[str], None]
+    written: Callable[[int, int], None] = lambda _crc, _number: None
     segment: Segment | None = None
     error: str | None = None
     lost: Counter[str] = field(default_factory=Counter)
@@ -96,7 +101,7 @@ class Disk:
     _boot: bytes | None = None
     _last_tick: int | None = None
     _begun_ns: int = 0
-    _starts: list[int] = field(default_factory=list)
+    _starts: dict[int, int] = field(default_factory=dict)
     _flush_ns: int = 0
     _flushed_tick_ns: int = 0
     _sync_ns: int = 0
@@ -152,6 +157,7 @@ class Disk:
                 sync = now_ns >= self._sync_ns
                 segment.flush(sync=sync)
                 self._unflushed.clear()
+                self._tell_written()
                 self._flush_ns = now_ns + FLUSH_NS
                 self._sync_ns = now_ns + SYNC_NS if sync else self._sync_ns
             self._turn_when_due(now_ns, segment)
@@ -178,11 +184,13 @@ class Disk:
             self._folder = self.ring.begin(plan.session, plan.about)
         self._folder.mkdir(mode=0o700, exist_ok=True)  # a quota may have taken it
         number = self.number + 1
+        is_first = not self._starts
         about = {
             **plan.about,
             "version": channels.VERSION,
             "session": plan.session,
             "segment": number,
+            "resumed": plan.resumed and is_first,
             "mono_ns": now_ns,
             "utc_ns": now_ns + plan.offset_ns,
         }
@@ -190,12 +198,16 @@ class Disk:
         self.number = number
         self.segment, self.error = segment, None
         self._begun_ns, self._last_tick, self._asked_ns = now_ns, None, None
-        self._starts.append(now_ns)
+        self._starts[number] = now_ns
         for name, kind, data in plan.attachments:
             segment.attach(name, kind, data)
         self._flush_ns, self._sync_ns = now_ns + FLUSH_NS, now_ns + SYNC_NS
         for each in self._protections:
             self._protect(each)
+
+    def _tell_written(self) -> None:
+        if self._boot is not None and self._last_tick is not None:
+            self.written(zlib.crc32(self._boot), self._last_tick)
 
     def _turn_when_due(self, now_ns: int, segment: Segment) -> None:
         due = (
@@ -350,7 +362,7 @@ class Disk:
             return
         from_ns = now_ns - BEFORE_STOP_NS
         first = next(
-            (number for number, begun in enumerate(self._starts[1:], 1) if begun > from_ns),
+            (max(number - 1, 1) for number, begun in self._starts.items() if begun > from_ns),
             self.number,
         )
         name = f"{self.number:05}-{said['n']}-{said['latched']}"

@@ -42,6 +42,20 @@ class Ring:
         (folder / SESSION_FILE).write_text(text, encoding="utf-8")
         return folder
 
+    def newest(self) -> tuple[str, int, float] | None:
+        """Return the newest session: its name, its last segment, and when that was written, UTC s.
+
+        None where there is none.
+        """
+        folders = [each for each in self._folders(self._folder) if each.name != KEPT]
+        if not folders:
+            return None
+        files = sorted(folders[-1].glob(f"*{ENDING}*"))
+        if not files:
+            return None
+        last = files[-1]
+        return folders[-1].name, int(last.name.partition(".")[0]), last.stat().st_mtime
+
     def make_room(self, current: Path | None = None, *, for_bytes: int = 0) -> int:
         """Remove the oldest segments beyond the quota; return how many.
 

@@ -177,6 +177,8 @@ class Guardian:
                 sensed[kind].append(body)
             elif kind == ipc.TO_GUARDIAN_KEY and self._tape is not None:
                 self._tape.ask_key()
+            elif kind == ipc.TO_GUARDIAN_WRITTEN and self._tape is not None:
+                self._tape.written(body)
             elif kind in (ipc.TO_GUARDIAN_REQUEST, ipc.TO_GUARDIAN_STOP):
                 addressed = ipc.split_name(body)
                 if addressed is None:

@@ -10,6 +10,7 @@ import contextlib
 import socket
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 
 DATAGRAM_MAX_BYTES = 64 * 1024
@@ -40,6 +41,8 @@ TO_MEDIA_SIGNAL = b"N"
 TO_MEDIA_STATE = b"s"
 TO_GUARDIAN_KEY = b"K"
 """The recorder begins a file and asks for the state that it begins from."""
+TO_GUARDIAN_WRITTEN = b"W"
+"""Which tick of which boot is with the operating system."""
 TO_RECORDER_BOOT = b"B"
 TO_RECORDER_KEY = b"K"
 TO_RECORDER_TICK = b"T"
@@ -78,6 +81,14 @@ def split_name(body: bytes) -> Addressed | None:
         return Addressed(name.decode("ascii"), content)
     except UnicodeDecodeError:
         return None
+
+
+class Handed(Enum):
+    """What became of a datagram: GONE says that nobody is there to take it."""
+
+    TAKEN = auto()
+    FULL = auto()
+    GONE = auto()
 
 
 @dataclass(slots=True, eq=False)
@@ -148,11 +159,18 @@ class Mailbox:
 
     def offer(self, neighbour: str, data: bytes) -> bool:
         """Send without waiting and without a count; False when it was not taken."""
+        return self.hand(neighbour, data) is Handed.TAKEN
+
+    def hand(self, neighbour: str, data: bytes) -> Handed:
+        """Send without waiting and without a count; tell a full neighbour from one that is gone."""
         try:
             self._socket.sendto(data, str(self._directory / neighbour))
-        except OSError:
-            return False
-        return True
+        except BlockingIOError:
+            return Handed.FULL
+        except OSError as error:
+            gone = isinstance(error, (ConnectionRefusedError, FileNotFoundError))
+            return Handed.GONE if gone else Handed.FULL
+        return Handed.TAKEN
 
     def _drop(self, neighbour: str) -> None:
         self.dropped[neighbour] = self.dropped.get(neighbour, 0) + 1

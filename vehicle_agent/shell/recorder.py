@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -32,6 +32,7 @@ from vehicle_agent.log.software import software
 from vehicle_agent.shell import clock, ipc
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
 from vehicle_agent.shell.picture_tap import KEY_FRAME, PART, PARTS_MAX
+from vehicle_agent.shell.tape_sender import WRITTEN
 
 _MB = 1024 * 1024
 _NS_PER_S = 1_000_000_000
@@ -41,6 +42,8 @@ HEALTH_NS = _NS_PER_S
 TOLD_AGAIN_NS = 60 * _NS_PER_S
 LINGER_NS, QUIET_NS = _NS_PER_S, 250_000_000
 """At the end it hears the others out, who are told to end at the same time."""
+RESUMED_WITHIN_S = 60.0
+"""A session whose last file was written within this time is that of a recorder that was killed."""
 LOSS_EVENT = "G108"
 
 
@@ -95,13 +98,10 @@ class Recorder:
         self._told_ns: int | None = None
         self._health_ns = 0
         wanted.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        finish_orphans(wanted.dir)
-        self.disk = Disk(
-            Ring(wanted.dir, wanted.quota_mb * _MB, wanted.kept_mb * _MB),
-            _plan(settings),
-            self._ask_key,
-            self._tell,
-        )
+        killed = finish_orphans(wanted.dir) > 0
+        ring = Ring(wanted.dir, wanted.quota_mb * _MB, wanted.kept_mb * _MB)
+        plan, number = _resumed(_plan(settings), ring, killed)
+        self.disk = Disk(ring, plan, self._ask_key, self._tell, self._written, number=number)
         self._thread = threading.Thread(target=self._write, name="disk", daemon=True)
 
     def run(self, ended: threading.Event) -> None:
@@ -180,6 +180,9 @@ class Recorder:
     def _ask_key(self) -> None:
         self._mailbox.offer(ipc.GUARDIAN, ipc.TO_GUARDIAN_KEY)
 
+    def _written(self, crc: int, number: int) -> None:
+        self._mailbox.offer(ipc.GUARDIAN, ipc.TO_GUARDIAN_WRITTEN + WRITTEN.pack(crc, number))
+
     def _tell(self, words: str) -> None:
         """Say that data is lost: to the cockpits, now and then, and to whoever reads stderr."""
         now_ns = clock.monotonic_ns()
@@ -190,6 +193,17 @@ class Recorder:
         self._told_ns = now_ns
         text = json.dumps({"id": LOSS_EVENT, "stamp_us": now_ns // 1000}).encode()
         self._mailbox.offer(ipc.LINK, ipc.TO_LINK_EVENT + text)
+
+
+def _resumed(plan: Plan, ring: Ring, killed: bool) -> tuple[Plan, int]:
+    """Return the plan that goes on with the session of a recorder that was just killed."""
+    newest = ring.newest()
+    if not killed or newest is None:
+        return plan, 0
+    session, number, written_s = newest
+    if not 0.0 <= clock.wall_ns() / 1e9 - written_s <= RESUMED_WITHIN_S:
+        return plan, 0
+    return replace(plan, session=session, resumed=True), number
 
 
 def _plan(settings: AgentSettings) -> Plan:

@@ -1,12 +1,15 @@
 """What the guardian tells the recorder: bounded, without waiting, after all else of a tick is done.
 
 A recorder that is slow or away costs a place in a bounded store and later, when that is full, the
-oldest ticks; never time. It is asked for a key state by the recorder, and gives it in its turn.
+oldest ticks; never time. What was handed over is kept until the recorder says that it is written,
+so that the next one can have it if this one is killed. It is asked for a key state by the recorder,
+and gives it in its turn.
 """
 
 from __future__ import annotations
 
 import struct
+import zlib
 from collections import deque
 
 from vehicle_agent.core import tape
@@ -19,6 +22,8 @@ STORE_BYTES = 8 * 1024 * 1024
 SENT_PER_TICK = 16
 """Datagrams that are offered after one tick: what was held back for long must not make one late."""
 SIZES = struct.Struct("<I")
+WRITTEN = struct.Struct("<II")
+"""CRC-32 of the boot's content, and the number of its tick."""
 
 
 class TapeSender:
@@ -33,17 +38,28 @@ class TapeSender:
 
     def __init__(self, mailbox: ipc.Mailbox, setup: Setup) -> None:
         self._mailbox, self._setup = mailbox, setup
-        self._store: deque[bytes] = deque()
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._given: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
         self._number = 0
         self._key_wanted = False
         self.lost = 0
-        self._boot = ipc.TO_RECORDER_BOOT + tape.to_bytes(tape.boot_of(setup))
+        content = tape.to_bytes(tape.boot_of(setup))
+        self._crc = zlib.crc32(content)
+        self._boot = ipc.TO_RECORDER_BOOT + content
         self._keep(self._boot)
 
     def ask_key(self) -> None:
         """The recorder begins a file: it needs the boot and the state to begin from."""
         self._key_wanted = True
+
+    def written(self, body: bytes) -> None:
+        """The recorder has written up to a tick, if it is one of this boot."""
+        if len(body) != WRITTEN.size:
+            return
+        crc, number = WRITTEN.unpack(body)
+        while crc == self._crc and self._given and self._given[0][0] <= number:
+            self._bytes -= len(self._given.popleft()[1])
 
     def tick(
         self, now_ns: int, given: TickInputs, supervisor: Supervisor, said: TickOutputs
@@ -62,14 +78,21 @@ class TapeSender:
         self._offer()
 
     def _keep(self, datagram: bytes) -> None:
-        self._store.append(datagram)
+        self._waiting.append((self._number, datagram))
         self._bytes += len(datagram)
         while self._bytes > STORE_BYTES:
-            self._bytes -= len(self._store.popleft())
-            self.lost += 1
+            self.lost += not self._given
+            _, oldest = (self._given or self._waiting).popleft()
+            self._bytes -= len(oldest)
 
     def _offer(self) -> None:
         for _ in range(SENT_PER_TICK):
-            if not self._store or not self._mailbox.offer(ipc.RECORDER, self._store[0]):
+            if not self._waiting:
                 return
-            self._bytes -= len(self._store.popleft())
+            handed = self._mailbox.hand(ipc.RECORDER, self._waiting[0][1])
+            if handed is ipc.Handed.GONE:  # the next recorder gets what this one had not written
+                self._waiting.extendleft(reversed(self._given))
+                self._given.clear()
+            if handed is not ipc.Handed.TAKEN:
+                return
+            self._given.append(self._waiting.popleft())
