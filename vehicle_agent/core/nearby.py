@@ -52,7 +52,9 @@ class Nearby:
         if version != VERSION or spare or far or not newest_us < stamp_us <= now_us:
             return False
         self._stamp_us = stamp_us
-        self._eighths_m = eighths([None if count == UNKNOWN else count / 100 for count in counts])
+        self._eighths_m = eighths(
+            [None if count == UNKNOWN else round(count / 100, 1) for count in counts]
+        )
         return True
 
     def over(self, now_us: int, seen_m: Sectors) -> Sectors:
