@@ -91,6 +91,7 @@ TARGETS = (
         "operator_console.core.desk_layout",
         ("tests/console/test_desk_config.py", "tests/console/test_desk.py"),
     ),
+    Target("operator_console.core.desk", ("tests/console/test_desk.py",)),
     Target("operator_console.core.desk_line", ("tests/console/test_desk_line.py",)),
     Target(
         "protocol.freshness",
