@@ -93,6 +93,7 @@ TARGETS = (
     ),
     Target("operator_console.core.desk", ("tests/console/test_desk.py",)),
     Target("operator_console.core.desk_line", ("tests/console/test_desk_line.py",)),
+    Target("operator_console.core.force", ("tests/console/test_force.py",)),
     Target(
         "protocol.freshness",
         ("tests/protocol/test_freshness_limits.py", "tests/protocol/test_freshness.py"),
