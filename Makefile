@@ -9,7 +9,7 @@ BIN := .venv/bin
 READY := .venv/.headframe-ready
 TSC := node_modules/.bin/tsc
 # Tests that no other test beside them can disturb: they run two at a time.
-CLOCKLESS := $(addprefix tests/,core chain dbw ecu proof protocol sim)
+CLOCKLESS := $(addprefix tests/,core chain dbw ecu proof protocol sim adapters agent keys render hil)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help

@@ -68,8 +68,8 @@ def measure(minutes: float) -> dict[str, object]:
         by_agent.add((can_id, data))
         return send(can_id, data)
 
-    def hearing(bus: object, budget: int) -> object:
-        frames = hear(bus, budget)  # type: ignore[arg-type]
+    def hearing(bus: object, budget: int, now_ns: int) -> object:
+        frames = hear(bus, budget, now_ns)  # type: ignore[arg-type]
         for frame in frames:
             at_agent.receive(rig.now_ns, frame.arbitration_id, bytes(frame.data))
         return frames

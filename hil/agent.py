@@ -111,7 +111,7 @@ class Agent:
             self._hang()
             return None, None
         heard, self.heard = self.heard, Heard()
-        frames = self.reader.drain(self._bus, BUS_FRAMES_PER_TICK)
+        frames = self.reader.drain(self._bus, BUS_FRAMES_PER_TICK, now_ns)
         comes_back = AgentDefect.ALWAYS_COMES_BACK in self.defects
         self.sender.shut = self.reader.given_up and not comes_back
         given = TickInputs(

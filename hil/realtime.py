@@ -155,7 +155,7 @@ class TimedRig(Rig):
     def drain(self) -> None:
         """Forget what waits in the medium, both ways."""
         self.medium.poll(self.now_ns)
-        self.agent.reader.drain(self.bus, DRAIN_BUDGET)
+        self.agent.reader.drain(self.bus, DRAIN_BUDGET, self.now_ns)
 
     def close(self) -> None:
         """Leave both ends of the medium."""

@@ -137,8 +137,13 @@ _PLAIN = {"missing": "is missing", "extra_forbidden": "there is no such setting"
 
 
 def first_problem(error: ValidationError) -> str:
-    """Return the first problem of a settings file as ``key: reason``."""
-    problem = error.errors()[0]
+    """Return a problem of a settings file as ``key: reason``.
+
+    A key that does not exist goes first: what is missing is often what it was meant to be.
+    """
+    problems = error.errors()
+    unknown = (each for each in problems if each["type"] == "extra_forbidden")
+    problem = next(unknown, problems[0])
     key = ".".join(str(part) for part in problem["loc"]) or "file"
     reason = _PLAIN.get(problem["type"], problem["msg"].removeprefix("Value error, "))
     return f"{key}: {reason}"

@@ -30,7 +30,7 @@ from sim.radio.files import find_coverage
 from sim.replay.cut import join
 from sim.run_folder import keep_logs, run_folder
 from sim.sensors.lookout import SCANNER
-from sim.world.drift import Drift
+from sim.world.drift import Drift, check_width
 from sim.world.site import load_site
 from vehicle_agent.core.record import FIRST
 from vehicle_agent.log.reader import logs_under
@@ -441,6 +441,7 @@ def _check_files(options: DemoOptions) -> tuple[Path, Path, LinkParameters | Non
     site = find_config("sites", options.site or own_site(parts.profile.machine.name))
     place = load_site(site)
     Drift(place, parts.body)
+    check_width(place, parts.body)
     name = parts.profile.machine.name
     if place.machines and name not in place.machines:
         _say(f"{place.name} is made for {', '.join(place.machines)}: {name} may not fit everywhere")

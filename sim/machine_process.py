@@ -67,7 +67,7 @@ class MachineLoop:
         if self._wires is not None:
             levels = self._wires.hear(now_ns)
             self._machine.ecu.set_inputs(EcuInputs(levels[ESTOP_A], levels[ESTOP_B], levels[RELAY]))
-        for message in self._reader.drain(self._bus, READ_BUDGET):
+        for message in self._reader.drain(self._bus, READ_BUDGET, now_ns):
             self._machine.on_frame(now_ns, message.arbitration_id, bytes(message.data))
         for _ in range(self.pacer.take(now_ns)):
             for can_id, data in self._machine.step(now_ns):

@@ -73,7 +73,7 @@ class BusWay:
 
     def heard(self) -> list[tuple[int, bytes]]:
         """Return the frames that came since the last call."""
-        frames = self._reader.drain(self._bus, READ_BUDGET)
+        frames = self._reader.drain(self._bus, READ_BUDGET, monotonic_ns())
         return [(frame.arbitration_id, bytes(frame.data)) for frame in frames]
 
     def advance(self, to_ns: int) -> None:

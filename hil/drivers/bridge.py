@@ -30,7 +30,7 @@ class BusBridge:
 
     def poll(self, now_ns: int) -> None:
         """Take what the guardian sent, and put it onto the wire at ``now_ns``."""
-        for message in self._reader.drain(self._bus, READ_BUDGET):
+        for message in self._reader.drain(self._bus, READ_BUDGET, now_ns):
             frame = WireFrame(message.arbitration_id, bytes(message.data), message.is_extended_id)
             if not self.node.post(now_ns, frame):
                 self.failed["wire"] += 1

@@ -108,13 +108,17 @@ class DeskSnapshot:
 class Desk:
     """Follows one layout's devices; every call takes the time."""
 
+    _must_open: bool
+    """Set by every look, the first included: then nothing is proven, which bars enable."""
+
+    _looked_ns: int
+    """When controls were last asked; set before there is a steering to turn on from."""
+
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._sweeps = {name: PedalSweep() for name in ("throttle", "brake")}
-        self._there: dict[str, bool] = dict.fromkeys(layout.devices, False)
         self._enable = EnableSwitch()
         self._seat = SeatSwitch()
-        self._must_open = False
         self._confirm = Hold(CONFIRM_HOLD_NS)
         self._park_hold = Hold(PARK_HOLD_NS)
         self._counts = Counts()
@@ -125,7 +129,6 @@ class Desk:
         self._conflict_since_ns: int | None = None
         self._throttle_barred = False
         self._turned: float | None = None
-        self._looked_ns: int | None = None
         self._sequence = 0
 
     # ---- one look ----------------------------------------------------------------------
@@ -147,14 +150,16 @@ class Desk:
         pressed = {name: each.take_pressed() for name, each in here.items()}
         known = _young(feedback, now_ns)
         self._buttons(here, pressed, known, now_ns)
-        fault, device = self._fault(devices)
-        axes = None if fault else self._axes(here)
-        if axes is None:
-            return self._nothing(fault or Fault.RANGE, device or self._out_of_range(here), now_ns)
+        lost = self._lost(devices)
+        if lost is not None:
+            return self._nothing(*lost)
+        axes = self._axes(here)
+        if isinstance(axes, str):
+            return self._nothing(Fault.RANGE, axes)
         return self._asked(axes, here, pressed, known, now_ns)
 
-    def _nothing(self, fault: Fault, device: str, now_ns: int) -> DeskSnapshot:
-        self._gear, self._looked_ns, self._turned = 0, now_ns, None
+    def _nothing(self, fault: Fault, device: str) -> DeskSnapshot:
+        self._gear, self._turned = 0, None
         self._must_open = True
         self._conflict_since_ns = None
         return DeskSnapshot(None, fault, device, self._unproven({}), self._counts)
@@ -166,31 +171,26 @@ class Desk:
                 for name in _proofs_of(use.does):
                     self._sweeps[name] = PedalSweep()
 
-    def _fault(self, devices: Mapping[str, Controls | Fault]) -> tuple[Fault, str]:
+    def _lost(self, devices: Mapping[str, Controls | Fault]) -> tuple[Fault, str] | None:
+        """Return why the first device without controls has none, and its name."""
         for name in self._layout.devices:
             found = devices.get(name, Fault.ABSENT)
             if isinstance(found, Fault):
                 return found, name
-        return Fault.NONE, ""
+        return None
 
     # ---- axes --------------------------------------------------------------------------
 
-    def _axes(self, here: Mapping[str, Controls]) -> dict[AxisDoes, float] | None:
+    def _axes(self, here: Mapping[str, Controls]) -> dict[AxisDoes, float] | str:
+        """Return what each axis asks, or the device of the first one that is out of range."""
         shares: dict[AxisDoes, float] = {}
         for use in self._layout.axes:
             raw = here[use.device].axes.get(use.axis.code)
             share = None if raw is None else use.axis.share(raw)
             if share is None:
-                return None
+                return use.device
             shares[use.does] = share
         return shares
-
-    def _out_of_range(self, here: Mapping[str, Controls]) -> str:
-        for use in self._layout.axes:
-            raw = here[use.device].axes.get(use.axis.code)
-            if raw is None or use.axis.share(raw) is None:
-                return use.device
-        return ""
 
     def _unproven(self, here: Mapping[str, Controls]) -> tuple[str, ...]:
         """Names of what must still be moved, each with how far its proof is."""
@@ -240,16 +240,18 @@ class Desk:
         """
         if self._layout.kind is not Kind.STICKS:
             return share, False
-        if feedback is not None and (not feedback.active or self._turned is None):
+        off = abs(share) >= REST
+        if feedback is None:
+            return self._turned, off
+        if self._turned is None or not feedback.active:
             self._turned = feedback.steer
-        elif feedback is not None and self._turned is not None and abs(share) >= REST:
+        elif off:
             turn = share * self._layout.steer_rate_per_s * self._step_s(now_ns)
             self._turned = min(1.0, max(-1.0, self._turned + turn))
-        return self._turned, abs(share) >= REST
+        return self._turned, off
 
     def _step_s(self, now_ns: int) -> float:
-        passed_s = 0.0 if self._looked_ns is None else (now_ns - self._looked_ns) / 1e9
-        return min(max(passed_s, 0.0), STEP_MAX_S)
+        return min(max((now_ns - self._looked_ns) / 1e9, 0.0), STEP_MAX_S)
 
     # ---- contacts ----------------------------------------------------------------------
 
@@ -273,25 +275,21 @@ class Desk:
         now_ns: int,
     ) -> None:
         """STOP and disarm count from every device that is there, whatever the others do."""
-        stop = self._stop_asked(here, pressed)
+        held = self._stop_held(here)
+        stop = held or self._hit(pressed, KeyDoes.STOP)
         counts = self._counts
         self._counts = Counts(
             counts.stops + (stop and not self._stop_down),
             counts.confirms + self._confirm.acts(self._down(here, KeyDoes.CONFIRM), now_ns),
             counts.disarms + self._hit(pressed, KeyDoes.DISARM),
         )
-        self._stop_down = stop and self._stop_held(here)
+        self._stop_down = held
         if feedback is None or not feedback.movable:
             self._gear = 0
         if self._park_hold.acts(self._down(here, KeyDoes.PARK), now_ns):
             self._park = not self._park
         if self._hit(pressed, KeyDoes.LIGHTS):
             self._lights = not self._lights
-
-    def _stop_asked(
-        self, here: Mapping[str, Controls], pressed: Mapping[str, frozenset[int]]
-    ) -> bool:
-        return self._stop_held(here) or self._hit(pressed, KeyDoes.STOP)
 
     def _stop_held(self, here: Mapping[str, Controls]) -> bool:
         return self._down(here, KeyDoes.STOP) or any(self._opened(here))
@@ -306,7 +304,7 @@ class Desk:
     ) -> None:
         """Change gear at a stand under the brake, one step for each press."""
         steps = self._hit(pressed, KeyDoes.GEAR_UP) - self._hit(pressed, KeyDoes.GEAR_DOWN)
-        if not steps or feedback is None or feedback.speed_mps is None or not feedback.movable:
+        if feedback is None or feedback.speed_mps is None or not feedback.movable:
             return
         if abs(feedback.speed_mps) < GEAR_SPEED_MAX_MPS and brake >= GEAR_BRAKE_MIN:
             self._gear = min(1, max(-1, self._gear + steps))

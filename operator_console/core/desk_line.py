@@ -16,7 +16,6 @@ from operator_console.core.inputs import (
     INPUT_MAX_AGE_NS,
     SEQUENCE_GAP_MAX,
     DriverInput,
-    InputRefused,
     read_input,
 )
 
@@ -102,11 +101,11 @@ def decode_snapshot(data: bytes) -> Dated:
         SnapshotRefused: it is none.
     """
     content = _object(data)
-    controls = content.get("controls", False)
+    controls = content.get("controls", ())
     try:
         fault = Fault(_text(content, "fault"))
         read = None if controls is None else read_input(_mapping(controls))
-    except (InputRefused, ValueError) as error:
+    except ValueError as error:
         raise SnapshotRefused(str(error)) from error
     snapshot = DeskSnapshot(
         read,
@@ -206,15 +205,15 @@ class Presses:
     """
 
     def __init__(self) -> None:
-        self._run: int | None = None
-        self._counts = Counts()
+        self._newest: Dated | None = None
 
     def new_in(self, dated: Dated) -> Counts:
         """Return how often each button acted since the last call."""
         counts = dated.snapshot.counts
-        if dated.run != self._run:
-            self._run, self._counts = dated.run, replace(counts, stops=0)
-        before, self._counts = self._counts, counts
+        before = replace(counts, stops=0)
+        if self._newest is not None and self._newest.run == dated.run:
+            before = self._newest.snapshot.counts
+        self._newest = dated
         return Counts(
             max(0, counts.stops - before.stops),
             max(0, counts.confirms - before.confirms),

@@ -106,9 +106,13 @@ class ForceLoop:
             feedback: newest word of the machine.
         """
         dt_s = min(max((now_ns - self._at_ns) / 1e9, 0.0), STEP_MAX_S)
-        age_ms = _age_ms(feedback, now_ns)
-        if wheel is None or feedback is None or age_ms is None or not feedback.active:
-            self._wheel, self._level = None, 0.0
+        if (
+            wheel is None
+            or feedback is None
+            or not feedback.active
+            or (age_ms := _age_ms(feedback, now_ns)) is None
+        ):
+            self._wheel, self._rate_per_s, self._level = None, 0.0, 0.0
             return NOTHING
         self._follow_hand(wheel, dt_s)
         self._at_ns = now_ns
@@ -121,9 +125,7 @@ class ForceLoop:
 
     def _follow_hand(self, wheel: float, dt_s: float) -> None:
         """Learn how fast the wheel turns; after a pause it starts from rest."""
-        if self._wheel is None or dt_s <= 0.0:
-            self._rate_per_s = 0.0 if self._wheel is None else self._rate_per_s
-        else:
+        if self._wheel is not None and dt_s > 0.0:
             share = dt_s / (RATE_FILTER_S + dt_s)
             self._rate_per_s += share * ((wheel - self._wheel) / dt_s - self._rate_per_s)
         self._wheel = wheel
@@ -132,15 +134,14 @@ class ForceLoop:
         """Cap the force, and let it grow no faster than its rise; it may fall at once."""
         if not math.isfinite(wanted):
             return 0.0
-        capped = min(self._cap, max(-self._cap, wanted))
-        before = self._level if self._level * capped > 0.0 else 0.0
-        grown = abs(before) + RISE_PER_S * dt_s
-        return math.copysign(min(abs(capped), grown), capped)
+        side = math.copysign(1.0, wanted)
+        grown = max(0.0, side * self._level) + RISE_PER_S * dt_s
+        return side * min(abs(wanted), self._cap, grown)
 
 
-def _age_ms(feedback: Feedback | None, now_ns: int) -> float | None:
+def _age_ms(feedback: Feedback, now_ns: int) -> float | None:
     """Return how old the machine's word is by now, None when it says nothing any more."""
-    if feedback is None or feedback.state_age_ms is None:
+    if feedback.state_age_ms is None:
         return None
     here_ns = now_ns - feedback.at_ns
     age_ms = feedback.state_age_ms + here_ns / 1e6

@@ -10,6 +10,7 @@ import { StripReader, cellPx } from "/ui/strip.js";
 const SEEN_MS = 1000;
 /** Silence after which a picture is drawn as frozen; the watch adds at most 50 ms. */
 const FROZEN_MS = 250;
+const BLEED_PX = 2;
 
 /** How a picture is drawn: one that moves may still be old, and one of unknown age is not live.
  * @param {number} silenceMs since it last showed something new
@@ -190,14 +191,16 @@ export class Picture {
     return { c: this.camera, seen: { age: tenths(age), split: tenths(split) } };
   }
 
-  /** Keep the strip out of sight: the picture is grown and shifted by the strip's height. */
+  /** Keep the strip out of sight: the picture is grown and shifted by the strip's height, and by
+   * the rows below it that coding and scaling mix with it. */
   crop() {
     const height = this.video.videoHeight;
     if (!height || this.croppedFor === height) return;
     this.croppedFor = height;
-    const share = cellPx(this.video.videoWidth) / height;
+    const hidden = cellPx(this.video.videoWidth) + BLEED_PX;
+    const share = hidden / height;
     this.video.style.height = `${100 / (1 - share)}%`;
     this.video.style.top = `${(-100 * share) / (1 - share)}%`;
-    this.ratio = this.video.videoWidth / (height - cellPx(this.video.videoWidth));
+    this.ratio = this.video.videoWidth / (height - hidden);
   }
 }

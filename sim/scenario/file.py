@@ -33,6 +33,7 @@ from sim.machines.parameters import Machine, load_machine
 from sim.network.files import DirectionFile, find_link, link_of
 from sim.network.parameters import LinkParameters
 from sim.radio.files import find_coverage
+from sim.world.drift import check_width
 from sim.world.site import Site, load_site
 from sim.world.things_file import MoverTable
 
@@ -333,6 +334,7 @@ class Scenario:
         try:
             self.machine = _machine(self.file)
             self.site = _site(self.file)
+            check_width(self.site, self.machine.body)
             self.link = _link(self.file.link, name)
             _check_radio(self.link, self.site)
             for event in self.file.events:

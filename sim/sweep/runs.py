@@ -20,6 +20,8 @@ SPEED_CLASS_MPS = 2.0
 GRADE_LEVEL = 0.03
 """Less than this is level."""
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+LEAST = {"p50": 1, "p95": 20, "p99": 100, "p99.9": 1000, "max": 1}
+"""Stops that a percentile needs: of fewer its rank is the longest, and ``max`` says that."""
 SLOWEST_MPS = 0.5
 """Stops from less than this say nothing about stopping distance."""
 
@@ -228,7 +230,10 @@ def _distances(stops: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     distances = sorted(float(stop["stop_distance_m"]) for stop in stops)
     if not distances:
         return {"stops": 0} | dict.fromkeys(PERCENTILES)
-    ranks = {name: round(nearest_rank(distances, p), 2) for name, p in PERCENTILES.items()}
+    ranks = {
+        name: round(nearest_rank(distances, p), 2) if len(distances) >= LEAST[name] else None
+        for name, p in PERCENTILES.items()
+    }
     return {"stops": len(distances)} | ranks
 
 
@@ -242,7 +247,7 @@ def headline(result: Mapping[str, Any]) -> str:
 
 
 def as_number(distance_m: float | None) -> str:
-    """A distance for a table; a dash where there is none."""
+    """A distance for a table; a dash where there is none, or too few for the percentile."""
     return "-" if distance_m is None else f"{distance_m:.2f}"
 
 

@@ -1,7 +1,7 @@
-"""The table of a sweep: p99.9 of the stopping distance by machine, load, grade, speed and link.
+"""The table of a sweep: the longest stopping distances by machine, load, grade, speed and link.
 
-With fewer than a thousand stops in a cell the rank is the longest one seen; the number of stops
-stands beside it, so that nobody takes a handful for a thousand.
+A thousand stops have a p99.9. Of fewer that rank is the longest one seen, and the table says so:
+``max`` and the number of stops, so that nobody takes a handful for a thousand.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from sim.sweep.runs import as_number
 
 _ROW = ("machine", "load", "grade", "speed_mps")
 _GRADES = ("down", "level", "up")
+P99_9_OF = 1000
+"""So many stops have a p99.9 that is not their longest by its definition."""
 
 
 def as_markdown(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -27,8 +29,9 @@ def as_markdown(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         f"# {title}",
         "",
-        "Stopping distance in m, p99.9 (of so many stops), from the last command or the scripted",
-        "event to standstill. Of fewer than a thousand stops that is the longest.",
+        "Stopping distance in m, from the last command or the scripted event to standstill.",
+        f"`max` is the longest of n stops; only n ≥ {P99_9_OF} have a `p99.9`. "
+        f"{_stops(rows)} stops in {len(rows)} cells, {_least(rows)} to {_most(rows)} in each.",
         "",
         "| machine | load | grade | speed, m/s | " + " | ".join(links) + " |",
         "|---|---|---|---|" + "---:|" * len(links),
@@ -49,4 +52,19 @@ def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _cell(row: Mapping[str, Any] | None) -> str:
-    return "" if row is None else f"{as_number(row['p99.9'])} ({row['stops']})"
+    if row is None:
+        return "–"
+    name = "p99.9" if row["stops"] >= P99_9_OF else "max"
+    return f"{name} {as_number(row[name])}, n {row['stops']}"
+
+
+def _stops(rows: Sequence[Mapping[str, Any]]) -> int:
+    return sum(row["stops"] for row in rows)
+
+
+def _least(rows: Sequence[Mapping[str, Any]]) -> int:
+    return min((row["stops"] for row in rows), default=0)
+
+
+def _most(rows: Sequence[Mapping[str, Any]]) -> int:
+    return max((row["stops"] for row in rows), default=0)

@@ -13,6 +13,8 @@ from sim.world.site import CentrePoint, Site
 from sim.world.solids import Solids
 from sim.world.things import Point
 
+BESIDE_M = 0.3
+"""Least room on either side of a machine between walls: an even hand wanders by 0.1 to 0.2 m."""
 _HALVINGS = 16
 """A way of at most 0.2 m in one step is divided to some micrometres."""
 
@@ -136,6 +138,24 @@ class Drift:
             else:
                 free = middle
         return free
+
+
+def check_width(site: Site, body: BodySize) -> None:
+    """Refuse a site whose walls leave a machine no room to be driven between.
+
+    Raises:
+        WorldFileError: where, and how wide both are.
+    """
+    if not site.walled:
+        return
+    wide_m = 2.0 * max(box.half_m for box in body.front + body.rear)
+    point = min(site.centre_line, key=lambda each: each.width_m)
+    if point.width_m < wide_m + 2.0 * BESIDE_M:
+        raise WorldFileError(
+            f"{site.name}: the machine is {wide_m:.1f} m wide and the way narrows to "
+            f"{point.width_m:.1f} m at station {point.station_m:.0f} m; it needs "
+            f"{BESIDE_M:g} m on either side"
+        )
 
 
 def outline(body: BodySize, pose: BodyPose) -> Iterator[tuple[Point, ...]]:

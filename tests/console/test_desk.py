@@ -6,14 +6,14 @@ import dataclasses
 
 import pytest
 
+from operator_console.core.axes import Axis
 from operator_console.core.desk import (
-    CONFLICT_NS,
-    FEEDBACK_MAX_AGE_NS,
     Counts,
     Desk,
     Fault,
     Feedback,
 )
+from operator_console.core.desk_layout import AxisDoes, AxisUse, KeyDoes, KeyUse, Layout
 from operator_console.core.evdev import Controls
 from operator_console.core.inputs import DriverInput
 from operator_console.core.switches import CONFIRM_HOLD_NS, PARK_HOLD_NS, SEAT_GRACE_NS
@@ -55,6 +55,29 @@ def asked(snapshot: object) -> DriverInput:
     controls = getattr(snapshot, "controls", None)
     assert isinstance(controls, DriverInput)
     return controls
+
+
+# ---- words --------------------------------------------------------------------------------
+
+
+def test_faults__are_told_by_these_words() -> None:
+    assert {each.name: each.value for each in Fault} == {
+        "NONE": "",
+        "ABSENT": "absent",
+        "OTHER": "other",
+        "DENIED": "denied",
+        "TORN": "torn",
+        "RANGE": "range",
+        "CONTACTS": "contacts",
+        "SEAT": "seat",
+        "CONFLICT": "conflict",
+    }
+
+
+def test_word_of_the_machine_with_a_time_alone__says_nothing() -> None:
+    assert Feedback(5) == Feedback(
+        5, speed_mps=None, steer=None, movable=False, active=False, state_age_ms=None
+    )
 
 
 # ---- pedals and wheel ---------------------------------------------------------------------
@@ -197,6 +220,21 @@ def test_axis_that_was_never_read__nothing_is_asked() -> None:
     assert hands.look().fault is Fault.RANGE
 
 
+BODY = AxisUse(AxisDoes.IMPLEMENT, "box", Axis(9, 50, 100, 0, 0, 100))
+
+
+def with_body_stick(raw: int) -> Hands:
+    hands = Hands(dataclasses.replace(WHEEL_DESK, axes=(*WHEEL_DESK.axes, BODY)))
+    hands.box.axes[BODY.axis.code] = raw
+    return hands
+
+
+def test_axis_of_the_second_device_out_of_range__that_device_is_named() -> None:
+    snapshot = with_body_stick(101).look()
+
+    assert (snapshot.fault, snapshot.device) == (Fault.RANGE, "box")
+
+
 # ---- enable -------------------------------------------------------------------------------
 
 
@@ -277,6 +315,16 @@ def test_desk_with_one_contact__that_contact_enables() -> None:
     assert not asked(hands.enable(on=False)).enable
 
 
+def test_desk_with_one_contact_let_go_for_long__is_no_fault_of_contacts() -> None:
+    keys = tuple(use for use in KEYS if use.code != OPENS)
+    hands = Hands(dataclasses.replace(WHEEL_DESK, keys=keys))
+    hands.prove()
+    hands.enable(on=False)
+
+    assert hands.look(after_ms=300).fault is Fault.NONE
+    assert asked(hands.enable()).enable
+
+
 def test_enable_held_while_pedals_are_proven__must_be_let_go_first() -> None:
     hands = Hands()
     hands.enable()
@@ -296,8 +344,8 @@ def both_pedals(hands: Hands) -> None:
 def test_throttle_stays_pressed_under_the_brake__it_counts_no_more_until_let_go() -> None:
     hands = ready()
     both_pedals(hands)
-    before = hands.look(after_ms=CONFLICT_NS / MS)
-    after = hands.look(after_ms=1)
+    before = hands.look(after_ms=1000)
+    after = hands.look(after_ms=1 / MS)
     off_brake = hands.axis(BRAKE, RELEASED)
     hands.axis(THROTTLE, RELEASED)
 
@@ -316,6 +364,51 @@ def test_throttle_at_fault__enable_goes_on() -> None:
 
     assert asked(hands.look(after_ms=1100)).enable
     assert hands.look().fault is Fault.CONFLICT
+
+
+def test_both_pedals_down_when_the_desk_begins__is_a_conflict_only_after_a_second() -> None:
+    hands = Hands()
+    hands.wheel.axes |= {THROTTLE: 102, BRAKE: 102}
+    faults = [hands.look(after_ms=after_ms).fault for after_ms in (10, 1000, 1 / MS)]
+
+    assert faults == [Fault.NONE, Fault.NONE, Fault.CONFLICT]
+
+
+def with_percent_pedals() -> Hands:
+    """Pedals whose raw code is the share in percent, proven."""
+    axes = (
+        WHEEL_DESK.axes[0],
+        AxisUse(AxisDoes.THROTTLE, "wheel", Axis(THROTTLE, 0, 100, None, 0, 100)),
+        AxisUse(AxisDoes.BRAKE, "wheel", Axis(BRAKE, 0, 100, None, 0, 100)),
+    )
+    hands = Hands(dataclasses.replace(WHEEL_DESK, axes=axes))
+    hands.wheel.axes |= {THROTTLE: 0, BRAKE: 0}
+    hands.look()
+    for code in (THROTTLE, BRAKE):
+        hands.axis(code, 100)
+        hands.axis(code, 0)
+    return hands
+
+
+def test_throttle_barred__counts_again_only_from_below_3_percent() -> None:
+    hands = with_percent_pedals()
+    hands.axis(THROTTLE, 60)
+    hands.axis(BRAKE, 60)
+    hands.look(after_ms=1001)
+
+    assert hands.axis(THROTTLE, 3).fault is Fault.CONFLICT
+    assert hands.axis(THROTTLE, 2).fault is Fault.NONE
+
+
+def test_contacts_at_fault_under_both_pedals__the_contacts_are_named() -> None:
+    hands = ready()
+    both_pedals(hands)
+    hands.look(after_ms=1001)
+    hands.box.keys |= {CLOSES, OPENS}
+    hands.look()
+    snapshot = hands.look(after_ms=201)
+
+    assert (snapshot.fault, snapshot.device) == (Fault.CONTACTS, "box")
 
 
 @pytest.mark.parametrize(("throttle", "brake"), [(204, 102), (102, 204)])
@@ -405,6 +498,14 @@ def test_gear_with_less_brake__stays() -> None:
     assert asked(hands.press(UP)).gear == 0
 
 
+@pytest.mark.parametrize(("brake", "gear"), [(29, 0), (30, 1)])
+def test_gear__wants_30_percent_brake(brake: int, gear: int) -> None:
+    hands = with_percent_pedals()
+    hands.axis(BRAKE, brake)
+
+    assert asked(hands.press(UP)).gear == gear
+
+
 def test_gear_without_word_of_the_machine__stays() -> None:
     hands = braked()
     hands.feedback = None
@@ -420,9 +521,7 @@ def test_machine_disarmed__gear_falls_to_neutral() -> None:
     assert asked(hands.look()).gear == 0
 
 
-@pytest.mark.parametrize(
-    ("age_ns", "gear"), [(-1, 0), (0, 1), (FEEDBACK_MAX_AGE_NS, 1), (FEEDBACK_MAX_AGE_NS + 1, 0)]
-)
+@pytest.mark.parametrize(("age_ns", "gear"), [(-1, 0), (0, 1), (500_000_000, 1), (500_000_001, 0)])
 def test_word_of_the_machine__counts_for_half_a_second(age_ns: int, gear: int) -> None:
     hands = braked()
     hands.box.pressed.add(UP)
@@ -472,6 +571,17 @@ def test_body_buttons__ask_while_held(codes: tuple[int, ...], asks: float) -> No
     assert asked(hands.let_go(*codes)).implement == 0.0
 
 
+@pytest.mark.parametrize(("raw", "asks"), [(100, 1.0), (50, 0.0), (0, -1.0)])
+def test_body_with_an_axis__asks_what_the_axis_says(raw: int, asks: float) -> None:
+    assert asked(with_body_stick(raw).press(BODY_UP)).implement == asks
+
+
+def test_desk_without_a_horn__sounds_none() -> None:
+    keys = tuple(use for use in KEYS if use.code != HORN)
+
+    assert not asked(Hands(dataclasses.replace(WHEEL_DESK, keys=keys)).look()).horn
+
+
 # ---- STOP, confirm, disarm ----------------------------------------------------------------
 
 
@@ -517,6 +627,33 @@ def test_stop_whose_contact_opens__a_cut_wire_stops() -> None:
     assert hands.look().counts.stops == 0
     assert hands.let_go(STOP_NC).counts.stops == 1
     assert hands.look().counts.stops == 1
+
+
+def with_key(does: KeyDoes) -> Layout:
+    """The desk with one more contact, at a code of its own."""
+    return dataclasses.replace(WHEEL_DESK, keys=(*KEYS, KeyUse(does, "box", STOP_NC)))
+
+
+def test_opening_stop_of_a_box_that_is_away__is_no_stop() -> None:
+    hands = Hands(with_key(KeyDoes.STOP_OPENS))
+    hands.devices["box"] = Fault.ABSENT
+    snapshot = hands.look()
+
+    assert snapshot.counts == Counts()
+    assert (snapshot.fault, snapshot.device) == (Fault.ABSENT, "box")
+
+
+@pytest.mark.parametrize("code", [STOP, STOP_NC])
+def test_two_stop_buttons__each_stops_alone(code: int) -> None:
+    hands = Hands(with_key(KeyDoes.STOP))
+    hands.box.keys.add(code)
+
+    assert hands.look().counts == Counts(stops=1)
+
+
+@pytest.mark.parametrize("code", [DISARM, STOP_NC])
+def test_two_disarm_buttons__each_disarms_alone(code: int) -> None:
+    assert Hands(with_key(KeyDoes.DISARM)).press(code).counts == Counts(disarms=1)
 
 
 def test_confirm_held__counts_once() -> None:
@@ -578,6 +715,46 @@ def test_stick_of_a_driven_machine__turns_by_its_rate_from_where_the_machine_is(
 
     assert left == pytest.approx(0.3 + 0.5 * 0.04)
     assert right == pytest.approx(0.3 + 0.5 * 0.02)
+
+
+def test_stick_held_for_20_ms__turns_by_exactly_that() -> None:
+    hands = Hands(STICK_DESK)
+    hands.prove_stick()
+    hands.feedback = dataclasses.replace(STANDS, active=True)
+
+    assert asked(hands.axis(STICK_X, 0, after_ms=20)).steer == 0.01
+
+
+@pytest.mark.parametrize(
+    ("raw", "steer", "unproven"),
+    [
+        (2, 0.5 * 0.02 * 0.02, ("stick:rest",)),
+        (1, 0.0, ()),
+        (-1, 0.0, ()),
+        (-2, -0.5 * 0.02 * 0.02, ("stick:rest",)),
+    ],
+)
+def test_stick_off_its_rest__turns_from_2_percent_on(
+    raw: int, steer: float, unproven: tuple[str, ...]
+) -> None:
+    percent = AxisUse(AxisDoes.STEER, "stick", Axis(STICK_X, 0, 100, -100, -100, 100))
+    hands = Hands(dataclasses.replace(STICK_DESK, axes=(percent, STICK_DESK.axes[1])))
+    hands.wheel.axes[STICK_X] = 0
+    hands.prove_stick()
+    hands.feedback = dataclasses.replace(STANDS, active=True)
+    snapshot = hands.axis(STICK_X, raw, after_ms=20)
+
+    assert asked(snapshot).steer == pytest.approx(steer)
+    assert snapshot.unproven == unproven
+
+
+def test_machine_of_which_no_word_ever_came__its_steering_is_unknown() -> None:
+    hands = Hands(STICK_DESK)
+    hands.feedback = None
+    snapshot = hands.look()
+
+    assert snapshot.unproven[-1] == "steering:unknown"
+    assert asked(snapshot).steer == 0.0
 
 
 def test_stick_at_rest_while_driven__what_was_asked_is_held() -> None:

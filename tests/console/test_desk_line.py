@@ -12,7 +12,6 @@ import pytest
 from operator_console.core.desk import Counts, DeskSnapshot, Fault, Feedback
 from operator_console.core.desk_line import (
     DATAGRAM_MAX_BYTES,
-    NAMES_MAX,
     Dated,
     DeskSlot,
     Presses,
@@ -52,7 +51,7 @@ def test_snapshot__comes_out_as_it_went_in(snapshot: DeskSnapshot) -> None:
     dated = dataclasses.replace(DATED, snapshot=snapshot)
 
     assert decode_snapshot(encode_snapshot(dated)) == dated
-    assert len(encode_snapshot(dated)) < DATAGRAM_MAX_BYTES
+    assert len(encode_snapshot(dated)) < DATAGRAM_MAX_BYTES == 2048
 
 
 def test_figures__are_rounded_to_less_than_a_step_of_the_frame() -> None:
@@ -103,7 +102,7 @@ def test_field_missing__is_refused(name: str) -> None:
         {"device": None},
         {"unproven": "a"},
         {"unproven": [1]},
-        {"unproven": ["a"] * (NAMES_MAX + 1)},
+        {"unproven": ["a"] * 9},
         {"controls": 1},
         {"controls": {}},
         {"controls": {"seq": 1, "throttle": math.nan}},
@@ -116,7 +115,7 @@ def test_field_that_does_not_fit__is_refused(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"1", b"\xff", b"[" * 5000, b"null"])
 def test_what_is_no_object__is_refused(data: bytes) -> None:
-    with pytest.raises(SnapshotRefused, match="no JSON object"):
+    with pytest.raises(SnapshotRefused, match=r"^no JSON object$"):
         decode_snapshot(data)
 
 
@@ -131,21 +130,47 @@ def test_throttle_out_of_range__is_refused_and_never_clamped() -> None:
     ("changes", "words"),
     [
         ({"run": -1}, r"run: no whole number in 0\.\.4294967295"),
+        ({"at_us": 1 << 63}, r"at_us: no whole number in 0\.\.9223372036854774"),
         ({"device": 1}, "device: no text"),
         ({"unproven": 1}, "unproven: no short list"),
+        ({"unproven": ["a"] * 9}, "unproven: no short list"),
         ({"unproven": [1]}, "unproven: no text"),
+        ({"unproven": ["a", 1]}, "unproven: no text"),
+        ({"controls": 1}, "no JSON object"),
     ],
 )
 def test_refusal__names_the_field(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(SnapshotRefused, match=words):
+    with pytest.raises(SnapshotRefused, match=f"^{words}$"):
         decode_snapshot(content(**changes))
+
+
+def test_refusals__are_told_by_these_words() -> None:
+    assert {each.name: each.value for each in SnapshotRefusal} == {
+        "MALFORMED": "desk_malformed",
+        "BACKWARDS": "desk_backwards",
+        "FUTURE": "desk_future",
+        "OLD": "desk_old",
+    }
 
 
 def test_numbers_at_their_ends__pass() -> None:
     high = (1 << 32) - 1
-    dated = decode_snapshot(content(run=high, seq=0, stops=high, unproven=["a"] * NAMES_MAX))
+    dated = decode_snapshot(content(run=high, seq=0, stops=high, unproven=["a"] * 8))
 
     assert (dated.run, dated.sequence, dated.snapshot.counts.stops) == (high, 0, high)
+
+
+STAMP_END_US = 9_223_372_036_854_774
+"""A microsecond before the last whole one whose nanoseconds fit into 63 bits."""
+
+
+@pytest.mark.parametrize("name", ["at_us", "event_us"])
+def test_stamp__passes_at_its_end_and_not_above(name: str) -> None:
+    at_end = decode_snapshot(content(**{name: STAMP_END_US}))
+
+    assert getattr(at_end, name) == STAMP_END_US
+    with pytest.raises(SnapshotRefused, match=f"^{name}: "):
+        decode_snapshot(content(**{name: STAMP_END_US + 1}))
 
 
 # ---- the slot -----------------------------------------------------------------------------
@@ -291,7 +316,29 @@ def test_feedback_that_does_not_fit__is_refused(changes: dict[str, Any]) -> None
         decode_feedback(data)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"speed_mps": "1"}, "speed_mps: no number"),
+        ({"speed_mps": 100.1}, r"speed_mps: not within 100\.0"),
+        ({"state_age_ms": 1e9 + 0.5}, r"state_age_ms: not within 1000000000\.0"),
+        ({"movable": 1}, "movable: no true or false"),
+        (
+            {"at_ns": STAMP_END_US * 1000 + 1},
+            r"at_ns: no whole number in 0\.\.9223372036854774000",
+        ),
+    ],
+)
+def test_refusal_of_feedback__names_the_field(changes: dict[str, Any], words: str) -> None:
+    data = json.dumps(json.loads(encode_feedback(FEEDBACK)) | changes).encode()
+
+    with pytest.raises(SnapshotRefused, match=f"^{words}$"):
+        decode_feedback(data)
+
+
 def test_feedback_at_its_ends__passes() -> None:
-    ends = dataclasses.replace(FEEDBACK, speed_mps=-100.0, steer=2.0, state_age_ms=1e9)
+    ends = Feedback(
+        STAMP_END_US * 1000, speed_mps=-100.0, steer=2.0, movable=True, state_age_ms=1e9
+    )
 
     assert decode_feedback(encode_feedback(ends)) == ends

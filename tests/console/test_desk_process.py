@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -42,7 +42,9 @@ class DrivenRig:
     """A console with a real input process, an armed vehicle, and a picture on its screen."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.happened = asyncio.Event()
         monkeypatch.setattr(web, "inputd_command", lambda *_, **__: PIPED)
+        monkeypatch.setattr(web, "DeskProcess", self.desk_process)
         self.vehicle = FakeVehicle()
         desk = DeskSettings.model_validate({"file": "unused"})
         settings = console_settings(simulated=False).model_copy(update={"desk": desk})
@@ -51,6 +53,17 @@ class DrivenRig:
         self.console.words_changed(True)
         self.session = self.console.session
         self.lease()
+
+    def desk_process(self, command: Sequence[str], *calls: Callable[..., Any]) -> DeskProcess:
+        """Return the console's end of the line; each of its calls counts as an event."""
+        return DeskProcess(command, *(self.noted(call) for call in calls))
+
+    def noted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def noted_call(*args: Any) -> Any:
+            self.happened.set()
+            return call(*args)
+
+        return noted_call
 
     def lease(self) -> None:
         now_ns = monotonic_ns()
@@ -74,9 +87,10 @@ class DrivenRig:
         return self.vehicle.command(message)
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Let the console work until something holds."""
-        while not holds():  # noqa: ASYNC110 - it is asked
-            await asyncio.sleep(0.002)
+        """Let the console work until something holds; ask at each call of its desk."""
+        while not holds():
+            self.happened.clear()
+            await self.happened.wait()
 
     def open_gate(self) -> None:
         """Enable has been seen open since control was taken."""
@@ -85,13 +99,14 @@ class DrivenRig:
 
     @asynccontextmanager
     async def driven(self) -> AsyncIterator[DeskProcess]:
-        """The process runs, and its enable goes out at 60 % throttle."""
+        """The process runs, and its enable went out at 60 % throttle, in ``went_out``."""
         assert self.console.desk is not None
         task = asyncio.create_task(self.console.desk.run())
 
         def goes_out() -> bool:
             self.open_gate()
-            return self.command().enable
+            self.went_out = self.command()
+            return self.went_out.enable
 
         await self.until(goes_out)
         yield self.console.desk
@@ -113,7 +128,7 @@ async def test_input_process_killed_at_60_percent__enable_is_off_at_the_machine(
     rig: DrivenRig,
 ) -> None:
     async with rig.driven() as process:
-        before = rig.command()
+        before = rig.went_out
         os.kill(pid_of(process), signal.SIGKILL)
         await rig.until(lambda: not rig.command().enable)
         after = rig.command()

@@ -10,13 +10,10 @@ import pytest
 from operator_console.core.desk import Feedback
 from operator_console.core.force import (
     CAP,
-    CENTRING,
-    DAMPING_S,
     FF_AUTOCENTRE,
     FF_CONSTANT,
     FF_SPRING,
     NOTHING,
-    STIFFNESS,
     ForceBy,
     ForceLoop,
     Pull,
@@ -49,11 +46,11 @@ def settled(wheel: float | None, feedback: Feedback | None = DRIVEN, cap: float 
 
 
 def test_wheel_right_of_the_machine__is_drawn_to_the_left() -> None:
-    assert settled(0.0).level == pytest.approx(STIFFNESS * 0.1)
+    assert settled(0.0).level == pytest.approx(0.15)
 
 
 def test_wheel_left_of_the_machine__is_drawn_to_the_right() -> None:
-    assert settled(0.2).level == pytest.approx(-STIFFNESS * 0.1)
+    assert settled(0.2).level == pytest.approx(-0.15)
 
 
 def test_wheel_where_the_machine_is__feels_nothing() -> None:
@@ -100,7 +97,7 @@ def test_word_kept_too_long__grows_old_here_as_well() -> None:
     loop.step(-1.0, DRIVEN, 0)
 
     assert loop.step(-1.0, DRIVEN, 460 * MS).level > 0.0
-    assert loop.step(-1.0, DRIVEN, 461 * MS) == NOTHING
+    assert loop.step(-1.0, DRIVEN, 460 * MS + 1) == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -113,15 +110,13 @@ def test_delay__takes_the_machines_lead_away(age_ms: float, share: float) -> Non
 def test_machine_heard_late__the_wheel_is_only_centred() -> None:
     late = dataclasses.replace(DRIVEN, steer=1.0, state_age_ms=250.0)
 
-    assert settled(0.1, late).level == pytest.approx(-CENTRING * 0.1)
+    assert settled(0.1, late).level == pytest.approx(-0.05)
     assert settled(0.1, late).centre == 0.0
-    assert settled(0.1, late).strength == pytest.approx(CENTRING * CAP)
+    assert settled(0.1, late).strength == pytest.approx(0.15)
 
 
 def test_steering_unknown__the_wheel_is_only_centred() -> None:
-    assert settled(0.1, dataclasses.replace(DRIVEN, steer=None)).level == pytest.approx(
-        -CENTRING * 0.1
-    )
+    assert settled(0.1, dataclasses.replace(DRIVEN, steer=None)).level == pytest.approx(-0.05)
 
 
 def test_spring__rests_where_the_machine_is_and_is_capped() -> None:
@@ -165,7 +160,44 @@ def test_wheel_that_turns__is_held_back_by_how_fast_it_turns() -> None:
         newest = dataclasses.replace(DRIVEN, steer=0.0, at_ns=turn * 10 * MS)
         level = loop.step(0.001 * turn, newest, turn * 10 * MS).level
 
-    assert level == pytest.approx(-STIFFNESS * 0.1 - DAMPING_S * 0.1, abs=1e-4)
+    assert level == pytest.approx(-0.15 - 0.01, abs=1e-4)
+
+
+def driven_from(wheel: float, turn: int, loop: ForceLoop) -> float:
+    """Return the force of the 10 ms with this number, the machine straight ahead."""
+    now_ns = turn * 10 * MS
+    return loop.step(wheel, dataclasses.replace(DRIVEN, steer=0.0, at_ns=now_ns), now_ns).level
+
+
+def test_wheel_begins_to_turn__a_quarter_of_its_rate_is_believed_after_10_ms() -> None:
+    loop = ForceLoop()
+    levels = [driven_from(wheel, turn, loop) for turn, wheel in ((1, 0.0), (2, 0.004))]
+
+    assert levels == pytest.approx([0.0, -1.5 * 0.004 - 0.1 * 0.4 / 4])
+
+
+def test_second_step_at_the_same_moment__the_rate_is_kept() -> None:
+    loop = ForceLoop()
+    levels = [driven_from(wheel, turn, loop) for turn, wheel in ((1, 0.0), (2, 0.004), (2, 0.004))]
+
+    assert levels[2] == levels[1] < -0.01
+
+
+def test_wheel_turned_before_a_pause__starts_from_rest_after_it() -> None:
+    loop = ForceLoop()
+    driven_from(0.0, 1, loop)
+    driven_from(0.1, 2, loop)
+    loop.step(None, DRIVEN, 30 * MS)
+
+    assert driven_from(0.0, 4, loop) == 0.0
+
+
+def test_first_step__the_force_rises_by_the_time_since_zero() -> None:
+    assert driven_from(-1.0, 1, ForceLoop()) == 0.02
+
+
+def test_step_that_comes_late__the_force_rises_as_in_100_ms() -> None:
+    assert driven_from(-1.0, 100, ForceLoop()) == pytest.approx(0.2)
 
 
 def test_wheel_let_go__settles_where_the_machine_is_without_swinging() -> None:
@@ -183,6 +215,26 @@ def test_wheel_let_go__settles_where_the_machine_is_without_swinging() -> None:
 
     assert lowest > -0.05
     assert highest < 0.02
+
+
+# ---- words --------------------------------------------------------------------------------
+
+
+def test_ways__are_told_by_these_words() -> None:
+    assert {each.name: each.value for each in ForceBy} == {
+        "CONSTANT": "constant",
+        "SPRING": "spring",
+        "AUTOCENTRE": "autocentre",
+        "NONE": "none",
+    }
+
+
+def test_effects__have_the_codes_of_input_h() -> None:
+    assert (FF_CONSTANT, FF_SPRING, FF_AUTOCENTRE) == (0x52, 0x53, 0x61)
+
+
+def test_nothing__is_no_force_at_all() -> None:
+    assert Pull(level=0.0, centre=0.0, strength=0.0) == NOTHING
 
 
 # ---- what a device can do -----------------------------------------------------------------

@@ -12,6 +12,11 @@ from tests.console.page_rig import CONFIG, VideoRig
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 T0_US = 5_000_000_000
+ON_TOP = """(selector) => {
+  const element = document.querySelector(selector);
+  const { left, top, width, height } = element.getBoundingClientRect();
+  return document.elementFromPoint(left + width / 2, top + height / 2) === element;
+}"""
 S_US = 1_000_000
 
 
@@ -349,6 +354,15 @@ def test_reverse_is_asked_for__the_rear_picture_is_the_main_view_and_is_told(rig
     front = rig.count("view")
     rig.picture(8, T0_US + 33_000)
     assert rig.count("view") == front
+
+
+def test_rear_picture_is_the_main_view__what_must_be_read_lies_over_it(rig: VideoRig) -> None:
+    reverse(rig)
+    rig.pass_ms(400)
+
+    assert rig.drawn_as == "frozen"
+    assert rig.page.evaluate(ON_TOP, "#camera-tag-en")
+    assert rig.page.evaluate(ON_TOP, "#no-image-en")
 
 
 def test_forwards_again__the_front_picture_is_the_main_view(rig: VideoRig) -> None:

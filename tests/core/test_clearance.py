@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -24,8 +26,10 @@ from vehicle_agent.core.clearance import (
     UNSEEN,
     Clearance,
     RangeFinder,
+    RearUnit,
     Scan,
     Sight,
+    Sweep,
     decode,
     encode,
     free_way_m,
@@ -261,6 +265,98 @@ def test_tail_that_swings_out__meets_what_stands_beside_it() -> None:
     assert free_way_m([beside], finder, 0.1) < 3.0
     assert free_way_m([beside], finder, 0.0) == 30.0
     assert free_way_m([beside], finder, -0.1) == 30.0
+
+
+# Pythagorean: the radii of the corners are whole numbers.
+LONG_NOSE = Sweep(abeam_rad=0.0, front_m=16.0, tail_m=5.0, inner_m=6.0, outer_m=12.0)
+LONG_TAIL = Sweep(abeam_rad=0.0, front_m=5.0, tail_m=16.0, inner_m=6.0, outer_m=12.0)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "at_m", "wanted_rad"),
+    [
+        (LONG_NOSE, 5.9, []),
+        (LONG_NOSE, 6.0, []),
+        (LONG_NOSE, 10.0, [2.0 - math.acos(0.6)]),
+        (LONG_NOSE, 12.0, [2.0 - math.acos(0.5), 2.0]),
+        (LONG_NOSE, 12.9, [2.0 - math.acos(6.0 / 12.9), 2.0 + math.acos(12.0 / 12.9)]),
+        (LONG_NOSE, 13.0, [2.0 - math.acos(6.0 / 13.0)]),
+        (LONG_NOSE, 19.9, [2.0 - math.asin(16.0 / 19.9)]),
+        (LONG_NOSE, 20.0, []),
+        (LONG_TAIL, 11.9, [2.0 - math.asin(5.0 / 11.9)]),
+        (LONG_TAIL, 12.0, [2.0 - math.asin(5.0 / 12.0), 2.0]),
+        (LONG_TAIL, 13.0, [2.0 + math.acos(12.0 / 13.0)]),
+        (LONG_TAIL, 19.9, [2.0 + math.acos(12.0 / 19.9)]),
+        (LONG_TAIL, 20.0, []),
+    ],
+)
+def test_point_at_a_radius__is_met_by_the_front_or_the_tails_corner_that_reach_it(
+    sweep: Sweep, at_m: float, wanted_rad: list[float]
+) -> None:
+    assert sweep.turns_rad([(at_m, 2.0)]) == pytest.approx(wanted_rad)
+
+
+def test_body_whose_axle_is_behind__turns_on_by_as_much_more() -> None:
+    behind = replace(LONG_TAIL, abeam_rad=-0.5)
+    assert behind.turns_rad([(12.5, 2.0)]) == pytest.approx(
+        [2.5 - math.asin(0.4), 2.5 + math.acos(0.96)]
+    )
+
+
+def articulated(half_m: float, fold_m: float, axle_m: float) -> RangeFinder:
+    """A machine whose rear body alone reaches far, to be driven on a circle of 4 m."""
+    rear = RearUnit(fold_m, axle_m, tail_m=3.0)
+    return RangeFinder(1.0, 1.0, half_m - ASIDE_M, 99.0, 0.0, rear)
+
+
+def on_circle(at_m: float, angle_rad: float) -> Point:
+    return at_m * math.sin(angle_rad), 4.0 - at_m * math.cos(angle_rad)
+
+
+@pytest.mark.parametrize("angle_rad", [-0.5, 0.5])
+def test_rear_that_runs_on_a_narrower_circle__meets_what_the_front_has_passed(
+    angle_rad: float,
+) -> None:
+    # The joint lies 5 m from the centre: its axle runs on 3 m, a quarter turn behind.
+    finder, point = articulated(1.0, fold_m=3.0, axle_m=4.0), on_circle(2.5, angle_rad)
+    turn_rad = angle_rad + math.pi / 2 - math.acos(2.0 / 2.5)
+    assert free_way_m([point], finder, 0.25) == pytest.approx(4.0 * turn_rad)
+    mirrored = (point[0], -point[1])
+    assert free_way_m([mirrored], finder, -0.25) == pytest.approx(4.0 * turn_rad)
+
+
+def test_what_the_rear_covers_now__is_not_ahead() -> None:
+    assert free_way_m([(-2.9, 4.0)], articulated(1.0, fold_m=3.0, axle_m=4.0), 0.25) == 99.0
+
+
+def test_rear_that_cannot_run_so_narrow__turns_about_its_inner_side() -> None:
+    finder, point = articulated(2.0, fold_m=3.0, axle_m=5.0), on_circle(1.5, 0.5)
+    turn_rad = 0.5 + math.atan2(3.0, 4.0) + math.atan2(5.0, 2.0) - math.pi / 2
+    assert free_way_m([point], finder, 0.25) == pytest.approx(4.0 * turn_rad)
+
+
+def test_finder_that_is_told_of_no_tail__ends_at_the_reference_point() -> None:
+    assert free_way_m([(-0.5, -(HALF_M + 0.01))], FINDER, 0.125) == 40.0
+    assert free_way_m([(-0.5, -(HALF_M + 0.01))], replace(FINDER, tail_m=1.0), 0.125) < 1.0
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_joint_on_a_curve__is_at_most_a_quarter_turn_from_the_rear_axle(side: float) -> None:
+    # Joint 0.75 m behind on a circle of 1 m: 1.25 m from the centre, by 3-4-5.
+    at_joint_rad = math.atan(0.75)
+    assert RearUnit(0.75, 1.0, 0.0).joint_rad(side) == pytest.approx(
+        side * (at_joint_rad + math.asin(0.8))
+    )
+    assert RearUnit(0.75, 1.5, 0.0).joint_rad(side) == pytest.approx(
+        side * (at_joint_rad + math.pi / 2)
+    )
+
+
+@pytest.mark.parametrize("name", ["front_joint_m", "rear_joint_m"])
+def test_size_with_half_a_joint__is_that_of_a_machine_that_does_not_fold(name: str) -> None:
+    size = TRUCK.profile.machine.model_copy(update={name: None})
+    finder = RangeFinder.of(size, 30.0)
+    assert (finder.rear, finder.tail_m) == (None, size.rear_overhang_m)
 
 
 @pytest.mark.parametrize("name", ["ug_truck_60t", "electric_tractor", "truck_8x8_50t"])
@@ -571,8 +667,8 @@ def test_speed_unknown__what_lies_beside_is_forgotten() -> None:
 def test_joint_turned_at_standstill__what_lies_beside_turns_with_the_front_body() -> None:
     beside = Beside(2.6, 9.0, 1.75, 0.5)
     beside.see(0, [(2.8, -2.2)])
-    beside.move(0.1, 2.0, 0.0, 0.0)
-    beside.move(0.1, 0.0, 0.1, 0.4)
+    beside.move(0.1, 2.0, 0.0, 0.3)
+    beside.move(0.1, 0.0, 0.1, 0.7)
     ((x_m, y_m),) = beside.see(100_000, [])
     wanted = (2.6 * math.cos(0.2) - 2.2 * math.sin(0.2), -2.2 * math.cos(0.2) - 2.6 * math.sin(0.2))
     assert (x_m, y_m) == pytest.approx(wanted)
@@ -590,6 +686,137 @@ def test_curve_driven__what_lies_beside_moves_as_seen_from_the_machine() -> None
         dy_m * math.cos(0.1) - dx_m * math.sin(0.1),
     )
     assert (x_m, y_m) == pytest.approx(wanted, abs=1e-4)
+
+
+# Front 2.5 m, tail 9 m and sides 1.75 m from the reference point; exact in binary.
+LONG_RIGID = RangeFinder(2.5, 2.5, 1.75, 40.0, 9.0)
+LONG_FOLDED = RangeFinder(2.5, 2.5, 1.75, 40.0, 2.0, RearUnit(2.0, 3.0, 4.0))
+
+
+def kept_after(points: Sequence[Point], way_m: float, age_us: int = 1) -> list[Point]:
+    """What lies beside when the machine has gone on straight from where it saw the points."""
+    beside = LONG_RIGID.beside()
+    assert beside.see(20_000_000, points) == []
+    beside.move(1.0, way_m, 0.0, 0.0)
+    return beside.see(20_000_000 + age_us, [])
+
+
+@pytest.mark.parametrize(
+    ("point", "noted"),
+    [
+        ((2.5, 0.0), True),
+        ((2.49, 0.0), False),
+        ((4.5, 0.0), True),
+        ((4.51, 0.0), False),
+        ((3.0, 2.75), True),
+        ((3.0, -2.75), True),
+    ],
+)
+def test_point_before_the_front__is_noted_within_two_metres(point: Point, noted: bool) -> None:
+    assert kept_after([point], 4.0) == [(point[0] - 4.0, point[1])] * noted
+
+
+@pytest.mark.parametrize(("left_m", "kept"), [(2.75, 1), (2.76, 0), (-2.75, 1), (-2.76, 0)])
+def test_point_farther_aside_than_a_metre__is_not_noted_whichever_way_it_turns_then(
+    left_m: float, kept: int
+) -> None:
+    beside = LONG_FOLDED.beside()
+    beside.move(0.0, 0.0, 0.0, 0.0)
+    beside.see(0, [(3.0, left_m)])
+    beside.move(1.0, 4.0, 0.0, math.copysign(0.1, left_m))
+    assert len(beside.see(1, [])) == kept
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_point_that_comes_to_lie_farther_aside_than_a_metre__is_forgotten(side: float) -> None:
+    beside = LONG_FOLDED.beside()
+    beside.move(0.0, 0.0, 0.0, 0.0)
+    beside.see(0, [(3.0, 2.7 * side)])
+    beside.move(1.0, 4.0, 0.0, -0.2 * side)
+    assert beside.see(1, []) == []
+
+
+@pytest.mark.parametrize("finder", [LONG_RIGID, LONG_FOLDED], ids=["rigid", "articulated"])
+@pytest.mark.parametrize(("way_m", "kept"), [(0.5, 0), (0.51, 1), (12.0, 1), (12.01, 0)])
+def test_point_beside__counts_from_the_front_to_the_tail(
+    finder: RangeFinder, way_m: float, kept: int
+) -> None:
+    beside = finder.beside()
+    beside.see(0, [(3.0, 2.0)])
+    beside.move(1.0, way_m, 0.0, 0.0)
+    assert len(beside.see(1, [])) == kept
+
+
+@pytest.mark.parametrize(("age_us", "kept"), [(10_000_000, 1), (10_000_001, 0)])
+def test_point_not_seen_again__is_kept_for_ten_seconds(age_us: int, kept: int) -> None:
+    assert len(kept_after([(3.0, 2.0)], 4.0, age_us)) == kept
+
+
+@pytest.mark.parametrize(
+    ("points", "kept"),
+    [
+        ([(3.2, 0.0), (3.4, 0.0)], [(-0.8, 0.0), (-0.6, 0.0)]),
+        ([(3.2, 0.0), (3.2, 0.4)], [(-0.8, 0.0), (-0.8, 0.4)]),
+        ([(3.0, 0.0), (3.08, 0.0)], [(-0.92, 0.0)]),
+        ([(3.0, 0.0), (3.0, 0.08)], [(-1.0, 0.08)]),
+    ],
+)
+def test_points_of_one_cell__the_last_is_kept(points: list[Point], kept: list[Point]) -> None:
+    found = kept_after(points, 4.0)
+    assert [each for point in found for each in point] == pytest.approx(
+        [each for point in kept for each in point]
+    )
+
+
+@pytest.mark.parametrize(
+    ("finder", "turned_rad"), [(LONG_RIGID, 0.0), (LONG_FOLDED, 0.6 * 0.4)],
+    ids=["rigid", "articulated"],
+)  # fmt: skip
+def test_joint_turned__turns_the_front_body_by_the_share_of_the_rears_length(
+    finder: RangeFinder, turned_rad: float
+) -> None:
+    beside = finder.beside()
+    beside.move(0.0, 0.0, 0.0, 0.0)
+    beside.see(0, [(2.5, 0.0)])
+    beside.move(1.0, 4.0, 0.0, 0.0)
+    beside.move(0.0, 0.0, 0.0, 0.4)
+    ((x_m, y_m),) = beside.see(1, [])
+    assert (x_m, y_m) == pytest.approx((-1.5 * math.cos(turned_rad), 1.5 * math.sin(turned_rad)))
+
+
+class Heard(Beside):
+    """Notes how it is moved."""
+
+    def __init__(self) -> None:
+        super().__init__(2.5, 9.0, 1.75, 0.0)
+        self.moves: list[tuple[float, float, float, float]] = []
+
+    def move(
+        self, time_s: float, speed_mps: float, curvature_per_m: float, joint_rad: float
+    ) -> None:
+        self.moves.append((time_s, speed_mps, curvature_per_m, joint_rad))
+
+
+@pytest.mark.parametrize(
+    ("finder", "joint_rad"),
+    [(LONG_RIGID, 0.0), (LONG_FOLDED, LONG_FOLDED.rear and LONG_FOLDED.rear.joint_rad(0.1))],
+    ids=["rigid", "articulated"],
+)
+def test_machine_moved__by_the_time_since_the_last_tick_and_with_the_curves_joint(
+    finder: RangeFinder, joint_rad: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Heard()
+    monkeypatch.setattr(RangeFinder, "beside", lambda _: heard)
+    clearance = Clearance(finder)
+    clearance.move(5_000_000, 2.0, 0.1)
+    clearance.move(5_010_000, 3.0, 0.1)
+    clearance.move(5_030_000, None, 0.1)
+    clearance.move(5_040_000, -1.0, 0.1)
+    assert heard.moves == [
+        (0.0, 2.0, 0.1, joint_rad),
+        (0.01, 3.0, 0.1, joint_rad),
+        (0.01, -1.0, 0.1, joint_rad),
+    ]
 
 
 @pytest.mark.parametrize("curvature_per_m", [-0.12, 0.0, 0.05, 0.12])

@@ -27,6 +27,9 @@ def test_input_with_loop_and_view_only__means_level_ground_and_nothing_fitted() 
         clear_m=None,
         unseen=False,
         detect_s=0.0,
+        site_mps=None,
+        line_m=None,
+        unplaced=False,
         one_path=False,
         reverse=False,
         degraded=False,
@@ -132,6 +135,45 @@ def test_something_ahead__stops_exactly_short_of_it(
 @pytest.mark.requirement("HF-GOV-02")
 def test_nothing_known_of_the_way_ahead__walking_pace() -> None:
     assert cap(GOOD._replace(unseen=True)) == SpeedCap(1.0, CapReason.CLEARANCE)
+
+
+@pytest.mark.parametrize(("site_mps", "expected_mps"), [(0.0, 0.0), (2.0, 2.0), (7.0, 5.0)])
+@pytest.mark.requirement("HF-GOV-03")
+def test_place_allows_a_speed__the_lower_of_it_and_the_machines_zone_speed(
+    site_mps: float, expected_mps: float
+) -> None:
+    assert cap(GOOD._replace(site_mps=site_mps)) == SpeedCap(expected_mps, CapReason.ZONE)
+
+
+def test_slow_place_and_long_loop__slower_in_proportion_to_what_the_place_allows() -> None:
+    found = cap(GOOD._replace(site_mps=2.0, loop_ms=400.0))
+
+    assert found == SpeedCap(1.0, CapReason.LOOP)
+
+
+@pytest.mark.parametrize("line_m", [0.5, 4.0, 9.0])
+@pytest.mark.parametrize("grade", [-0.12, 0.0, 0.2])
+@pytest.mark.requirement("HF-GOV-03")
+def test_line_ahead__stops_exactly_short_of_it_however_old_the_scan_is(
+    line_m: float, grade: float
+) -> None:
+    found = cap(GOOD._replace(line_m=line_m, grade=grade, detect_s=0.4))
+
+    reaction_s = 0.05 + LIMITS.brake_delay_worst_s
+    decel_mps2 = 2.5 + 9.80665 * grade
+    assert found.reason is CapReason.ZONE
+    assert stopping_distance_m(found.speed_mps, reaction_s, decel_mps2) == pytest.approx(
+        line_m, rel=1e-9
+    )
+
+
+def test_line_ahead_and_no_loop_time__no_speed_for_want_of_the_loop() -> None:
+    assert cap(GOOD._replace(loop_ms=None, line_m=4.0)) == SpeedCap(0.0, CapReason.LOOP)
+
+
+@pytest.mark.requirement("HF-GOV-04")
+def test_nothing_known_of_the_place__walking_pace() -> None:
+    assert cap(GOOD._replace(unplaced=True)) == SpeedCap(1.0, CapReason.ZONE)
 
 
 def test_free_far_ahead__the_zones_speed() -> None:

@@ -15,10 +15,8 @@ from protocol.state import CapReason
 from tests.rig import Rig
 from vehicle_agent.core.nearby import Nearby, eighths, encode
 from vehicle_agent.core.place import (
-    LINE_KEPT_M,
     PLACE_UNKNOWN,
     RULE_EVENTS,
-    STALE_US,
     Fix,
     Place,
     Places,
@@ -45,6 +43,24 @@ NOW_US = 10_000_000
 )
 def test_place__comes_back_as_it_was(place: Place) -> None:
     assert decode(place.encode()) == place
+
+
+def test_bytes_of_a_place__are_those_of_the_layout() -> None:
+    numbers = struct.pack("<6f", 12.5, -3.25, 0.5, 3.5, 40.0, 7.5)
+    assert FULL.encode() == struct.pack("<BBBBQ", 1, 0b1111, 3, 2, 77) + numbers
+    assert Place(258).encode() == struct.pack("<BBBBQ", 1, 0, 0, 0, 258) + bytes(24)
+
+
+def test_fix_and_rule__are_numbered_from_none_on_in_their_order() -> None:
+    fixes = [Fix.NONE, Fix.SINGLE, Fix.FLOAT, Fix.FIXED, Fix.TAG]
+    rules = [Rule.NONE, Rule.CLOSED, Rule.OCCUPIED, Rule.ONE_WAY, Rule.NOT_FOR_THIS,
+             Rule.STAND_FIRST]  # fmt: skip
+    assert [Place(1, fix).encode()[2] for fix in fixes] == [0, 1, 2, 3, 4]
+    assert [Place(1, rule=rule).encode()[3] for rule in rules] == [0, 1, 2, 3, 4, 5]
+
+
+def test_place_of_which_nothing_is_said__knows_nothing() -> None:
+    assert Place(1) == Place(1, Fix.NONE, None, 0.0, None, None, None, Rule.NONE)
 
 
 def test_every_part_of_a_place__is_none() -> None:
@@ -81,9 +97,27 @@ def test_length_below_nothing__is_refused(number: int) -> None:
 def test_places__the_newest_counts_until_it_is_old() -> None:
     places = Places()
     places.take(NOW_US, [Place(NOW_US).encode(), Place(NOW_US - 1).encode(), b"x"])
-    assert places.at(NOW_US + STALE_US) == Place(NOW_US)
-    assert places.at(NOW_US + STALE_US + 1) is None
+    assert places.at(NOW_US + 1_000_000) == Place(NOW_US)
+    assert places.at(NOW_US + 1_000_001) is None
     assert places.refused == 2
+
+
+def test_no_place_yet__is_none() -> None:
+    assert Places().at(0) is None
+
+
+def test_place_of_the_first_microseconds__counts() -> None:
+    places = Places()
+    places.take(1, [Place(0).encode()])
+    assert places.at(1) == Place(0)
+    places.take(1, [Place(1).encode()])
+    assert (places.at(1), places.refused) == (Place(1), 0)
+
+
+def test_other_place_of_the_same_stamp__is_refused() -> None:
+    places = Places()
+    places.take(NOW_US, [FULL.encode(), Place(FULL.stamp_us).encode()])
+    assert (places.at(FULL.stamp_us), places.refused) == (FULL, 1)
 
 
 def test_place_from_the_future__is_refused_and_what_follows_still_counts() -> None:
@@ -100,6 +134,21 @@ def test_telemetry__says_position_fix_and_rule() -> None:
     }  # fmt: skip
     assert json.loads(telemetry(1, None)) == {"fix": None}
     assert json.loads(telemetry(1, Place(1)))["sigma_m"] is None
+
+
+def test_telemetry__says_age_in_whole_milliseconds_and_lengths_in_whole_centimetres() -> None:
+    place = replace(FULL, stamp_us=1_700_000, position_m=(1.23456, -6.54321), ahead_m=40.009)
+    said = telemetry(3_700_999, place)
+    assert json.loads(said)["age_ms"] == 2000
+    for text in (b'"x_m":1.23,', b'"y_m":-6.54,', b'"line_ahead_m":40.01,'):
+        assert text in said
+
+
+def test_telemetry__is_as_short_as_can_be() -> None:
+    assert telemetry(1, Place(1, limit_mps=2.0)) == (
+        b'{"fix":"none","x_m":null,"y_m":null,"sigma_m":null,"age_ms":0,"limit_mps":2.0,'
+        b'"line_ahead_m":null,"line_behind_m":null,"rule":"none"}'
+    )
 
 
 def test_every_rule__has_its_event() -> None:
@@ -124,6 +173,38 @@ def test_nearby__fills_what_the_finder_does_not_see() -> None:
     assert nearby.over(NOW_US + 500_000, ()) != ()
     assert nearby.over(NOW_US + 500_001, seen) == seen
     assert nearby.refused == 0
+
+
+def test_bytes_of_distances__are_those_of_the_layout() -> None:
+    data = encode(0x0102, 8.0, [1.25, None, 9.0, 0.0])
+    assert data == struct.pack("<BBHQ4H", 1, 0, 800, 0x0102, 125, 0xFFFF, 800, 0)
+
+
+def test_sensor_that_says_nothing__leaves_its_eighths_unknown_and_the_others_count() -> None:
+    nearby = Nearby()
+    nearby.take(NOW_US, [encode(NOW_US, 8.0, [1.26, None, 3.04, 0.5])])
+    assert nearby.over(NOW_US, ()) == (1.3, None, None, None, 3.0, 0.5, 0.5, 0.5)
+    assert nearby.refused == 0
+
+
+def test_nearby__as_long_as_nothing_came_what_the_finder_sees_is_left_as_it_is() -> None:
+    seen = (5.0, None, 7.0, None, None, None, 4.0, 3.0)
+    assert Nearby().over(0, seen) == seen
+
+
+def test_eighths_that_are_none__are_not_mixed() -> None:
+    nearby = Nearby()
+    nearby.take(NOW_US, [encode(NOW_US, 8.0, [1.0] * 4)])
+    with pytest.raises(ValueError, match="shorter"):
+        nearby.over(NOW_US, (None,) * 9)
+
+
+def test_distances_of_the_first_microseconds__count() -> None:
+    nearby = Nearby()
+    nearby.take(1, [encode(0, 8.0, [1.0] * 4)])
+    assert nearby.over(1, ()) == (1.0,) * 8
+    nearby.take(1, [encode(1, 8.0, [2.0] * 4)])
+    assert (nearby.over(1, ()), nearby.refused) == ((2.0,) * 8, 0)
 
 
 @pytest.mark.parametrize(
@@ -162,12 +243,13 @@ class Placed(Rig):
         self.setup = replace(self.setup, locator=True)
         self.supervisor = Supervisor(self.setup)
         self.said: dict[str, Any] | None = {}
+        self.age_us = 0
         self.sides_m: list[float | None] | None = None
 
     def places(self) -> tuple[bytes, ...]:
         if self.said is None:
             return ()
-        return (Place(self.now_ns // 1000, **self.said).encode(),)
+        return (Place(self.now_ns // 1000 - self.age_us, **self.said).encode(),)
 
     def nearby(self) -> tuple[bytes, ...]:
         if self.sides_m is None:
@@ -199,7 +281,7 @@ def test_limit_of_the_place__holds_where_it_is_below_the_machines_own(
 
 @pytest.mark.requirement("HF-GOV-03")
 def test_line_ahead__the_cap_stops_short_of_it_and_says_zone(rig: Placed) -> None:
-    rig.said = {"ahead_m": 6.0 + LINE_KEPT_M, "rule": Rule.CLOSED}
+    rig.said = {"ahead_m": 6.0 + 1.0, "rule": Rule.CLOSED}
     rig.run(0.3)
     speed_mps, reason = cap_of(rig)
     limits = rig.profile.limits
@@ -212,6 +294,47 @@ def test_line_reached__nothing_is_left(rig: Placed) -> None:
     rig.said = {"ahead_m": 0.9, "rule": Rule.CLOSED}
     rig.run(0.3)
     assert cap_of(rig) == (0.0, CapReason.ZONE)
+
+
+@pytest.mark.requirement("HF-GOV-03")
+@pytest.mark.parametrize(
+    ("speed_mps", "gear", "name", "line_m"),
+    [(4.0, 1, "ahead_m", 9.0), (-2.0, -1, "behind_m", 2.5)],
+    ids=["ahead", "in reverse"],
+)
+def test_line_told_a_while_ago__is_nearer_by_the_way_gone_since(
+    speed_mps: float, gear: int, name: str, line_m: float
+) -> None:
+    caps = []
+    for age_us, told_m in ((0, line_m), (500_000, line_m + 0.5 * abs(speed_mps))):
+        rig = Placed()
+        rig.age_us = age_us
+        rig.activate()
+        rig.hold_enable(neutral=False, throttle=3000, gear=gear)
+        rig.said = {name: told_m, "rule": Rule.CLOSED}
+        rig.ecu.speed_mps = speed_mps
+        rig.run(0.3)
+        caps.append(cap_of(rig))
+    assert caps[1] == caps[0]
+    assert 0.5 < caps[0][0] < 3.5
+
+
+def test_line_at_a_speed_that_nobody_knows__stands_where_it_was_told() -> None:
+    rig = Placed()
+    rig.age_us = 500_000
+    rig.activate()
+    rig.said = {"ahead_m": 4.0, "rule": Rule.CLOSED}
+    rig.run(0.3)
+    standing = cap_of(rig)
+    rig.ecu.silent = True
+    rig.run(0.4)
+    assert rig.state is not None
+    assert rig.state.speed_mps is None
+    assert cap_of(rig) == standing
+    rig.ecu.silent = False
+    rig.age_us = 0
+    rig.run(0.3)
+    assert cap_of(rig) == standing
 
 
 def test_line_behind__counts_in_reverse_only(rig: Placed) -> None:
@@ -243,6 +366,12 @@ def test_rule__is_told_once_when_it_begins(rig: Placed) -> None:
     rig.said = {"ahead_m": 60.0, "rule": Rule.CLOSED}
     rig.run(0.1)
     assert rig.events.count("Z101") == 1
+    rig.said = {}
+    rig.run(0.1)
+    rig.said = {"ahead_m": 60.0, "rule": Rule.CLOSED}
+    rig.run(0.1)
+    assert rig.events.count("Z101") == 2
+    assert None not in rig.events
 
 
 def test_no_locator_fitted__what_it_says_is_not_heard() -> None:

@@ -66,6 +66,8 @@ BRAKE_FB = BrakeFeedback(1.5, 80.0, ParkState.MOVING, 0b10110)
 MOTION = Motion(-0.5, 0.25, 0.1, -0.2, -0.75)
 OTHER_MOTION = Motion(-0.5, -0.3, -0.2, -0.4, -0.4)
 """All negative and even: a sign that runs into the next field would be seen."""
+ONE_COUNT = Motion(0.001, 0.05, 0.002, 0.002, 0.05)
+"""The lowest bit of each field."""
 BODY_FB = BodyFeedback(-0.4, False, True, BodyFunction.HITCH | BodyFunction.DRUM)
 ECHO = Echo(0x1234, 0x5678, 0x9ABC)
 STAT = E2eStat(3, 11, 22, 33, 44, 55, 400)
@@ -83,6 +85,7 @@ BYTES: list[tuple[Message, int, str]] = [
     (BRAKE_FB, 0x0CFF2381, "00 05 DC 05 40 1F 02 16"),
     (MOTION, 0x0CFF2481, "05 05 0C 5E 10 2F 03 E7"),
     (OTHER_MOTION, 0x0CFF2481, "BD 05 0C AE 8F CF 39 CE"),
+    (ONE_COUNT, 0x0CFF2481, "09 05 01 10 10 10 40 00"),
     (BODY_FB, 0x18FF2581, "99 05 4B 44 04 00 00 00"),
     (ECHO, 0x18FF2881, "00 00 34 12 78 56 BC 9A"),
     (STAT, 0x18FF2781, "77 35 0B 16 21 2C 37 64"),

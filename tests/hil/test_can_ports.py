@@ -40,7 +40,7 @@ class Pair:
         reader, frames = BusReader(), list[can.Message]()
         for _ in range(rounds):
             self.move()
-            frames += reader.drain(bus, 64)
+            frames += reader.drain(bus, 64, 0)
             if len(frames) >= number:
                 break
             if isinstance(bus, SlcanBus) and bus.fileno() >= 0:
@@ -119,7 +119,7 @@ class TestEveryCanPort:
     def test_own_frames__are_not_heard(self, pair: Pair) -> None:
         pair.port.send(frame(1))
         pair.heard(pair.other, 1)
-        assert BusReader().drain(pair.port, 64) == []
+        assert BusReader().drain(pair.port, 64, 0) == []
 
     def test_nothing_waits__read_returns_at_once(self, pair: Pair) -> None:
         assert pair.port.recv(0) is None
@@ -147,7 +147,7 @@ def test_noise_on_the_line__reader_lives_and_every_bad_line_is_counted(adapter: 
     for number in range(300):
         adapter.other.send(frame(number % 100))
         adapter.move()
-        reader.drain(adapter.port, 64)
+        reader.drain(adapter.port, 64, 0)
     adapter.device.noise = 0.0
     adapter.other.send(frame(101))
     last = adapter.heard(adapter.port, 10_000, rounds=15)[-1]
@@ -191,7 +191,7 @@ def test_bridge__carries_frames_between_a_medium_and_the_wire(tmp_path: Path) ->
     ecu.send(frame(2))
     wire.run_until(2_000_000)
     reader = BusReader()
-    heard = (seen(reader.drain(ecu, 8)), seen(reader.drain(guardian, 8)))
+    heard = (seen(reader.drain(ecu, 8, 0)), seen(reader.drain(guardian, 8, 0)))
     for bus in (guardian, bench, ecu):
         bus.shutdown()
     assert heard == (seen([frame(1)]), seen([frame(2)]))

@@ -91,6 +91,9 @@ TARGETS = (
         "operator_console.core.desk_layout",
         ("tests/console/test_desk_config.py", "tests/console/test_desk.py"),
     ),
+    Target("operator_console.core.desk", ("tests/console/test_desk.py",)),
+    Target("operator_console.core.desk_line", ("tests/console/test_desk_line.py",)),
+    Target("operator_console.core.force", ("tests/console/test_force.py",)),
     Target(
         "protocol.freshness",
         ("tests/protocol/test_freshness_limits.py", "tests/protocol/test_freshness.py"),

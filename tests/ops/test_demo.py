@@ -151,7 +151,12 @@ def test_missing_site__error_names_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("site", "old", "new", "said"),
     [
-        ("road_section", "friction =", "mud =", r"own\.toml: defaults\.friction: "),
+        (
+            "road_section",
+            "friction =",
+            "mud =",
+            r"own\.toml: defaults\.mud: there is no such setting",
+        ),
         ("road_section", 'kind = "cone"', 'kind = "cat"', r"own\.toml: obstacles\.0\.kind: "),
         ("mine_drift", "width_m = 6.5", "width_m = 3.0", "does not fit at the start"),
     ],
@@ -167,6 +172,14 @@ def test_site_that_cannot_be_driven_in__is_one_line_before_anything_starts(
     with pytest.raises(ValueError, match=said) as caught:
         demo.run(DemoOptions(site=str(own), port=0, browser=False))
     assert "\n" not in str(caught.value)
+
+
+def test_machine_too_wide_for_a_drift__is_one_line_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo, "run_folder", lambda: pytest.fail("half-started"))
+    with pytest.raises(ValueError, match=r"^mine_drift: the machine is 5\.4 m wide and the way"):
+        demo.run(DemoOptions(machine="rigid_truck_55t", site="mine_drift", port=0, browser=False))
 
 
 def _far_enough() -> None:

@@ -72,6 +72,11 @@ def test_shipped_scenario__every_expectation_holds(name: str) -> None:
     ("text", "reason"),
     [
         (SHORT + "wings: 2\n", "wings: there is no such setting"),
+        (
+            SHORT + "machine: rigid_truck_55t\n",
+            "mine_drift: the machine is 5.4 m wide and the way narrows to 5.6 m at station",
+        ),
+        (SHORT.replace("seconds", "secnds"), "secnds: there is no such setting"),
         (SHORT.replace("2.0", "-1.0"), "seconds: Input should be greater than 0"),
         (SHORT.replace("2.0", ".nan"), "seconds: Input should be a finite number"),
         (SHORT.replace("2.0", '"2"'), "seconds: Input should be a valid number"),

@@ -121,7 +121,26 @@ def test_summary__distances_and_false_stops_by_link() -> None:
     assert found["failures"] == {"stops": 1}
     rows = {row["link"]: row for row in found["by_link"]}
     assert (rows["a"]["stops"], rows["a"]["max"], rows["a"]["runs_with_false_stop"]) == (2, 9.0, 1)
-    assert (rows["b"]["stops"], rows["b"]["p99.9"]) == (1, 2.0)
+    assert (rows["b"]["stops"], rows["b"]["max"]) == (1, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("stops", "told"),
+    [(1, ["p50", "max"]), (19, ["p50", "max"]), (20, ["p50", "p95", "max"]),
+     (99, ["p50", "p95", "max"]), (100, ["p50", "p95", "p99", "max"]),
+     (999, ["p50", "p95", "p99", "max"]), (1000, ["p50", "p95", "p99", "p99.9", "max"])],
+)  # fmt: skip
+def test_percentile_of_too_few_stops__is_none(stops: int, told: list[str]) -> None:
+    found = summary([verdict(1, "a", *[stop(1.0 + n / 1000) for n in range(stops)])], 1.0)
+    (row,) = found["by_link"]
+    names = ("p50", "p95", "p99", "p99.9", "max")
+    assert [name for name in names if row[name] is not None] == told
+
+
+def test_thousand_stops_in_a_cell__have_a_p99_9() -> None:
+    found = [verdict(1, "a", *[stop(1.0 + number / 1000) for number in range(1000)])]
+    line = as_markdown("Stops", summary(found, 1.0)["table"]).splitlines()[-1]
+    assert line == "| truck | 0.5 | level | 2-4 | p99.9 2.00, n 1000 |"
 
 
 def test_table_as_text__one_column_for_each_link_and_rows_from_down_to_up() -> None:
@@ -132,13 +151,14 @@ def test_table_as_text__one_column_for_each_link_and_rows_from_down_to_up() -> N
     ]
     lines = as_markdown("Stops", summary(found, 1.0)["table"]).splitlines()
     assert lines[0] == "# Stops"
+    assert "5 stops in 4 cells, 1 to 2 in each." in lines[3]
     assert lines[5:] == [
         "| machine | load | grade | speed, m/s | a | b |",
         "|---|---|---|---|---:|---:|",
-        "| truck | 0.5 | down | 2-4 | 8.00 (1) |  |",
-        "| truck | 0.5 | down | 10-12 | 6.00 (1) |  |",
-        "| truck | 0.5 | level | 2-4 |  | 5.00 (2) |",
-        "| truck | 0.5 | up | 2-4 | 7.00 (1) |  |",
+        "| truck | 0.5 | down | 2-4 | max 8.00, n 1 | – |",
+        "| truck | 0.5 | down | 10-12 | max 6.00, n 1 | – |",
+        "| truck | 0.5 | level | 2-4 | – | max 5.00, n 2 |",
+        "| truck | 0.5 | up | 2-4 | max 7.00, n 1 | – |",
     ]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-Point = tuple[float, float]
 ASIDE_M = 1.0
 """Farther from the side no tail swings: by tail²/2R, 0.6 m for 3 m of it on the tightest curve."""
 AHEAD_M = 2.0
@@ -19,6 +18,8 @@ KEPT_US = 10_000_000
 """What nobody has seen for longer may be gone: a person who stood there."""
 CELL_M = 0.2
 """One point is kept of each cell."""
+_NOWHERE = (0.0, 0.0, 0.0)
+"""How far it has gone since the last scan, ahead and to the left, and turned: not at all."""
 
 
 class Beside:
@@ -33,7 +34,7 @@ class Beside:
         self._front_m, self._tail_m, self._aside_m = front_m, tail_m, half_m + ASIDE_M
         self._turn_share = turn_share
         self._kept: list[tuple[float, float, int]] = []
-        self._x_m = self._y_m = self._turned_rad = 0.0
+        self._gone = _NOWHERE
         self._joint_rad: float | None = None
 
     def move(
@@ -49,20 +50,21 @@ class Beside:
         folded_rad = 0.0 if self._joint_rad is None else joint_rad - self._joint_rad
         self._joint_rad = joint_rad
         turn_rad = curvature_per_m * way_m + self._turn_share * folded_rad
-        middle_rad = self._turned_rad + 0.5 * turn_rad
-        self._x_m += way_m * math.cos(middle_rad)
-        self._y_m += way_m * math.sin(middle_rad)
-        self._turned_rad += turn_rad
+        x_m, y_m, turned_rad = self._gone
+        middle_rad = turned_rad + 0.5 * turn_rad
+        x_m += way_m * math.cos(middle_rad)
+        y_m += way_m * math.sin(middle_rad)
+        self._gone = (x_m, y_m, turned_rad + turn_rad)
 
-    def see(self, now_us: int, points: Iterable[Point]) -> list[Point]:
+    def see(self, now_us: int, points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
         """Return what lies beside the machine now; note what a new scan shows before the front.
 
         Args:
             now_us: of the scan. points: it shows.
         """
-        cosine, sine = math.cos(self._turned_rad), math.sin(self._turned_rad)
-        x_m, y_m = self._x_m, self._y_m
-        self._x_m = self._y_m = self._turned_rad = 0.0
+        x_m, y_m, turned_rad = self._gone
+        self._gone = _NOWHERE
+        cosine, sine = math.cos(turned_rad), math.sin(turned_rad)
         moved = [
             ((px - x_m) * cosine + (py - y_m) * sine, (py - y_m) * cosine - (px - x_m) * sine, us)
             for px, py, us in self._kept

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from protocol.profiles import MachineSize
-from vehicle_agent.core.beside import Beside, Point
+from vehicle_agent.core.beside import Beside
 
 VERSION = 1
 _HEAD = struct.Struct("<BBHQhH")
@@ -171,7 +171,9 @@ class Clearance:
 class _Seen:
     """One scan with what lies beside, and the free way on the curve that was asked for last."""
 
-    def __init__(self, scan: Scan, finder: RangeFinder, points: Sequence[Point]) -> None:
+    def __init__(
+        self, scan: Scan, finder: RangeFinder, points: Sequence[tuple[float, float]]
+    ) -> None:
         self.stamp_us = scan.stamp_us
         self.sectors_m = scan.sectors(finder.range_m)
         self._finder, self._points = finder, points
@@ -195,7 +197,7 @@ class Scan:
     step_rad: float
     ranges_m: tuple[float, ...]
 
-    def points(self, mount_m: float) -> tuple[Point, ...]:
+    def points(self, mount_m: float) -> tuple[tuple[float, float], ...]:
         """What was met, from the reference point: ahead, and to the left."""
         return tuple(
             (mount_m + range_m * math.cos(angle_rad), range_m * math.sin(angle_rad))
@@ -260,7 +262,9 @@ def _filled(counts: Sequence[int], index: int) -> int:
     return min(counts[max(index - 1, 0) : index + 2]) if count == INVALID else count
 
 
-def free_way_m(points: Iterable[Point], finder: RangeFinder, curvature_per_m: float) -> float:
+def free_way_m(
+    points: Iterable[tuple[float, float]], finder: RangeFinder, curvature_per_m: float
+) -> float:
     """Return how far the reference point may travel before the machine meets one of ``points``.
 
     What it covers now is not ahead.
@@ -275,12 +279,14 @@ def free_way_m(points: Iterable[Point], finder: RangeFinder, curvature_per_m: fl
         radius_m = max(abs(1.0 / curvature_per_m), half_m + ASIDE_M)
         side = math.copysign(1.0, curvature_per_m)
         turned = [(x_m, radius_m - side * y_m) for x_m, y_m in points]
-        ways_m = _ways_round_m(turned, radius_m, _sweeps(finder, radius_m))
+        polar = [(math.hypot(*each), math.atan2(*each)) for each in turned]
+        turns_rad = [each for sweep in _sweeps(finder, radius_m) for each in sweep.turns_rad(polar)]
+        ways_m = [turn_rad * radius_m for turn_rad in turns_rad]
     return min((way_m for way_m in ways_m if way_m >= 0.0), default=finder.range_m)
 
 
 @dataclass(frozen=True, slots=True)
-class _Sweep:
+class Sweep:
     """One body on its circle, in the polar axes of the circle's centre.
 
     Attributes:
@@ -294,39 +300,36 @@ class _Sweep:
     inner_m: float
     outer_m: float
 
-    @property
-    def farthest_m(self) -> float:
-        """Radius of its outermost corner."""
-        return math.hypot(max(self.front_m, self.tail_m), self.outer_m)
-
-    def turn_rad(self, at_m: float, angle_rad: float) -> float:
-        """How far it turns until it meets a point; negative when it does not.
+    def turns_rad(self, points: Sequence[tuple[float, float]]) -> list[float]:
+        """How far it turns until it meets each point; negative for what it has passed.
 
         The front edge meets it, or the inner side where the point lies farther in than the
-        corner: of the two angles the smaller is that of the body. A point beyond the outer side
-        is met by a corner alone, the front one ahead of the axle or the tail's behind it.
+        corner: of the two angles the smaller is that of the body. What lies beyond the outer side
+        and has passed the front is met by the tail's corner, if that reaches so far.
 
         Args:
-            at_m, angle_rad: the point, from the centre and from the reference point's axle.
+            points: radius from the centre, angle from the reference point's axle.
         """
-        if at_m <= self.inner_m:
-            return -1.0
-        angle_rad -= self.abeam_rad
-        by_front_rad = math.asin(min(self.front_m / at_m, 1.0))
-        body_rad = min(by_front_rad, math.acos(self.inner_m / at_m))
-        if at_m < self.outer_m:
-            return angle_rad - body_rad
-        side_rad = math.acos(self.outer_m / at_m)
-        if side_rad < body_rad and angle_rad >= body_rad:
-            return angle_rad - body_rad
-        swings_out = at_m < math.hypot(self.tail_m, self.outer_m)
-        return angle_rad + side_rad if swings_out else -1.0
+        front_corner_m = math.hypot(self.front_m, self.outer_m)
+        tail_corner_m = math.hypot(self.tail_m, self.outer_m)
+        by_front = [
+            angle_rad
+            - min(math.asin(min(self.front_m / at_m, 1.0)), math.acos(self.inner_m / at_m))
+            for at_m, angle_rad in points
+            if self.inner_m < at_m < front_corner_m
+        ]
+        by_tail = [
+            angle_rad + math.acos(self.outer_m / at_m)
+            for at_m, angle_rad in points
+            if self.outer_m <= at_m < tail_corner_m
+        ]
+        return [turn_rad - self.abeam_rad for turn_rad in (*by_front, *by_tail)]
 
 
-def _sweeps(finder: RangeFinder, radius_m: float) -> tuple[_Sweep, ...]:
+def _sweeps(finder: RangeFinder, radius_m: float) -> tuple[Sweep, ...]:
     """The bodies of the machine when its reference point runs round a circle, joint held."""
     half_m = finder.half_m + ASIDE_M
-    front = _Sweep(0.0, finder.front_m, finder.tail_m, radius_m - half_m, radius_m + half_m)
+    front = Sweep(0.0, finder.front_m, finder.tail_m, radius_m - half_m, radius_m + half_m)
     rear = finder.rear
     if rear is None:
         return (front,)
@@ -334,23 +337,4 @@ def _sweeps(finder: RangeFinder, radius_m: float) -> tuple[_Sweep, ...]:
     axle_radius_m = math.sqrt(max(behind_m2, half_m * half_m))
     abeam_rad = -math.atan2(rear.fold_m, radius_m) - math.atan2(rear.axle_m, axle_radius_m)
     inner_m, outer_m = axle_radius_m - half_m, axle_radius_m + half_m
-    return front, _Sweep(abeam_rad, rear.axle_m, rear.tail_m, inner_m, outer_m)
-
-
-def _ways_round_m(
-    points: Iterable[Point], radius_m: float, sweeps: Sequence[_Sweep]
-) -> list[float]:
-    """The way round a circle to each point that a body meets at all.
-
-    Args:
-        points: ahead, and outwards from the circle's centre.
-    """
-    nearest_m2 = min(sweep.inner_m for sweep in sweeps) ** 2
-    farthest_m2 = max(sweep.farthest_m for sweep in sweeps) ** 2
-    ways_m = []
-    for ahead_m, out_m in points:
-        at_m2 = ahead_m * ahead_m + out_m * out_m
-        if nearest_m2 < at_m2 < farthest_m2:
-            at_m, angle_rad = math.sqrt(at_m2), math.atan2(ahead_m, out_m)
-            ways_m += [sweep.turn_rad(at_m, angle_rad) * radius_m for sweep in sweeps]
-    return ways_m
+    return front, Sweep(abeam_rad, rear.axle_m, rear.tail_m, inner_m, outer_m)

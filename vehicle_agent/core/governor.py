@@ -76,16 +76,15 @@ def speed_cap(limits: MachineLimits, timing: Timing, given: GovernorInput) -> Sp
         terms.append((limits.reverse_speed_max_mps, CapReason.REVERSE))
     if given.one_path:
         terms.append((zone * ONE_PATH_SHARE, CapReason.ONE_PATH))
-    if given.clear_m is not None and given.loop_ms is not None:
-        reaction_s = given.loop_ms / 1000 + given.detect_s + limits.brake_delay_worst_s
-        decel_mps2 = limits.stop_decel_mps2 + GRAVITY_MPS2 * given.grade
-        clear_mps = _clearance_term(given.clear_m, reaction_s, decel_mps2)
-        terms.append((clear_mps, CapReason.CLEARANCE))
-    if given.line_m is not None and given.loop_ms is not None:
-        reaction_s = given.loop_ms / 1000 + limits.brake_delay_worst_s
-        decel_mps2 = limits.stop_decel_mps2 + GRAVITY_MPS2 * given.grade
-        line_mps = _clearance_term(given.line_m, reaction_s, decel_mps2)
-        terms.append((line_mps, CapReason.ZONE))
+    ways = (
+        (given.clear_m, given.detect_s, CapReason.CLEARANCE),
+        (given.line_m, 0.0, CapReason.ZONE),
+    )
+    decel_mps2 = limits.stop_decel_mps2 + GRAVITY_MPS2 * given.grade
+    for free_m, detect_s, reason in ways:
+        if free_m is not None and given.loop_ms is not None:
+            reaction_s = given.loop_ms / 1000 + detect_s + limits.brake_delay_worst_s
+            terms.append((_clearance_term(free_m, reaction_s, decel_mps2), reason))
     if given.unplaced:
         terms.append((UNSEEN_MPS, CapReason.ZONE))
     if given.unseen:

@@ -15,7 +15,6 @@ _LAYOUT = struct.Struct("<BBHQ4H")
 UNKNOWN = 0xFFFF
 STALE_US = 500_000
 SIDES = 4
-Sectors = tuple[float | None, ...]
 
 
 def encode(stamp_us: int, range_m: float, sides_m: Sequence[float | None]) -> bytes:
@@ -32,40 +31,42 @@ class Nearby:
     """
 
     def __init__(self) -> None:
-        self._stamp_us: int | None = None
-        self._eighths_m: Sectors = (None,) * (2 * SIDES)
+        self._newest: tuple[int, tuple[float | None, ...]] | None = None
         self.refused = 0
 
     def take(self, now_us: int, told: Iterable[bytes]) -> None:
         """Take what came since the last tick; the newest stamp counts."""
         for data in told:
-            if not self._read(now_us, data):
+            found, newest = _decode(data), self._newest
+            if found is None or found[0] > now_us or (newest and found[0] <= newest[0]):
                 self.refused += 1
+            else:
+                self._newest = found
 
-    def _read(self, now_us: int, data: bytes) -> bool:
-        try:
-            version, spare, range_cm, stamp_us, *counts = _LAYOUT.unpack(data)
-        except struct.error:
-            return False
-        newest_us = -1 if self._stamp_us is None else self._stamp_us
-        far = any(count > range_cm for count in counts if count != UNKNOWN)
-        if version != VERSION or spare or far or not newest_us < stamp_us <= now_us:
-            return False
-        self._stamp_us = stamp_us
-        self._eighths_m = eighths([None if count == UNKNOWN else count / 100 for count in counts])
-        return True
-
-    def over(self, now_us: int, seen_m: Sectors) -> Sectors:
+    def over(self, now_us: int, seen_m: tuple[float | None, ...]) -> tuple[float | None, ...]:
         """``seen_m`` by eighths, and these distances where nothing is known in it."""
-        if self._stamp_us is None or now_us - self._stamp_us > STALE_US:
+        if self._newest is None or now_us - self._newest[0] > STALE_US:
             return seen_m
-        mine = self._eighths_m
+        mine = self._newest[1]
         if not seen_m:
             return mine
         return tuple(own if seen is None else seen for seen, own in zip(seen_m, mine, strict=True))
 
 
-def eighths(sides_m: Sequence[float | None]) -> Sectors:
+def _decode(data: bytes) -> tuple[int, tuple[float | None, ...]] | None:
+    """Stamp and distances by eighths; None when it is none or one is beyond the range."""
+    try:
+        version, spare, range_cm, stamp_us, *counts = _LAYOUT.unpack(data)
+    except struct.error:
+        return None
+    far = any(count > range_cm for count in counts if count != UNKNOWN)
+    if version != VERSION or spare or far:
+        return None
+    sides_m = [None if count == UNKNOWN else round(count / 100, 1) for count in counts]
+    return stamp_us, eighths(sides_m)
+
+
+def eighths(sides_m: Sequence[float | None]) -> tuple[float | None, ...]:
     """By eighths from ahead on clockwise; between two sides the nearer, or None for an unknown."""
     found: list[float | None] = []
     for number, side_m in enumerate(sides_m):

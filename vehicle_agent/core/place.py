@@ -113,16 +113,20 @@ def decode(data: bytes) -> Place | None:
         known, fix, rule = _Known(bits), Fix(fix), Rule(rule)
     except (struct.error, ValueError):
         return None
-    x_m, y_m, sigma_m, *rest = numbers
+    x_m, y_m, sigma_m, limit_mps, ahead_m, behind_m = numbers
     wrong = version != VERSION or not all(map(math.isfinite, numbers))
-    if wrong or min(sigma_m, *rest) < 0.0 or bits >= 2 * _Known.BEHIND:
+    if wrong or min(sigma_m, limit_mps, ahead_m, behind_m) < 0.0 or bits >= 2 * _Known.BEHIND:
         return None
-    limit_mps, ahead_m, behind_m = (
-        number if bit in known else None
-        for bit, number in zip((_Known.LIMIT, _Known.AHEAD, _Known.BEHIND), rest, strict=True)
+    return Place(
+        stamp_us,
+        fix,
+        (x_m, y_m) if _Known.POSITION in known else None,
+        sigma_m,
+        limit_mps if _Known.LIMIT in known else None,
+        ahead_m if _Known.AHEAD in known else None,
+        behind_m if _Known.BEHIND in known else None,
+        rule,
     )
-    position_m = (x_m, y_m) if _Known.POSITION in known else None
-    return Place(stamp_us, fix, position_m, sigma_m, limit_mps, ahead_m, behind_m, rule)
 
 
 class Places:
@@ -139,12 +143,14 @@ class Places:
     def take(self, now_us: int, told: Iterable[bytes]) -> None:
         """Take what came since the last tick; the newest stamp counts."""
         for data in told:
-            place, newest = decode(data), self._newest
-            newest_us = -1 if newest is None else newest.stamp_us
-            if place is None or not newest_us < place.stamp_us <= now_us:
-                self.refused += 1
-            else:
+            place = decode(data)
+            if place is not None and place.stamp_us <= now_us and self._is_newer(place):
                 self._newest = place
+            else:
+                self.refused += 1
+
+    def _is_newer(self, place: Place) -> bool:
+        return self._newest is None or place.stamp_us > self._newest.stamp_us
 
     def at(self, now_us: int) -> Place | None:
         """Where the machine is; None when the newest is too old or there is none."""

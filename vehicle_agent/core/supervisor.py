@@ -384,8 +384,7 @@ class Supervisor:
     def _locate(self, now_ns: int, given: TickInputs, news: _News) -> None:
         """Note what locator and short-range sensors say; tell a rule when it begins to hold."""
         now_us = now_ns // 1000
-        if given.nearby:
-            self._nearby.take(now_us, given.nearby)
+        self._nearby.take(now_us, given.nearby)
         if not self._setup.locator:
             return
         self._places.take(now_us, given.places)
@@ -398,11 +397,13 @@ class Supervisor:
     def _line_m(self, now_ns: int, feedback: Feedback, *, reverse: bool) -> float | None:
         """How far it may go before a line, less what is kept and what it has gone since."""
         place = self._place
-        line_m = None if place is None else place.line_m(reverse=reverse)
-        if place is None or line_m is None:
+        if place is None:
+            return None
+        line_m = place.line_m(reverse=reverse)
+        if line_m is None:
             return None
         since_s = (now_ns // 1000 - place.stamp_us) / 1e6
-        return max(line_m - LINE_KEPT_M - abs(feedback.speed_mps or 0.0) * since_s, 0.0)
+        return line_m - LINE_KEPT_M - abs(feedback.speed_mps or 0.0) * since_s
 
     def _silent_paths(self, now_ns: int) -> tuple[int, ...]:
         if self._authority.holder is None:

@@ -18,7 +18,7 @@ BROKEN_READS = 100
 """Reads that raised in a row after which the adapter counts as lost."""
 BUS_OFF_CLASS = 0x40
 """Bit in the id of an error frame: the controller has left the bus (``linux/can/error.h``)."""
-BUS_OFFS_MAX, BUS_OFF_WINDOW_S = 3, 60.0
+BUS_OFFS_MAX, BUS_OFF_WINDOW_NS = 3, 60_000_000_000
 """The controller may come back twice by itself; the third time in a minute it stays away."""
 
 
@@ -46,23 +46,24 @@ class BusReader:
     Attributes:
         counts: ``frames`` given on; ``error_frames``, ``remote_frames``, ``fd_frames`` left out,
             ``bus_offs`` among the first; reads that raised, as ``raised:<type>``.
-        given_up: the controller left the bus for the third time in a minute, by the stamps of its
-            error frames. It stays so until the process ends: somebody has to look at the wire.
+        given_up: the controller left the bus for the third time in a minute, by when its error
+            frames were read (a driver stamps them by the wall clock, which may step). It stays so
+            until the process ends: somebody has to look at the wire.
     """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.given_up = False
         self._raised_in_a_row = 0
-        self._bus_offs_s: deque[float] = deque(maxlen=BUS_OFFS_MAX)
+        self._bus_offs_ns: deque[int] = deque(maxlen=BUS_OFFS_MAX)
 
     @property
     def broken(self) -> bool:
         """True when reading did nothing but raise for :data:`BROKEN_READS` reads."""
         return self._raised_in_a_row >= BROKEN_READS
 
-    def drain(self, bus: can.BusABC, budget: int) -> list[can.Message]:
-        """Return the data frames that wait, oldest first, after at most ``budget`` reads.
+    def drain(self, bus: can.BusABC, budget: int, now_ns: int) -> list[can.Message]:
+        """Return what waits at ``now_ns``, oldest first, in ``budget`` reads at most.
 
         A read that raises is counted and the next one tried: a bad frame never hides those
         behind it, and a dead adapter costs no more than the budget.
@@ -81,16 +82,16 @@ class BusReader:
             left_out = _left_out(message)
             self.counts[left_out or "frames"] += 1
             if message.is_error_frame and message.arbitration_id & BUS_OFF_CLASS:
-                self._bus_off(message.timestamp)
+                self._bus_off(now_ns)
             if left_out is None:
                 frames.append(message)
         return frames
 
-    def _bus_off(self, at_s: float) -> None:
+    def _bus_off(self, now_ns: int) -> None:
         self.counts["bus_offs"] += 1
-        times_s = self._bus_offs_s
-        times_s.append(at_s)
-        if len(times_s) == BUS_OFFS_MAX and at_s - times_s[0] <= BUS_OFF_WINDOW_S:
+        times_ns = self._bus_offs_ns
+        times_ns.append(now_ns)
+        if len(times_ns) == BUS_OFFS_MAX and now_ns - times_ns[0] <= BUS_OFF_WINDOW_NS:
             self.given_up = True
 
 

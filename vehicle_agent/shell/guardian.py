@@ -134,7 +134,7 @@ class Guardian:
         """Do one tick: drain everything, decide, send."""
         now_ns = clock.monotonic_ns()
         self.beat.arrived(now_ns)
-        given = self._drain()
+        given = self._drain(now_ns)
         step_ns = clock.monotonic_ns()
         outputs = self.supervisor.step(step_ns, given)
         for can_id, data in outputs.bus:
@@ -158,7 +158,7 @@ class Guardian:
         self._bus.shutdown()
         self._mailbox.close()
 
-    def _drain(self) -> TickInputs:
+    def _drain(self, now_ns: int) -> TickInputs:
         commands: list[tuple[int, bytes]] = []
         requests: list[tuple[str, bytes]] = []
         stops: list[tuple[str, bytes]] = []
@@ -188,7 +188,7 @@ class Guardian:
                 where.append((addressed.name, addressed.content))
             else:
                 self._malformed += 1
-        frames = self._reader.drain(self._bus, BUS_FRAMES_PER_TICK)
+        frames = self._reader.drain(self._bus, BUS_FRAMES_PER_TICK, now_ns)
         self._sender.shut = self._reader.given_up
         return TickInputs(
             commands=tuple(commands),

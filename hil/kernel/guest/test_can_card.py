@@ -84,7 +84,7 @@ def test_card_down_and_up__guardians_end_lives_and_is_heard_again(
     sender, reader = BusSender(ours), BusReader()
     call("ip", "link", "set", CARDS[0], "down")
     assert not sender.send_frame(DRIVE_CMD.can_id, FRAME)
-    assert reader.drain(ours, 8) == []
+    assert reader.drain(ours, 8, 0) == []
 
     call("ip", "link", "set", CARDS[0], "up")
     assert sender.send_frame(STEER_CMD.can_id, FRAME)

@@ -34,7 +34,7 @@ def heard(bus: can.BusABC, number: int = 1) -> list[can.Message]:
     """Drain as the guardian does until ``number`` frames came, or none came in time."""
     reader, frames = BusReader(), list[can.Message]()
     while len(frames) < number and select.select([bus], [], [], WAIT_S)[0]:
-        frames += reader.drain(bus, 64)
+        frames += reader.drain(bus, 64, 0)
     return frames
 
 
@@ -98,7 +98,7 @@ def test_own_frames_asked_for__come_back_with_the_kernels_stamp(pair: Pair) -> N
 def test_own_frames_not_asked_for__stay_away(pair: Pair) -> None:
     BusSender(pair.ours).send_frame(DRIVE_CMD.can_id, FRAME)
     assert heard(pair.other)
-    assert BusReader().drain(pair.ours, 8) == []
+    assert BusReader().drain(pair.ours, 8, 0) == []
 
 
 def test_filter__keeps_other_rows_in_the_kernel(pair: Pair) -> None:
@@ -107,7 +107,7 @@ def test_filter__keeps_other_rows_in_the_kernel(pair: Pair) -> None:
         for can_id in (DRIVE_CMD.can_id, STEER_CMD.can_id, DRIVE_CMD.can_id):
             BusSender(pair.ours).send_frame(can_id, FRAME)
         got = heard(filtered)
-        left = BusReader().drain(filtered, 8)
+        left = BusReader().drain(filtered, 8, 0)
     assert [m.arbitration_id for m in [*got, *left]] == [STEER_CMD.can_id]
 
 
@@ -120,7 +120,7 @@ def test_error_frame_of_a_controller__is_counted_and_hides_nothing(pair: Pair) -
 
     reader, frames = BusReader(), list[can.Message]()
     while not frames and select.select([pair.ours], [], [], WAIT_S)[0]:
-        frames += reader.drain(pair.ours, 64)
+        frames += reader.drain(pair.ours, 64, 0)
     assert [m.arbitration_id for m in frames] == [DRIVE_CMD.can_id]
     assert reader.counts == {"error_frames": 1, "bus_offs": 1, "frames": 1}
 
@@ -145,13 +145,13 @@ def test_queue_full__frame_is_dropped_at_once_and_the_bus_counts_as_not_draining
 def test_interface_down_and_up__sends_fail_reads_live_and_both_come_back(pair: Pair) -> None:
     sender, reader = BusSender(pair.ours), BusReader()
     call("ip", "link", "set", pair.name, "down")
-    assert reader.drain(pair.ours, 8) == []
+    assert reader.drain(pair.ours, 8, 0) == []
     assert reader.counts["raised:CanOperationError"] == 1  # ENETDOWN, told once
     assert not reader.broken
     assert not sender.send_frame(DRIVE_CMD.can_id, FRAME)
 
     call("ip", "link", "set", pair.name, "up")
-    BusReader().drain(pair.other, 8)
+    BusReader().drain(pair.other, 8, 0)
     assert sender.send_frame(STEER_CMD.can_id, FRAME)
     assert [m.arbitration_id for m in heard(pair.other)] == [STEER_CMD.can_id]
     BusSender(pair.other).send_frame(DRIVE_CMD.can_id, FRAME)
