@@ -21,7 +21,7 @@ from operator_console.shell.desk_process import line_pair
 from operator_console.shell.evdev_source import EventSource, Finder
 from operator_console.shell.force_out import FF_GAIN, ForceOut
 from operator_console.shell.input_device import InputDevice
-from operator_console.shell.inputd import CHECK_NS, SEARCH_NS, InputProcess
+from operator_console.shell.inputd import SEARCH_NS, InputProcess
 from tests.console.desk_rig import (
     BOX_ID,
     BRAKE,
@@ -41,6 +41,8 @@ from tests.console.desk_rig import (
     wheel_source,
 )
 
+NEVER_NS = 1 << 62
+
 PLAN = DeskPlan(WHEEL_DESK, grab=True, force=ForceUse("wheel", 0.3, reversed=False))
 
 
@@ -54,6 +56,7 @@ class InputRig:
         self.box = box_source()
         self.shelf = Shelf({"wheel": self.wheel, "box": self.box})
         self.process = InputProcess(PLAN, self.shelf, theirs, run=7)
+        self.process._check_ns = NEVER_NS
         self.heard: list[Dated] = []
 
     def turn(self) -> Dated:
@@ -63,6 +66,7 @@ class InputRig:
             before = len(self.heard)
             self.take()
             if len(self.heard) > before:
+                self.process._check_ns = NEVER_NS
                 return self.heard[-1]
 
     def take(self) -> None:
@@ -85,7 +89,8 @@ class InputRig:
         self.process._search_ns -= SEARCH_NS
 
     def check(self) -> None:
-        self.process._check_ns -= CHECK_NS
+        """Let the devices be asked for their state in the next turn; by itself it is never time."""
+        self.process._check_ns = 0
 
 
 @pytest.fixture
