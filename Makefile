@@ -9,7 +9,8 @@ BIN := .venv/bin
 READY := .venv/.headframe-ready
 TSC := node_modules/.bin/tsc
 # Tests that no other test beside them can disturb: they run two at a time.
-CLOCKLESS := $(addprefix tests/,core chain dbw ecu proof protocol sim adapters agent keys render hil)
+CLOCKLESS := $(addprefix tests/,core chain dbw ecu proof protocol sim adapters agent keys render hil replay \
+  media/test_strip.py media/test_h264.py media/test_encoder_choice.py media/test_framebuffer.py)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
