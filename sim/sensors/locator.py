@@ -1,10 +1,13 @@
 """The locator of a simulated machine: a position five times a second, and what the place rules.
 
-Position by satellites where there is a sky. The rules come from the map by where the machine truly
-is: mines find it by tags, fields by a settled fix, and both are far better than a zone is long.
+Position by satellites where there is a sky. A drift has tags: they tell which stretch it is, and no
+position. The rules come from the map by where the machine truly is, tags and a fix being far better
+than a zone is long; without either the locator says that it does not know them.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from sim.machines.faults import Sensor, SensorEffect
 from sim.sensors.gnss import Gnss
@@ -23,13 +26,14 @@ class Locator:
 
     Args:
         gnss: its receiver. zones: its map. start_ns: of the first fix.
+        tags: the site has them, as a drift does.
 
     Attributes:
         effect: of the receiver's faults. Drift goes east, m/s.
     """
 
-    def __init__(self, gnss: Gnss, zones: ZoneWatch, start_ns: int) -> None:
-        self._gnss, self.zones = gnss, zones
+    def __init__(self, gnss: Gnss, zones: ZoneWatch, start_ns: int, *, tags: bool) -> None:
+        self._gnss, self.zones, self._tags = gnss, zones, tags
         self._pace = Pace(start_ns, PERIOD_NS, DELAY_NS)
         self._drifted_m, self._before_ns = 0.0, start_ns
         self.effect = HEALTHY
@@ -51,17 +55,18 @@ class Locator:
             at_ns / 1e9, truth["x_m"], truth["y_m"], truth["station_m"]
         )
         if self.effect.lost or at_m is None:
-            fix, position_m, sigma_m = Fix.NONE, None, 0.0
+            fix, position_m, sigma_m = Fix.TAG if self._tags else Fix.NONE, None, 0.0
         else:
             position_m = (at_m[0] + self._drifted_m, at_m[1])
+        found = Place(truth["t_us"], fix, position_m, sigma_m)
+        if fix is Fix.NONE:
+            return found
         ruling = self.zones.look(truth)
-        return Place(
-            truth["t_us"],
-            fix,
-            position_m,
-            sigma_m,
-            ruling.limit_mps,
-            ruling.ahead_m,
-            ruling.behind_m,
-            ruling.rule,
+        return replace(
+            found,
+            limit_mps=ruling.limit_mps,
+            ahead_m=ruling.ahead_m,
+            behind_m=ruling.behind_m,
+            rule=ruling.rule,
+            rules_known=True,
         )

@@ -57,7 +57,7 @@ class Suite:
         if locator:
             front_m = size.front_of_reference_m
             zones = ZoneWatch(site, size.name, front_m, size.length_m - front_m)
-            self.locator = Locator(Gnss(site, seed), zones, start_ns)
+            self.locator = Locator(Gnss(site, seed), zones, start_ns, tags=site.kind == "drift")
 
     def step(self, now_ns: int, truth: Truth) -> Sensed:
         """Return what has come by now; measure what is due."""

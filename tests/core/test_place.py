@@ -26,7 +26,7 @@ from vehicle_agent.core.place import (
 )
 from vehicle_agent.core.supervisor import Supervisor
 
-FULL = Place(77, Fix.FIXED, (12.5, -3.25), 0.5, 3.5, 40.0, 7.5, Rule.OCCUPIED)
+FULL = Place(77, Fix.FIXED, (12.5, -3.25), 0.5, 3.5, 40.0, 7.5, Rule.OCCUPIED, True)
 NOW_US = 10_000_000
 
 
@@ -35,9 +35,10 @@ NOW_US = 10_000_000
     [
         FULL,
         Place(1),
-        Place(1, ahead_m=0.0, rule=Rule.CLOSED),
-        Place(1, behind_m=2.0),
-        Place(1, limit_mps=0.0),
+        Place(1, rules_known=True),
+        Place(1, ahead_m=0.0, rule=Rule.CLOSED, rules_known=True),
+        Place(1, behind_m=2.0, rules_known=True),
+        Place(1, limit_mps=0.0, rules_known=True),
         Place(1, Fix.SINGLE, (0.0, 0.0), 1.5),
     ],
 )
@@ -47,7 +48,7 @@ def test_place__comes_back_as_it_was(place: Place) -> None:
 
 def test_bytes_of_a_place__are_those_of_the_layout() -> None:
     numbers = struct.pack("<6f", 12.5, -3.25, 0.5, 3.5, 40.0, 7.5)
-    assert FULL.encode() == struct.pack("<BBBBQ", 1, 0b1111, 3, 2, 77) + numbers
+    assert FULL.encode() == struct.pack("<BBBBQ", 1, 0b11111, 3, 2, 77) + numbers
     assert Place(258).encode() == struct.pack("<BBBBQ", 1, 0, 0, 0, 258) + bytes(24)
 
 
@@ -60,7 +61,13 @@ def test_fix_and_rule__are_numbered_from_none_on_in_their_order() -> None:
 
 
 def test_place_of_which_nothing_is_said__knows_nothing() -> None:
-    assert Place(1) == Place(1, Fix.NONE, None, 0.0, None, None, None, Rule.NONE)
+    nothing = (Fix.NONE, None, 0.0, None, None, None, Rule.NONE, False)
+    assert Place(1) == Place(1, *nothing)
+
+
+@pytest.mark.parametrize("told", [{"limit_mps": 2.0}, {"ahead_m": 2.0}, {"behind_m": 2.0}])
+def test_limit_or_line_of_one_who_does_not_know_the_rules__is_none(told: dict[str, float]) -> None:
+    assert decode(Place(1, **told).encode()) is None  # type: ignore[arg-type]
 
 
 def test_every_part_of_a_place__is_none() -> None:
@@ -70,7 +77,7 @@ def test_every_part_of_a_place__is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "value"), [(0, 0), (0, 2), (1, 16), (2, 5), (3, 6)],
+    ("at", "value"), [(0, 0), (0, 2), (1, 32), (2, 5), (3, 6)],
     ids=["version 0", "version 2", "bits", "fix", "rule"],
 )  # fmt: skip
 def test_value_that_has_no_meaning__is_none(at: int, value: int) -> None:
@@ -96,7 +103,7 @@ def test_length_below_nothing__is_refused(number: int) -> None:
 
 def test_places__the_newest_counts_until_it_is_old() -> None:
     places = Places()
-    places.take(NOW_US, [Place(NOW_US).encode(), Place(NOW_US - 1).encode(), b"x"])
+    places.take(NOW_US, 0.0, [Place(NOW_US).encode(), Place(NOW_US - 1).encode(), b"x"])
     assert places.at(NOW_US + 1_000_000) == Place(NOW_US)
     assert places.at(NOW_US + 1_000_001) is None
     assert places.refused == 2
@@ -108,21 +115,21 @@ def test_no_place_yet__is_none() -> None:
 
 def test_place_of_the_first_microseconds__counts() -> None:
     places = Places()
-    places.take(1, [Place(0).encode()])
+    places.take(1, 0.0, [Place(0).encode()])
     assert places.at(1) == Place(0)
-    places.take(1, [Place(1).encode()])
+    places.take(1, 0.0, [Place(1).encode()])
     assert (places.at(1), places.refused) == (Place(1), 0)
 
 
 def test_other_place_of_the_same_stamp__is_refused() -> None:
     places = Places()
-    places.take(NOW_US, [FULL.encode(), Place(FULL.stamp_us).encode()])
+    places.take(NOW_US, 0.0, [FULL.encode(), Place(FULL.stamp_us).encode()])
     assert (places.at(FULL.stamp_us), places.refused) == (FULL, 1)
 
 
 def test_place_from_the_future__is_refused_and_what_follows_still_counts() -> None:
     places = Places()
-    places.take(NOW_US, [Place(NOW_US + 1).encode(), Place(NOW_US).encode()])
+    places.take(NOW_US, 0.0, [Place(NOW_US + 1).encode(), Place(NOW_US).encode()])
     assert (places.at(NOW_US), places.refused) == (Place(NOW_US), 1)
 
 
@@ -130,7 +137,7 @@ def test_telemetry__says_position_fix_and_rule() -> None:
     said = json.loads(telemetry(1_077, FULL))
     assert said == {
         "fix": "fixed", "x_m": 12.5, "y_m": -3.25, "sigma_m": 0.5, "age_ms": 1, "limit_mps": 3.5,
-        "line_ahead_m": 40.0, "line_behind_m": 7.5, "rule": "occupied",
+        "line_ahead_m": 40.0, "line_behind_m": 7.5, "rule": "occupied", "rules_known": True,
     }  # fmt: skip
     assert json.loads(telemetry(1, None)) == {"fix": None}
     assert json.loads(telemetry(1, Place(1)))["sigma_m"] is None
@@ -147,13 +154,61 @@ def test_telemetry__says_age_in_whole_milliseconds_and_lengths_in_whole_centimet
 def test_telemetry__is_as_short_as_can_be() -> None:
     assert telemetry(1, Place(1, limit_mps=2.0)) == (
         b'{"fix":"none","x_m":null,"y_m":null,"sigma_m":null,"age_ms":0,"limit_mps":2.0,'
-        b'"line_ahead_m":null,"line_behind_m":null,"rule":"none"}'
+        b'"line_ahead_m":null,"line_behind_m":null,"rule":"none","rules_known":false}'
     )
 
 
 def test_every_rule__has_its_event() -> None:
     assert set(RULE_EVENTS) == set(Rule) - {Rule.NONE}
     assert all(event in EVENTS for event in (*RULE_EVENTS.values(), PLACE_UNKNOWN))
+
+
+# -- rules that outlast the place
+
+RULED = Place(NOW_US, limit_mps=3.0, ahead_m=9.0, behind_m=5.0, rules_known=True)
+
+
+def told(place: Place, now_us: int = NOW_US, speed_mps: float = 0.0) -> Places:
+    places = Places()
+    places.take(now_us, speed_mps, [place.encode()])
+    return places
+
+
+def test_rules_never_known__are_none() -> None:
+    places = told(Place(NOW_US))
+    assert (places.rules, places.limit_mps()) == (None, None)
+    assert [places.line_m(reverse=reverse) for reverse in (False, True)] == [None, None]
+
+
+def test_rules__limit_and_lines_less_what_is_kept() -> None:
+    places = told(RULED)
+    assert (places.rules, places.limit_mps()) == (RULED, 3.0)
+    assert [places.line_m(reverse=reverse) for reverse in (False, True)] == [8.0, 4.0]
+
+
+def test_rules_without_limit_and_lines__nothing_to_obey() -> None:
+    places = told(Place(NOW_US, rules_known=True))
+    assert (places.limit_mps(), places.line_m(reverse=False)) == (None, None)
+
+
+@pytest.mark.parametrize("speed_mps", [2.0, -2.0])
+def test_rules_told_a_while_ago__lines_are_nearer_and_farther_by_the_way_gone(
+    speed_mps: float,
+) -> None:
+    places = told(RULED, NOW_US + 500_000, speed_mps)
+    places.take(NOW_US + 1_500_000, 0.5 * speed_mps, [])
+    assert places.line_m(reverse=False) == pytest.approx(8.0 - speed_mps)
+    assert places.line_m(reverse=True) == pytest.approx(4.0 + speed_mps)
+
+
+def test_place_that_does_not_know_the_rules__those_known_before_go_on_holding() -> None:
+    places = told(RULED)
+    places.take(NOW_US + 1_000_000, 1.0, [Place(NOW_US + 1).encode()])
+    assert places.at(NOW_US + 1) == Place(NOW_US + 1)
+    assert (places.limit_mps(), places.line_m(reverse=False)) == (3.0, 7.0)
+    freed = Place(NOW_US + 2_000_000, rules_known=True)
+    places.take(NOW_US + 2_000_000, 1.0, [freed.encode()])
+    assert (places.limit_mps(), places.line_m(reverse=False)) == (None, None)
 
 
 # -- all round
@@ -249,7 +304,8 @@ class Placed(Rig):
     def places(self) -> tuple[bytes, ...]:
         if self.said is None:
             return ()
-        return (Place(self.now_ns // 1000 - self.age_us, **self.said).encode(),)
+        said = {"rules_known": True} | self.said
+        return (Place(self.now_ns // 1000 - self.age_us, **said).encode(),)
 
     def nearby(self) -> tuple[bytes, ...]:
         if self.sides_m is None:
@@ -355,6 +411,46 @@ def test_locator_silent__walking_pace_and_it_is_told(rig: Placed) -> None:
     rig.run(0.2)
     assert cap_of(rig) == (1.0, CapReason.ZONE)
     assert PLACE_UNKNOWN in rig.events
+
+
+@pytest.mark.requirement("HF-GOV-04")
+def test_locator_that_does_not_know_the_rules__walking_pace_and_it_is_told(rig: Placed) -> None:
+    rig.said = {"fix": Fix.SINGLE, "position_m": (5.0, 6.0), "rules_known": False}
+    rig.run(0.1)
+    assert cap_of(rig) == (1.0, CapReason.ZONE)
+    assert rig.events.count(PLACE_UNKNOWN) == 1
+    rig.said = {}
+    rig.run(0.1)
+    assert cap_of(rig) == (5.5, CapReason.ZONE)
+
+
+@pytest.mark.requirement("HF-GOV-05")
+@pytest.mark.parametrize("said", [None, {"rules_known": False}], ids=["silent", "unknown"])
+def test_place_lost_before_a_line__the_line_and_a_limit_below_walking_pace_hold(
+    said: dict[str, Any] | None,
+) -> None:
+    for known in ({"ahead_m": 1.0, "rule": Rule.CLOSED}, {"limit_mps": 0.0}):
+        rig = Placed()
+        rig.activate()
+        rig.said = dict(known)
+        rig.run(0.3)
+        rig.said = said
+        rig.run(1.2)
+        assert cap_of(rig) == (0.0, CapReason.ZONE)
+
+
+@pytest.mark.requirement("HF-GOV-05")
+def test_place_lost_on_the_way_to_a_line__it_comes_nearer_by_the_way_gone(rig: Placed) -> None:
+    rig.said = {"ahead_m": 5.0, "rule": Rule.CLOSED}
+    rig.hold_enable(neutral=False, throttle=3000)
+    rig.ecu.speed_mps = 0.5
+    rig.run(0.1)
+    rig.said = None
+    rig.run(6.0)
+    line_caps = cap_of(rig)
+    assert line_caps[0] < 1.0
+    rig.run(2.5)
+    assert cap_of(rig) == (0.0, CapReason.ZONE)
 
 
 def test_rule__is_told_once_when_it_begins(rig: Placed) -> None:

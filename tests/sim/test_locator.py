@@ -115,7 +115,8 @@ def test_hidden_share__is_that_of_the_hemisphere() -> None:
 
 
 def locator(site: Site = BARE) -> Locator:
-    return Locator(Gnss(site, 1), ZoneWatch(site, "a_truck", 2.6, 9.0), 0)
+    zones = ZoneWatch(site, "a_truck", 2.6, 9.0)
+    return Locator(Gnss(site, 1), zones, 0, tags=site.kind == "drift")
 
 
 def at(site: Site, station_m: float, t_s: float = 0.0, *, turned: bool = False) -> Truth:
@@ -154,12 +155,21 @@ def test_receiver_that_drifts__the_position_goes_east() -> None:
         assert other.position_m[1] == pytest.approx(one.position_m[1])
 
 
-def test_receiver_that_is_lost__no_position_but_the_rules_go_on() -> None:
+def test_receiver_that_is_lost__neither_position_nor_rules_are_known() -> None:
     it = locator()
     it.break_down(sensor_effects([LostFeedback(Sensor.GNSS)]))
-    (place, *_) = places(it, 0.4)
-    assert (place.fix, place.position_m) == (Fix.NONE, None)
-    assert place.limit_mps == pytest.approx(BARE.zone_at(30.0).speed_limit_mps)
+    assert places(it, 0.2) == [Place(0)]
+
+
+def test_drift_with_tags__the_rules_are_known_without_a_position() -> None:
+    it, truth = locator(DRIFT), at(DRIFT, 30.0)
+    (data,) = it.step(0, truth) + it.step(100 * MS, truth)
+    limit_mps = DRIFT.zone_at(30.0).speed_limit_mps
+    place = decode(data)
+    assert place is not None
+    assert (place.fix, place.position_m, place.rules_known) == (Fix.TAG, None, True)
+    assert place.limit_mps is not None
+    assert 0.0 < place.limit_mps <= limit_mps
 
 
 # -- zones

@@ -76,7 +76,7 @@ def test_truth_told__place_and_distances_go_to_the_guardian_too() -> None:
         told(it, 1000, 1090)
         read = place.decode(*it.got(ipc.TO_GUARDIAN_PLACE))
         assert read is not None
-        assert (read.stamp_us, read.fix, read.limit_mps) == (1_000_000, place.Fix.NONE, 5.5)
+        assert (read.stamp_us, read.fix, read.limit_mps) == (1_000_000, place.Fix.TAG, 5.5)
     with bench() as it:
         told(it, 1000, 1090)
         ring = nearby.Nearby()

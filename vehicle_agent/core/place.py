@@ -2,8 +2,9 @@
 
 A locator is a program beside the guardian: a GNSS receiver or the tags of a mine, with the map of
 the site. It says how good its position is, which speed the place allows, and how far the next line
-is that the machine must not cross now. Where one is fitted and says nothing, nobody knows which
-rules hold: the machine goes at walking pace.
+is that the machine must not cross now. Where one is fitted and is silent, or says that it does not
+know the rules, nobody knows which hold: the machine goes at walking pace, and what was last known
+to hold goes on holding.
 """
 
 from __future__ import annotations
@@ -64,11 +65,16 @@ class _Known(IntFlag):
     LIMIT = 2
     AHEAD = 4
     BEHIND = 8
+    RULES = 16
+
+
+_RULED = _Known.LIMIT | _Known.AHEAD | _Known.BEHIND
+"""What nobody can say who does not know the rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What the locator says; None is not known, or nothing to obey.
+    """What the locator says.
 
     Attributes:
         stamp_us: vehicle monotonic. fix: how the position was found.
@@ -77,6 +83,8 @@ class Place:
         limit_mps: that the place allows.
         ahead_m, behind_m: from front and tail to the next line not to be crossed that way.
         rule: why not, of the nearer line in the direction of travel.
+        rules_known: the locator knows what holds here, so that no limit and no line mean nothing to
+            obey; otherwise they are not known.
     """
 
     stamp_us: int
@@ -87,6 +95,7 @@ class Place:
     ahead_m: float | None = None
     behind_m: float | None = None
     rule: Rule = Rule.NONE
+    rules_known: bool = False
 
     def encode(self) -> bytes:
         """Its bytes."""
@@ -96,14 +105,11 @@ class Place:
             known |= bit if value is not None else 0
         x_m, y_m = self.position_m or (0.0, 0.0)
         known |= _Known.POSITION if self.position_m is not None else 0
+        known |= _Known.RULES if self.rules_known else 0
         numbers = (x_m, y_m, self.sigma_m, self.limit_mps, self.ahead_m, self.behind_m)
         return _LAYOUT.pack(
             VERSION, known, self.fix, self.rule, self.stamp_us, *(each or 0.0 for each in numbers)
         )
-
-    def line_m(self, *, reverse: bool) -> float | None:
-        """To the line in the direction of travel."""
-        return self.behind_m if reverse else self.ahead_m
 
 
 def decode(data: bytes) -> Place | None:
@@ -115,7 +121,9 @@ def decode(data: bytes) -> Place | None:
         return None
     x_m, y_m, sigma_m, limit_mps, ahead_m, behind_m = numbers
     wrong = version != VERSION or not all(map(math.isfinite, numbers))
-    if wrong or min(sigma_m, limit_mps, ahead_m, behind_m) < 0.0 or bits >= 2 * _Known.BEHIND:
+    if wrong or min(sigma_m, limit_mps, ahead_m, behind_m) < 0.0 or bits >= 2 * _Known.RULES:
+        return None
+    if known & _RULED and _Known.RULES not in known:
         return None
     return Place(
         stamp_us,
@@ -126,28 +134,39 @@ def decode(data: bytes) -> Place | None:
         ahead_m if _Known.AHEAD in known else None,
         behind_m if _Known.BEHIND in known else None,
         rule,
+        _Known.RULES in known,
     )
 
 
 class Places:
-    """Keeps the newest place.
+    """Keeps the newest place, and the newest that knew the rules, with the way gone since.
 
     Attributes:
-        refused: what did not count.
+        rules: the newest place that knew them, however old. refused: what did not count.
     """
 
     def __init__(self) -> None:
         self._newest: Place | None = None
+        self.rules: Place | None = None
+        self._gone_m, self._gone_us = 0.0, 0
         self.refused = 0
 
-    def take(self, now_us: int, told: Iterable[bytes]) -> None:
-        """Take what came since the last tick; the newest stamp counts."""
+    def take(self, now_us: int, speed_mps: float, told: Iterable[bytes]) -> None:
+        """Take what came since the last tick; the newest stamp counts.
+
+        Args:
+            now_us: of the tick. speed_mps: measured, negative backwards. told: by the locator.
+        """
+        self._gone_m += speed_mps * (now_us - self._gone_us) / 1e6
+        self._gone_us = now_us
         for data in told:
             place = decode(data)
-            if place is not None and place.stamp_us <= now_us and self._is_newer(place):
-                self._newest = place
-            else:
+            if place is None or place.stamp_us > now_us or not self._is_newer(place):
                 self.refused += 1
+                continue
+            self._newest = place
+            if place.rules_known:
+                self.rules, self._gone_m = place, speed_mps * (now_us - place.stamp_us) / 1e6
 
     def _is_newer(self, place: Place) -> bool:
         return self._newest is None or place.stamp_us > self._newest.stamp_us
@@ -156,6 +175,18 @@ class Places:
         """Where the machine is; None when the newest is too old or there is none."""
         newest = self._newest
         return None if newest is None or now_us - newest.stamp_us > STALE_US else newest
+
+    def limit_mps(self) -> float | None:
+        """What the place allowed when its rules were last known."""
+        return None if self.rules is None else self.rules.limit_mps
+
+    def line_m(self, *, reverse: bool) -> float | None:
+        """To the line that way, less what is kept before it and what has been gone since."""
+        if self.rules is None:
+            return None
+        told_m = self.rules.behind_m if reverse else self.rules.ahead_m
+        gone_m = -self._gone_m if reverse else self._gone_m
+        return None if told_m is None else told_m - LINE_KEPT_M - gone_m
 
 
 def telemetry(now_us: int, place: Place | None) -> bytes:
@@ -173,6 +204,7 @@ def telemetry(now_us: int, place: Place | None) -> bytes:
         "line_ahead_m": _rounded(place.ahead_m),
         "line_behind_m": _rounded(place.behind_m),
         "rule": place.rule.name.lower(),
+        "rules_known": place.rules_known,
     }
     return json.dumps(content, separators=(",", ":")).encode()
 

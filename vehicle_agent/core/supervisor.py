@@ -45,7 +45,6 @@ from vehicle_agent.core.j1939 import J1939Translator
 from vehicle_agent.core.nearby import Nearby
 from vehicle_agent.core.paths import PathFigures, PathWatch
 from vehicle_agent.core.place import (
-    LINE_KEPT_M,
     PLACE_UNKNOWN,
     RULE_EVENTS,
     Place,
@@ -252,6 +251,7 @@ class Supervisor:
         """The verdicts on the commands of the last tick, in their order; for the log."""
         self._places, self._nearby = Places(), Nearby()
         self._place: Place | None = None
+        self._unplaced = setup.locator
         self._ruled: str | None = None
 
     @property
@@ -290,7 +290,7 @@ class Supervisor:
         self._gate.observe(now_ns, measured)
         self._authority.age_nonce(now_ns)
         news = _News()
-        self._locate(now_ns, given, news)
+        self._locate(now_ns, given, feedback, news)
         self._read_requests(now_ns, given, feedback, news)
         self._read_stops(now_ns, given, news)
         self._read_commands(now_ns, given, news)
@@ -381,29 +381,20 @@ class Supervisor:
         self._clearance.take(now_us, given.scans)
         self._sight = self._clearance.sight(now_us, held)
 
-    def _locate(self, now_ns: int, given: TickInputs, news: _News) -> None:
+    def _locate(self, now_ns: int, given: TickInputs, feedback: Feedback, news: _News) -> None:
         """Note what locator and short-range sensors say; tell a rule when it begins to hold."""
         now_us = now_ns // 1000
         self._nearby.take(now_us, given.nearby)
         if not self._setup.locator:
             return
-        self._places.take(now_us, given.places)
+        self._places.take(now_us, feedback.speed_mps or 0.0, given.places)
         place = self._place = self._places.at(now_us)
-        ruled = PLACE_UNKNOWN if place is None else RULE_EVENTS.get(place.rule)
+        ruling = place if place is not None and place.rules_known else None
+        self._unplaced = ruling is None
+        ruled = PLACE_UNKNOWN if ruling is None else RULE_EVENTS.get(ruling.rule)
         if ruled is not None and ruled != self._ruled:
             news.events.append(ruled)
         self._ruled = ruled
-
-    def _line_m(self, now_ns: int, feedback: Feedback, *, reverse: bool) -> float | None:
-        """How far it may go before a line, less what is kept and what it has gone since."""
-        place = self._place
-        if place is None:
-            return None
-        line_m = place.line_m(reverse=reverse)
-        if line_m is None:
-            return None
-        since_s = (now_ns // 1000 - place.stamp_us) / 1e6
-        return line_m - LINE_KEPT_M - abs(feedback.speed_mps or 0.0) * since_s
 
     def _silent_paths(self, now_ns: int) -> tuple[int, ...]:
         if self._authority.holder is None:
@@ -816,9 +807,9 @@ class Supervisor:
                 clear_m=sight.clear_m,
                 unseen=self._clearance is not None and sight.clear_m is None,
                 detect_s=sight.age_s,
-                site_mps=None if self._place is None else self._place.limit_mps,
-                line_m=self._line_m(now_ns, feedback, reverse=reverse),
-                unplaced=self._setup.locator and self._place is None,
+                site_mps=self._places.limit_mps(),
+                line_m=self._places.line_m(reverse=reverse),
+                unplaced=self._unplaced,
                 one_path=health.path_silent,
                 reverse=reverse,
                 degraded=verdict.action is Action.DEGRADE,
