@@ -276,7 +276,7 @@ class Desk:
     ) -> None:
         """STOP and disarm count from every device that is there, whatever the others do."""
         held = self._stop_held(here)
-        stop = held or self._hit(pressed, KeyDoes.STOP)
+        stop = held or self._hit(pressed, KeyDoes.STOP) or self._hit(pressed, KeyDoes.STOP_OPENS)
         counts = self._counts
         self._counts = Counts(
             counts.stops + (stop and not self._stop_down),

@@ -629,6 +629,19 @@ def test_stop_whose_contact_opens__a_cut_wire_stops() -> None:
     assert hands.look().counts.stops == 1
 
 
+def test_stop_that_opens_and_closes_between_two_looks__counts_once() -> None:
+    keys = (*KEYS, KeyUse(KeyDoes.STOP_OPENS, "box", STOP_NC))
+    hands = Hands(dataclasses.replace(WHEEL_DESK, keys=keys))
+    hands.box.keys.add(STOP_NC)
+    hands.look()
+    hands.box.pressed.add(STOP_NC)
+    between = hands.look().counts.stops
+    opened = hands.let_go(STOP_NC).counts.stops
+
+    assert between == 1
+    assert (opened, hands.press(STOP_NC).counts.stops, hands.look().counts.stops) == (2, 2, 2)
+
+
 def with_key(does: KeyDoes) -> Layout:
     """The desk with one more contact, at a code of its own."""
     return dataclasses.replace(WHEEL_DESK, keys=(*KEYS, KeyUse(does, "box", STOP_NC)))
