@@ -67,6 +67,7 @@ def test_faults__are_told_by_these_words() -> None:
         "OTHER": "other",
         "DENIED": "denied",
         "TORN": "torn",
+        "SILENT": "silent",
         "RANGE": "range",
         "CONTACTS": "contacts",
         "SEAT": "seat",
