@@ -51,7 +51,6 @@ class BoxRefused(ValueError):
     """Raised when bytes are no line of a box; carries its reason."""
 
     def __init__(self, reason: BoxRefusal) -> None:
-        super().__init__(reason.value)
         self.reason = reason
 
 
@@ -97,8 +96,8 @@ class BoxReader:
         self.controls = Controls()
         self.refused: Counter[BoxRefusal] = Counter()
         self.began = 0
-        self._rest = b""
-        self._skipping = False
+        self._rest: bytes | None = b""
+        """Of a line that has not ended; None while what comes is too long to be one."""
         self._number: int | None = None
         self._heard_ns: int | None = None
 
@@ -107,22 +106,22 @@ class BoxReader:
         *lines, rest = data.split(b"\n")
         changes = 0
         for line in lines:
-            changes += self._take(self._rest + line, now_ns)
-            self._rest, self._skipping = b"", False
-        self._rest += rest
-        if len(self._rest) > LINE_MAX_BYTES:
-            self._skip()
+            changes += self._rest is not None and self._take(self._rest + line, now_ns)
+            self._rest = b""
+        self._keep(rest)
         return changes
 
-    def _skip(self) -> None:
-        """Drop what came until the next line feed: no line is that long."""
-        self.refused[BoxRefusal.LONG] += not self._skipping
-        self._rest, self._skipping = b"", True
+    def _keep(self, rest: bytes) -> None:
+        """Keep what the next read may end, unless no line is that long."""
+        if self._rest is None:
+            return
+        self._rest += rest
+        if len(self._rest) > LINE_MAX_BYTES:
+            self.refused[BoxRefusal.LONG] += 1
+            self._rest = None
 
     def _take(self, line: bytes, now_ns: int) -> bool:
         """Return whether a line changed a contact."""
-        if self._skipping:
-            return False
         try:
             number, contacts = decode_line(line)
         except BoxRefused as refusal:
