@@ -48,7 +48,9 @@ class Fault(StrEnum):
     DENIED = "denied"
     """A device is not there, and some may not be looked at: udev permissions."""
     TORN = "torn"
-    """The kernel dropped events; the device's state is being read anew."""
+    """The kernel dropped events, or a box began to speak: the device's state is read anew."""
+    SILENT = "silent"
+    """A box on a serial line says nothing, or nothing that counts."""
     RANGE = "range"
     """An axis reports what its sensor cannot give."""
     CONTACTS = "contacts"
@@ -276,7 +278,7 @@ class Desk:
     ) -> None:
         """STOP and disarm count from every device that is there, whatever the others do."""
         held = self._stop_held(here)
-        stop = held or self._hit(pressed, KeyDoes.STOP)
+        stop = held or self._hit(pressed, KeyDoes.STOP) or self._hit(pressed, KeyDoes.STOP_OPENS)
         counts = self._counts
         self._counts = Counts(
             counts.stops + (stop and not self._stop_down),

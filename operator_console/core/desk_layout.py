@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from operator_console.core.axes import Axis
-from operator_console.core.devices import Identity
+from operator_console.core.devices import BY_ID, Identity
+
+CONTACTS = 16
+"""Of a serial box."""
 
 
 class Kind(StrEnum):
@@ -110,6 +113,11 @@ class Layout:
         stray = used - set(self.devices)
         if stray:
             return f"no device is called {min(stray)}"
+        serial = {name for name, device in self.devices.items() if device.serial}
+        if any(use.device in serial for use in self.axes):
+            return "a serial box has contacts and no axis"
+        if any(use.device in serial and use.code >= CONTACTS for use in self.keys):
+            return f"a serial box has {CONTACTS} contacts, 0 to {CONTACTS - 1}"
         return self._contacts_problem() if simulated else self._real_problem()
 
     def _contacts_problem(self) -> str | None:
@@ -130,6 +138,13 @@ class Layout:
         wireless = [name for name, device in self.devices.items() if device.wireless]
         if wireless:
             return f"{min(wireless)} is wireless: without its line it repeats what it said last"
+        unnamed = [
+            name
+            for name, device in self.devices.items()
+            if device.serial and not device.named_by_id
+        ]
+        if unnamed:
+            return f"{min(unnamed)} must be named by {BY_ID}/…, which stays with the device"
         keys = Counter(use.does for use in self.keys)
         if not keys[KeyDoes.ENABLE_OPENS]:
             return "a real machine needs an enable switch with two opposite contacts"

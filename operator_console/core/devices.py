@@ -9,9 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
-BUS_USB, BUS_BLUETOOTH, BUS_VIRTUAL = 0x03, 0x05, 0x06
+BUS_USB, BUS_BLUETOOTH, BUS_VIRTUAL, BUS_SERIAL = 0x03, 0x05, 0x06, 0x13
 """Linux ``include/uapi/linux/input.h``."""
+
+BY_ID = PurePosixPath("/dev/serial/by-id")
+"""Where udev names serial devices by maker, product and serial number, whatever their port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,21 @@ class Identity:
     def wireless(self) -> bool:
         """Its line to this computer can fade: what it says last may be said for ever."""
         return self.bus == BUS_BLUETOOTH
+
+    @property
+    def serial(self) -> bool:
+        """It is a box of contacts on a serial line, and its port that line's name."""
+        return self.bus == BUS_SERIAL
+
+    @property
+    def named_by_id(self) -> bool:
+        """Its line has a name that goes with the device, and not with where it is plugged in."""
+        return PurePosixPath(self.port).parent == BY_ID
+
+
+def serial_box(path: str) -> Identity:
+    """Return who the box on a serial line is: the line's name says it."""
+    return Identity(BUS_SERIAL, 0, 0, path, "")
 
 
 def capability_digest(

@@ -95,6 +95,10 @@ _FAULTS: dict[Fault, Words] = {
         "{device} 无读取权限：见 docs/cockpit.md",
     ),
     Fault.TORN: ("{device} lost events: wait", "{device} 丢失事件：请等待"),
+    Fault.SILENT: (
+        "{device} is silent: check its cable and its power",
+        "{device} 无信号：查线缆和电源",
+    ),
     Fault.RANGE: ("{device} reports what it cannot: check its cable", "{device} 数值异常：查线缆"),
     Fault.CONTACTS: (
         "Enable contacts disagree: let go of it; if it stays so, replace the switch",

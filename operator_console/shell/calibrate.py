@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from operator_console.core.axes import Axis
+from operator_console.core.desk import Fault
 from operator_console.core.desk_layout import AxisDoes, KeyDoes, Kind
-from operator_console.core.devices import AxisRange
-from operator_console.core.evdev import EV_FF
+from operator_console.core.devices import BY_ID, AxisRange
+from operator_console.core.evdev import EV_FF, Controls
 from operator_console.core.force import ForceBy, Pull, best_way
 from operator_console.core.force_effects import NEW_ID, constant_effect, effect_id_of
 from operator_console.core.wizard import Held, Place, closed, learned, moved_axis, opened
+from operator_console.shell.box_port import open_box
 from operator_console.shell.clock import wait_s
 from operator_console.shell.config import load_settings
 from operator_console.shell.desk_config import DeskFile, desk_text, plan_of
@@ -22,6 +26,10 @@ from operator_console.shell.evdev_source import FOLDER, EventSource, KernelSourc
 FORCE_TEST = 0.15
 FORCE_MOVES = 0.01
 """Of the wheel's range: further than a sensor's noise, less than the length of the push."""
+
+BOX_LOOK_S = 0.02
+BOX_SPEAKS_WITHIN_S = 4.0
+"""A board that starts anew when its port is opened listens to its programmer first, for two."""
 
 Ask = Callable[[str], str]
 
@@ -32,6 +40,23 @@ class Device(EventSource, Protocol):
     @property
     def ranges(self) -> dict[int, AxisRange]:
         """What each axis can report."""
+        ...
+
+
+class SerialBox(Protocol):
+    """A box of contacts on a serial line."""
+
+    @property
+    def path(self) -> str:
+        """The line's name."""
+        ...
+
+    def closed(self) -> frozenset[int]:
+        """Return the contacts that are closed now.
+
+        Raises:
+            WizardEnds: it says nothing that counts.
+        """
         ...
 
 
@@ -82,12 +107,18 @@ class Wizard:
     Args:
         devices: open devices by name. ask: says a line and returns what was typed.
         pause: waits, for the force's direction to show.
+        boxes: of contacts, on serial lines.
     """
 
     def __init__(
-        self, devices: Mapping[str, Device], ask: Ask, pause: Callable[[float], None]
+        self,
+        devices: Mapping[str, Device],
+        ask: Ask,
+        pause: Callable[[float], None],
+        boxes: Mapping[str, SerialBox] | None = None,
     ) -> None:
         self._devices = devices
+        self._boxes = boxes or {}
         self._ask = ask
         self._pause = pause
         self._ranges = {name: device.ranges for name, device in devices.items()}
@@ -111,7 +142,13 @@ class Wizard:
         names = {each["device"] for each in self._axes + self._keys}
         content: dict[str, Any] = {
             "kind": kind.value,
-            "devices": {name: _identity(self._devices[name]) for name in sorted(names)},
+            "devices": {
+                name: _identity(self._devices[name]) for name in sorted(names & set(self._devices))
+            },
+            "boxes": {
+                name: {"serial": self._boxes[name].path}
+                for name in sorted(names & set(self._boxes))
+            },
             "axes": self._axes,
             "keys": self._keys,
         }
@@ -133,7 +170,8 @@ class Wizard:
     def _now(self) -> Held:
         return Held(
             {name: device.axes() for name, device in self._devices.items()},
-            {name: frozenset(device.keys()) for name, device in self._devices.items()},
+            {name: frozenset(device.keys()) for name, device in self._devices.items()}
+            | {name: box.closed() for name, box in self._boxes.items()},
         )
 
     # ---- axes --------------------------------------------------------------------------
@@ -258,6 +296,75 @@ def open_devices(folder: Path = FOLDER) -> dict[str, KernelSource]:
     return devices
 
 
+class WatchedBox:
+    """A box at its port whose lines are taken in all the time, while a person reads and moves.
+
+    Raises:
+        WizardEnds: it cannot be opened, or is no box.
+    """
+
+    def __init__(self, path: Path, pause: Callable[[float], None]) -> None:
+        self.path = str(path)
+        opened = open_box(path)
+        if isinstance(opened, Fault):
+            raise WizardEnds(f"{path} cannot be opened: {opened}; see docs/cockpit.md")
+        self._device = opened
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watched box", daemon=True)
+        self._thread.start()
+        waits = 0
+        while waits < BOX_SPEAKS_WITHIN_S / BOX_LOOK_S and isinstance(self._state(), Fault):
+            pause(BOX_LOOK_S)
+            waits += 1
+
+    def _watch(self) -> None:
+        with contextlib.suppress(OSError):
+            while not self._ending.wait(BOX_LOOK_S):
+                self._state()
+
+    def _state(self) -> Controls | Fault:
+        with self._lock:
+            self._device.drain()
+            return self._device.state
+
+    def closed(self) -> frozenset[int]:
+        """Return the contacts that are closed now."""
+        try:
+            state = self._state()
+        except OSError as error:
+            raise WizardEnds(f"{self.path}: {error.strerror}") from error
+        if isinstance(state, Fault):
+            raise WizardEnds(f"{self.path} says nothing that a box says: see docs/cockpit.md")
+        return frozenset(state.keys)
+
+    def close(self) -> None:
+        """Let the port go."""
+        self._ending.set()
+        self._thread.join()
+        self._device.source.close()
+
+
+def choose_box(
+    ask: Ask, pause: Callable[[float], None], folder: Path = Path(BY_ID)
+) -> dict[str, WatchedBox]:
+    """Ask which serial line has a box, where there are any; none is opened that was not named.
+
+    Raises:
+        WizardEnds: there is no such line, or no box at it.
+    """
+    lines = sorted(folder.glob("*"))
+    if not lines:
+        return {}
+    names = ", ".join(f"{number} {path.name}" for number, path in enumerate(lines, 1))
+    answer = ask(f"Which serial line has a box of contacts: {names} (without: only Enter)").strip()
+    if not answer:
+        return {}
+    if answer not in {str(number) for number in range(1, len(lines) + 1)}:
+        raise WizardEnds(f"there is no line {answer}")
+    return {"box": WatchedBox(lines[int(answer) - 1], pause)}
+
+
 def _ask(words: str) -> str:
     return input(f"{words}: ")
 
@@ -272,11 +379,12 @@ def main(config: Path, ask: Ask = _ask) -> int:
     if settings.desk is None:
         sys.stderr.write(f"console: {config}: has no [desk] with the file to write\n")
         return 1
-    devices = open_devices()
+    devices, boxes = open_devices(), dict[str, WatchedBox]()
     try:
         if not devices:
             raise WizardEnds(f"no device in {FOLDER} may be opened: see docs/cockpit.md")
-        desk = Wizard(devices, ask, wait_s).run()
+        boxes = choose_box(ask, wait_s)
+        desk = Wizard(devices, ask, wait_s, boxes).run()
         problem = plan_of(desk).layout.problem(simulated=settings.console.simulated)
         settings.desk.file.write_text(desk_text(desk), encoding="utf-8")
     except (WizardEnds, OSError, ValueError) as error:
@@ -285,6 +393,8 @@ def main(config: Path, ask: Ask = _ask) -> int:
     finally:
         for device in devices.values():
             device.close()
+        for box in boxes.values():
+            box.close()
     sys.stdout.write(f"written: {settings.desk.file}\n")
     if problem is not None:
         sys.stdout.write(f"it may not drive this machine yet: {problem}\n")

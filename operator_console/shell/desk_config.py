@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from operator_console.core.axes import DEAD_ZONE_MAX, Axis
 from operator_console.core.desk_layout import AxisDoes, AxisUse, KeyDoes, KeyUse, Kind, Layout
-from operator_console.core.devices import Identity
+from operator_console.core.devices import Identity, serial_box
 from operator_console.core.force import CAP, cap_of
 from protocol.profiles import first_problem
 
@@ -32,6 +32,17 @@ class DeviceFile(BaseModel):
     port: str
     capabilities: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     name: str = ""
+
+
+class BoxFile(BaseModel):
+    """A box of contacts on a serial line.
+
+    Attributes:
+        serial: the line's name, on a real machine one of ``/dev/serial/by-id/``.
+    """
+
+    model_config = _STRICT
+    serial: Annotated[str, Field(min_length=1)]
 
 
 class AxisFile(BaseModel):
@@ -79,6 +90,7 @@ class DeskFile(BaseModel):
     Attributes:
         steer_rate_per_s: sticks: of full lock a second, at full deflection.
         grab: keep the devices' events from every other program of this computer.
+        boxes: of contacts, on serial lines; their names are none of the devices'.
     """
 
     model_config = _STRICT
@@ -86,6 +98,7 @@ class DeskFile(BaseModel):
     steer_rate_per_s: Annotated[float, Field(gt=0, le=2)] = 0.5
     grab: bool = True
     devices: Annotated[dict[str, DeviceFile], Field(min_length=1, max_length=8)]
+    boxes: Annotated[dict[str, BoxFile], Field(max_length=4)] = {}
     axes: Annotated[list[AxisFile], Field(max_length=8)]
     keys: Annotated[list[KeyFile], Field(max_length=64)]
     force: ForceFile | None = None
@@ -131,6 +144,9 @@ def load_desk(path: Path, *, simulated: bool) -> DeskPlan:
     problem = plan.layout.problem(simulated=simulated)
     if problem is None and plan.force is not None and plan.force.device not in desk.devices:
         problem = f"no device is called {plan.force.device}"
+    both = set(desk.devices) & set(desk.boxes)
+    if both:
+        problem = f"a device and a box are called {min(both)}"
     if problem is not None:
         raise ValueError(f"{path}: {problem}")
     return plan
@@ -139,6 +155,7 @@ def load_desk(path: Path, *, simulated: bool) -> DeskPlan:
 def plan_of(desk: DeskFile) -> DeskPlan:
     """Return what a desk's file means."""
     devices = {name: Identity(**each.model_dump()) for name, each in desk.devices.items()}
+    devices |= {name: serial_box(each.serial) for name, each in desk.boxes.items()}
     axes = tuple(AxisUse(each.does, each.device, _axis(each)) for each in desk.axes)
     keys = tuple(KeyUse(each.does, each.device, each.code) for each in desk.keys)
     layout = Layout(desk.kind, devices, axes, keys, desk.steer_rate_per_s)
@@ -159,8 +176,9 @@ def desk_text(desk: DeskFile) -> str:
     content = desk.model_dump(mode="json", exclude_none=True)
     scalars = {name: value for name, value in content.items() if not isinstance(value, dict | list)}
     lines = [*_pairs(scalars), ""]
-    for name, device in content["devices"].items():
-        lines += [f"[devices.{json.dumps(name)}]", *_pairs(device), ""]
+    for kind in ("devices", "boxes"):
+        for name, device in content[kind].items():
+            lines += [f"[{kind}.{json.dumps(name)}]", *_pairs(device), ""]
     for table in ("axes", "keys"):
         for one in content[table]:
             lines += [f"[[{table}]]", *_pairs(one), ""]

@@ -30,9 +30,10 @@ from operator_console.core.desk_line import (
 )
 from operator_console.core.evdev import Controls
 from operator_console.core.force import ForceLoop
+from operator_console.shell.box_port import BoxDevice, DeskFinder
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.desk_config import DeskPlan, ForceUse, load_desk
-from operator_console.shell.evdev_source import Finder, Found
+from operator_console.shell.evdev_source import EventSource
 from operator_console.shell.force_out import ForceOut
 from operator_console.shell.input_device import InputDevice
 
@@ -54,7 +55,7 @@ NICE = -10
 class Finds(Protocol):
     """Looks for devices that are plugged in."""
 
-    def find(self, wanted: set[str]) -> dict[str, Found]:
+    def find(self, wanted: set[str]) -> Mapping[str, EventSource | BoxDevice | Fault]:
         """Return each wanted device, or why it is not there."""
         ...
 
@@ -73,7 +74,7 @@ class InputProcess:
         self._line = line
         self._run = run
         self._desk = Desk(plan.layout)
-        self._devices: dict[str, InputDevice] = {}
+        self._devices: dict[str, InputDevice | BoxDevice] = {}
         self._missing: dict[str, Fault] = dict.fromkeys(plan.layout.devices, Fault.ABSENT)
         self._selector = selectors.DefaultSelector()
         self._feedback: Feedback | None = None
@@ -187,23 +188,28 @@ class InputProcess:
         for name, found in self._finder.find(set(self._missing)).items():
             if isinstance(found, Fault):
                 self._missing[name] = found
-                continue
-            try:
-                if self._plan.grab:
-                    found.grab()
-                device = InputDevice(found)
-            except OSError:
-                found.close()
-                self._missing[name] = Fault.DENIED
-                continue
-            self._adopt(name, device)
+            elif isinstance(found, BoxDevice):
+                self._adopt(name, found)
+            else:
+                self._open(name, found)
 
-    def _adopt(self, name: str, device: InputDevice) -> None:
+    def _open(self, name: str, found: EventSource) -> None:
+        try:
+            if self._plan.grab:
+                found.grab()
+            device = InputDevice(found)
+        except OSError:
+            found.close()
+            self._missing[name] = Fault.DENIED
+            return
+        self._adopt(name, device)
+
+    def _adopt(self, name: str, device: InputDevice | BoxDevice) -> None:
         self._devices[name] = device
         del self._missing[name]
         self._selector.register(device.source, selectors.EVENT_READ, name)
         force = self._plan.force
-        if force is not None and force.device == name:
+        if force is not None and force.device == name and isinstance(device, InputDevice):
             self._begin_force(device, force)
 
     def _check(self, now_ns: int) -> None:
@@ -268,7 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"inputd: {error}\n")
         return 1
     with socket.socket(fileno=chosen.line) as line:
-        finder = Finder(dict(plan.layout.devices))
+        finder = DeskFinder(dict(plan.layout.devices))
         serve(InputProcess(plan, finder, line, new_run()))
     return 0
 

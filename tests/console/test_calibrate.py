@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from operator_console.core.desk_layout import AxisDoes, KeyDoes
-from operator_console.core.devices import AxisRange
+from operator_console.core.devices import AxisRange, serial_box
 from operator_console.core.evdev import EV_ABS, EV_FF
 from operator_console.core.force import FF_AUTOCENTRE, FF_CONSTANT
 from operator_console.core.wizard import Held, closed, moved_axis, opened
@@ -122,6 +122,37 @@ def test_wheel_and_box_shown__the_desk_may_drive_a_real_machine() -> None:
         (KeyDoes.ENABLE_OPENS, OPENS),
         (KeyDoes.SEAT, SEAT),
         (KeyDoes.STOP, STOP),
+    ]
+
+
+class ToldBox:
+    """A serial box whose contacts the driver sets by what he is told."""
+
+    path = "/dev/serial/by-id/usb-box"
+
+    def __init__(self, driver: Obedient) -> None:
+        self.driver = driver
+
+    def closed(self) -> frozenset[int]:
+        return frozenset(key - CLOSES for key in self.driver.box.kept_keys)
+
+
+def test_serial_box_shown__its_contacts_are_learned_and_its_line_is_written() -> None:
+    driver = Obedient(set())
+    desk = Wizard(
+        {"event3": driver.wheel}, driver.ask, driver.pause, {"box": ToldBox(driver)}
+    ).run()
+    driver.wheel.close()
+    driver.box.close()
+    layout = plan_of(desk).layout
+
+    assert layout.problem(simulated=False) is None
+    assert layout.devices == {"event3": WHEEL_ID, "box": serial_box(ToldBox.path)}
+    assert [(use.does, use.device, use.code) for use in layout.keys] == [
+        (KeyDoes.ENABLE_CLOSES, "box", 0),
+        (KeyDoes.ENABLE_OPENS, "box", 1),
+        (KeyDoes.SEAT, "box", 2),
+        (KeyDoes.STOP, "box", 3),
     ]
 
 

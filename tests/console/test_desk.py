@@ -67,6 +67,7 @@ def test_faults__are_told_by_these_words() -> None:
         "OTHER": "other",
         "DENIED": "denied",
         "TORN": "torn",
+        "SILENT": "silent",
         "RANGE": "range",
         "CONTACTS": "contacts",
         "SEAT": "seat",
@@ -627,6 +628,19 @@ def test_stop_whose_contact_opens__a_cut_wire_stops() -> None:
     assert hands.look().counts.stops == 0
     assert hands.let_go(STOP_NC).counts.stops == 1
     assert hands.look().counts.stops == 1
+
+
+def test_stop_that_opens_and_closes_between_two_looks__counts_once() -> None:
+    keys = (*KEYS, KeyUse(KeyDoes.STOP_OPENS, "box", STOP_NC))
+    hands = Hands(dataclasses.replace(WHEEL_DESK, keys=keys))
+    hands.box.keys.add(STOP_NC)
+    hands.look()
+    hands.box.pressed.add(STOP_NC)
+    between = hands.look().counts.stops
+    opened = hands.let_go(STOP_NC).counts.stops
+
+    assert between == 1
+    assert (opened, hands.press(STOP_NC).counts.stops, hands.look().counts.stops) == (2, 2, 2)
 
 
 def with_key(does: KeyDoes) -> Layout:

@@ -12,6 +12,7 @@ from operator_console.core.axes import Axis
 from operator_console.core.desk_layout import AxisDoes, AxisUse, KeyDoes, KeyUse, Kind, Layout
 from operator_console.core.devices import (
     BUS_BLUETOOTH,
+    BUS_SERIAL,
     BUS_USB,
     BUS_VIRTUAL,
     AxisRange,
@@ -19,6 +20,7 @@ from operator_console.core.devices import (
     capability_digest,
     difference,
     same_make,
+    serial_box,
 )
 from operator_console.shell.config import load_settings
 from operator_console.shell.desk_config import DeskFile, ForceUse, desk_text, load_desk, plan_of
@@ -61,6 +63,47 @@ def test_desk_written__is_read_as_it_was(tmp_path: Path) -> None:
     assert plan.layout == dataclasses.replace(WHEEL_DESK, steer_rate_per_s=0.5)
     assert plan.grab
     assert plan.force == ForceUse("wheel", 0.15, reversed=True)
+
+
+def with_box(keys: tuple[KeyUse, ...] = KEYS, path: str = "/dev/serial/by-id/usb-x") -> Layout:
+    """The desk with its box on a serial line, its contacts by their bits."""
+    bits = tuple(dataclasses.replace(use, code=use.code - CLOSES) for use in keys)
+    devices = {"wheel": WHEEL_ID, "box": serial_box(path)}
+    return dataclasses.replace(WHEEL_DESK, devices=devices, keys=bits)
+
+
+def box_desk(**changes: Any) -> dict[str, Any]:
+    """The same as a file."""
+    return DESK | {
+        "devices": {"wheel": DESK["devices"]["wheel"]},
+        "boxes": {"box": {"serial": "/dev/serial/by-id/usb-x"}},
+        "keys": [key | {"code": key["code"] - CLOSES} for key in DESK["keys"]],
+        **changes,
+    }
+
+
+def test_desk_with_a_serial_box__is_read_as_it_was(tmp_path: Path) -> None:
+    text = desk_text(DeskFile.model_validate(box_desk()))
+    layout = load_desk(written(tmp_path, text), simulated=False).layout
+
+    assert layout == dataclasses.replace(with_box(), steer_rate_per_s=0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"devices": DESK["devices"]}, "a device and a box are called box"),
+        ({"boxes": {"box": {"serial": "/dev/ttyUSB0"}}}, "must be named by /dev/serial/by-id/"),
+        ({"force": {"device": "box"}}, "no device is called box"),
+    ],
+)
+def test_desk_whose_serial_box_does_not_fit__is_refused(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    path = written(tmp_path, desk_text(DeskFile.model_validate(box_desk(**changes))))
+
+    with pytest.raises(ValueError, match=words):
+        load_desk(path, simulated=False)
 
 
 def test_desk_without_force__has_none() -> None:
@@ -287,8 +330,64 @@ def test_capabilities__have_a_digest_that_files_keep() -> None:
 
 
 def test_buses__are_the_kernels() -> None:
-    assert (BUS_USB, BUS_BLUETOOTH, BUS_VIRTUAL) == (3, 5, 6)
+    assert (BUS_USB, BUS_BLUETOOTH, BUS_VIRTUAL, BUS_SERIAL) == (3, 5, 6, 0x13)
     assert Identity(3, 1, 2, "p", DIGEST).name == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "by_id"),
+    [
+        ("/dev/serial/by-id/usb-x", True),
+        ("/dev/serial/by-id/../ttyUSB0", False),
+        ("/dev/serial/by-id", False),
+        ("/dev/serial/by-path/usb-x", False),
+        ("/dev/ttyUSB0", False),
+    ],
+)
+def test_serial_box__is_its_lines_name_which_may_go_with_the_device(path: str, by_id: bool) -> None:
+    box = serial_box(path)
+
+    assert box == Identity(BUS_SERIAL, 0, 0, path, "")
+    assert (box.serial, box.named_by_id, box.wireless) == (True, by_id, False)
+    assert not WHEEL_ID.serial
+
+
+def test_two_serial_boxes_without_a_lasting_name__the_first_is_named() -> None:
+    others = {"b": serial_box("/dev/ttyS1"), "a": serial_box("/dev/ttyS0")}
+
+    devices = {**with_box().devices, **others}
+
+    assert dataclasses.replace(with_box(), devices=devices).problem(simulated=False) == (
+        "a must be named by /dev/serial/by-id/…, which stays with the device"
+    )
+
+
+def test_serial_box_by_any_name__may_drive_a_simulated_machine() -> None:
+    assert with_box(path="/dev/pts/1").problem(simulated=True) is None
+    assert with_box().problem(simulated=False) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"), [(15, None), (16, "a serial box has 16 contacts, 0 to 15")]
+)
+def test_serial_box__has_sixteen_contacts(code: int, problem: str | None) -> None:
+    layout = with_box((*KEYS, KeyUse(KeyDoes.STOP_OPENS, "box", CLOSES + code)))
+
+    assert layout.problem(simulated=False) == problem
+
+
+def test_key_of_another_device_beyond_a_boxs_contacts__is_no_fault() -> None:
+    keys = (*with_box().keys, KeyUse(KeyDoes.STOP, "wheel", 300))
+
+    assert dataclasses.replace(with_box(), keys=keys).problem(simulated=False) is None
+
+
+def test_serial_box_with_an_axis__may_not_drive() -> None:
+    axes = (dataclasses.replace(STEER_USE, device="box"), THROTTLE_USE, BRAKE_USE)
+
+    assert dataclasses.replace(with_box(), axes=axes).problem(simulated=True) == (
+        "a serial box has contacts and no axis"
+    )
 
 
 def test_capabilities_in_any_order__have_one_digest() -> None:

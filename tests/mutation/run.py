@@ -92,6 +92,7 @@ TARGETS = (
         ("tests/console/test_desk_config.py", "tests/console/test_desk.py"),
     ),
     Target("operator_console.core.desk", ("tests/console/test_desk.py",)),
+    Target("operator_console.core.box_line", ("tests/console/test_box_line.py",)),
     Target("operator_console.core.desk_line", ("tests/console/test_desk_line.py",)),
     Target("operator_console.core.force", ("tests/console/test_force.py",)),
     Target(
