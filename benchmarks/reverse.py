@@ -53,7 +53,7 @@ ARM_TRIES, ARM_S = 6, 2.5
 ENABLE_TRIES, ENABLE_S = 5, 4.0
 ARM_KEYS = ("BracketLeft", "BracketRight", "Backslash")
 REVERSE, DRIVE_TRIES = -1, 4
-TAKEN = "() => document.getElementById('mode-en').textContent === 'CONTROL TAKEN'"
+TAKEN = "() => document.getElementById('mode-words').textContent === 'CONTROL TAKEN'"
 STANDS = "() => document.getElementById('speed').textContent === '0.0'"
 ENABLED = ("REMOTE ACTIVE", "DEGRADED")
 VIEW = struct.Struct("<Q6xbB")
@@ -228,7 +228,7 @@ async def backwards(page: Page, heard: Heard) -> bool:
     await page.keyboard.up("KeyS")
     await page.keyboard.down("KeyW")
     await asyncio.sleep(BACKWARDS_S)
-    drives = await page.text_content("#mode-en") in ENABLED
+    drives = await page.text_content("#mode-words") in ENABLED
     return drives and heard.slowest_mps < -BACKWARDS_MPS
 
 
@@ -244,9 +244,9 @@ async def arm(page: Page) -> None:
         await asyncio.sleep(ARM_S)
         for key in ARM_KEYS:
             await page.keyboard.up(key)
-        if await page.text_content("#mode-en") == "ARMED":
+        if await page.text_content("#mode-words") == "ARMED":
             return
-    words = [await page.text_content(each) for each in ("#mode-en", "#step-en", "#answer")]
+    words = [await page.text_content(each) for each in ("#mode-words", "#step-words", "#answer")]
     raise RuntimeError(f"not armed: {words}")
 
 
@@ -259,11 +259,11 @@ async def enable(page: Page) -> None:
     for _ in range(ENABLE_TRIES):
         await page.keyboard.down("ShiftLeft")
         await asyncio.sleep(ENABLE_S)
-        if await page.text_content("#mode-en") in ENABLED:
+        if await page.text_content("#mode-words") in ENABLED:
             return
         await page.keyboard.up("ShiftLeft")
         await asyncio.sleep(BRAKE_S)
-    raise RuntimeError(f"not enabled: {await page.text_content('#step-en')}")
+    raise RuntimeError(f"not enabled: {await page.text_content('#step-words')}")
 
 
 def shares(heard: Heard) -> tuple[int, int]:

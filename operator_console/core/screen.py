@@ -115,6 +115,20 @@ def snapshot(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
     }
 
 
+def machine_line(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
+    """Return what a supervisor sees of one machine: who drives it, how, and what of its stop."""
+    known = session.heard.state if session.heard and session.state_known(now_ns) else None
+    return {
+        "vehicle": session.topics.vehicle,
+        "mode": None if known is None else known.mode,
+        "speed_mps": None if known is None else known.speed_mps,
+        "cause": _words(None if known is None else known.cause),
+        "holder": None if session.authority is None else session.authority.holder,
+        "waiting": session.waiting,
+        "stop": _stop_part(session, now_ns),
+    }
+
+
 def console_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
     """Return what the console itself knows: lease, link, picture, stop, words."""
     situation = situation_of(session, now_ns)

@@ -34,6 +34,7 @@ class SeatSettings(BaseModel):
         left_camera, right_camera: of these, shown as mirrors beside the main view; none shows none.
         ice_servers: TURN and STUN servers for the page's video; none is used by default.
         sound: the machine has a microphone: the page has a button for it, off at first.
+        watched: other machines of the site, for a supervisor's page to look at and to stop.
         screen_delay_ms: the monitor's own, measured on the bench; added to every age shown.
     """
 
@@ -52,7 +53,14 @@ class SeatSettings(BaseModel):
     right_camera: Annotated[int, Field(ge=0, le=255)] | None = None
     ice_servers: list[IceServer] = Field(default_factory=list)
     sound: bool = False
+    watched: Annotated[tuple[str, ...], Field(strict=False, max_length=16)] = ()
     screen_delay_ms: Annotated[int, Field(ge=0, le=500)] = 0
+
+    @model_validator(mode="after")
+    def _watched_are_others(self) -> Self:
+        if self.vehicle in self.watched or len(set(self.watched)) != len(self.watched):
+            raise ValueError("watched must name other machines, and each once")
+        return self
 
     @model_validator(mode="after")
     def _others_are_shown(self) -> Self:
@@ -103,6 +111,8 @@ class ConsoleSettings(BaseModel):
     """One console; without ``control_peer`` its commands go by MQTT alone.
 
     With a ``desk`` that drives, and no page; without one only simulated machines are driven.
+    ``telemetry`` is the broker of slow values for the screen, where a site has one beside the
+    control broker; without it they are heard there.
     """
 
     model_config = _STRICT
@@ -111,6 +121,7 @@ class ConsoleSettings(BaseModel):
     keys: KeySettings
     control_peer: ControlPeerSettings | None = None
     desk: DeskSettings | None = None
+    telemetry: BrokerSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +143,8 @@ def load_settings(path: Path) -> ConsoleSettings:
         seat = settings.console
         checked_id(seat.operator, "console.operator")
         checked_id(seat.site, "console.site")
-        checked_id(seat.vehicle, "console.vehicle")
+        for vehicle in (seat.vehicle, *seat.watched):
+            checked_id(vehicle, "console.vehicle")
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: not TOML: {error}") from error
     except ValidationError as error:
@@ -158,7 +170,8 @@ def load_keys(settings: ConsoleSettings) -> Keys:
     except ValueError as error:
         raise ValueError(_with_file(trust, error)) from error
     trusted, operator = reading.trust, settings.console.operator
-    for what, name in (("vehicle", settings.console.vehicle), ("operator", operator)):
+    vehicles = (settings.console.vehicle, *settings.console.watched)
+    for what, name in (*(("vehicle", each) for each in vehicles), ("operator", operator)):
         if name not in trusted:
             why = reading.refused.get(name, "not there")
             raise ValueError(f"{trust}: {what} {name} is not trusted: {why}")
@@ -187,6 +200,7 @@ def _absolute(settings: ConsoleSettings, base: Path) -> ConsoleSettings:
         update={
             "console": seat.model_copy(update={"token_file": token_file}),
             "mqtt": settings.mqtt.absolute(base),
+            "telemetry": settings.telemetry and settings.telemetry.absolute(base),
             "desk": None if desk is None else desk.model_copy(update={"file": base / desk.file}),
             "keys": keys.model_copy(
                 update={"device": base / keys.device, "trust": base / keys.trust}

@@ -20,9 +20,10 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from operator_console.core.alerts import catalogue_message
 from operator_console.core.desk import Counts
-from operator_console.core.screen import confirmed_action, snapshot
+from operator_console.core.screen import confirmed_action, machine_line, snapshot
 from operator_console.core.seat import Seat
 from operator_console.core.session import ACTIONS, ConsoleSession, Outgoing
+from operator_console.core.slow import SlowValues
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.config import ConsoleSettings, Keys, load_keys, load_settings
 from operator_console.shell.control_peer import ControlPath
@@ -31,10 +32,11 @@ from operator_console.shell.desk_process import DeskProcess, inputd_command
 from operator_console.shell.link import MqttLink, Transport
 from operator_console.shell.page_token import computer_boot_id, page_token, write_address
 from operator_console.shell.pump import Pump
-from operator_console.shell.signalling import Signalling
+from operator_console.shell.signalling import Answered, Signalling
+from operator_console.shell.watched import watch
 from protocol.control_peer import CommandPath
 from protocol.events import EVENTS
-from protocol.messages import peer_of
+from protocol.messages import Role, peer_of
 from protocol.topics import Topics
 
 LOGGER = logging.getLogger(__name__)
@@ -66,6 +68,20 @@ KEPT_FOR_PAGE = 64
 TAKEN_WITHIN_S = 1.0
 """A page whose line takes nothing for this long is stopped or gone."""
 
+MACHINES_PERIOD_S = 0.2
+"""How often a page that watches is told of every machine."""
+
+DOORS = {
+    "/": "index.html",
+    "/engineer": "engineer.html",
+    "/supervisor": "supervisor.html",
+    "/wing": "wing.html",
+}
+"""The pages by their addresses; all need the token."""
+
+OF_SUPERVISOR = frozenset({"lease", "take_over", "offer", "release"})
+"""What a supervisor's page may ask beside a stop: nothing of it moves a machine."""
+
 EVENTS_KEPT = 12
 """The newest events, for a page that comes later."""
 
@@ -80,10 +96,19 @@ class Page:
 
     Args:
         number: names it here. socket: its line. cut: ends that line at once.
+        watches: it is an engineer's, a supervisor's or a wing, and never drives.
     """
 
-    def __init__(self, number: int, socket: web.WebSocketResponse, cut: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        socket: web.WebSocketResponse,
+        cut: Callable[[], None],
+        *,
+        watches: bool = False,
+    ) -> None:
         self.number = number
+        self.watches = watches
         self.socket = socket
         self._cut = cut
         self._kept: deque[str] = deque()
@@ -156,8 +181,10 @@ class Console:
         transport: carries commands to the vehicle; the caller feeds :meth:`hear`.
         clock_ns: monotonic clock.
         words: carries stops, requests and signals; None: the same as commands.
+        aside: carries what concerns the watched machines; None: the same as commands.
 
     Attributes:
+        watched: other machines by name, for a supervisor's page.
         direct: the data channels to the vehicle; None where none is configured.
         desk: the input process; None where a page's keyboard drives, or nothing does.
     """
@@ -171,6 +198,7 @@ class Console:
         transport: Transport,
         clock_ns: Callable[[], int] = monotonic_ns,
         words: Transport | None = None,
+        aside: Transport | None = None,
     ) -> None:
         seat = settings.console
         self.topics = Topics(seat.site, seat.vehicle)
@@ -198,6 +226,13 @@ class Console:
         self._pages: dict[int, Page] = {}
         self._next_page = 1
         self._events: deque[tuple[str, int]] = deque(maxlen=EVENTS_KEPT)
+        self.slow = SlowValues(self.topics)
+        self.watched = {
+            name: watch(
+                seat.operator, Topics(seat.site, name), keys, aside or transport, clock_ns, words
+            )
+            for name in seat.watched
+        }
 
     def _new_desk(self, settings: ConsoleSettings) -> DeskProcess | None:
         if settings.desk is None:
@@ -313,7 +348,19 @@ class Console:
         if self.direct is not None and peer_of(payload) == "control":
             self.direct.hear_signal(payload)
             return
-        answered = self.signalling.take(payload)
+        self._pass_on(self.signalling.take(payload))
+
+    def hear_watched(self, topic: str, payload: bytes) -> None:
+        """Take in one message of a machine that is watched."""
+        for each in self.watched.values():
+            self._pass_on(each.hear(topic, payload, self._clock_ns()))
+
+    @property
+    def watched_subscriptions(self) -> tuple[tuple[str, int], ...]:
+        """What is heard of the watched machines, with its QoS."""
+        return tuple(one for each in self.watched.values() for one in each.subscriptions)
+
+    def _pass_on(self, answered: Answered | None) -> None:
         page = None if answered is None else self._pages.get(answered.page)
         if answered is not None and page is not None:
             page.tell({"t": "answer", "id": answered.offer_id, "sdp": answered.sdp})
@@ -330,6 +377,12 @@ class Console:
             return
         self._events.append((event_id, self._clock_ns()))
         self._tell_all(_event(event_id))
+
+    def hear_slow(self, topic: str, payload: bytes) -> None:
+        """Take in a message of the vehicle that only the screen needs."""
+        message = self.slow.hear(topic, payload, self._clock_ns())
+        if message is not None:
+            self._tell_all(message)
 
     def _tell_all(self, message: Json) -> None:
         for page in self._pages.values():
@@ -377,9 +430,11 @@ class Console:
             self.session.driver_blurred()
 
     def _on_action(self, page: Page, message: Json) -> None:
-        action = message.get("do")
-        drives = self._seat.driver == page.number
-        if action == "drive":
+        action, vehicle = message.get("do"), message.get("vehicle")
+        drives = self._seat.driver == page.number or self._supervises(page, action)
+        if vehicle not in (None, self.topics.vehicle):
+            self._stop_watched(page, action, vehicle)
+        elif action == "drive" and not page.watches:
             self._give_seat(page)
         elif not isinstance(action, str) or action not in ACTIONS:
             self.counts["action_unknown"] += 1
@@ -389,6 +444,17 @@ class Console:
         else:
             self.session.act(action, self._clock_ns())
             self.pump.acted()
+
+    def _supervises(self, page: Page, action: object) -> bool:
+        return page.watches and self.session.role is Role.SUPERVISOR and action in OF_SUPERVISOR
+
+    def _stop_watched(self, page: Page, action: object, vehicle: object) -> None:
+        """Of a machine that is only watched, the stop is all that may be asked."""
+        watched = self.watched.get(vehicle) if isinstance(vehicle, str) else None
+        if watched is None or action != "stop":
+            page.tell(_ack("stop", "refused", "unknown_vehicle"))
+            return
+        watched.stop(self._clock_ns())
 
     def _give_seat(self, page: Page) -> None:
         """Hand the seat over when no page drives; from a silent one only at standstill."""
@@ -411,15 +477,30 @@ class Console:
             return
         assert isinstance(offer_id, str)
         assert isinstance(sdp, str)
-        offer = self.signalling.offer(page.number, offer_id, sdp, cameras)
+        signalling, pump = self._media_of(message)
+        offer = signalling.offer(page.number, offer_id, sdp, cameras)
         if offer is not None:
-            self.pump.post(offer)
+            pump.post(offer)
 
     def _on_bye(self, page: Page, message: Json) -> None:
         offer_id = message.get("id")
         if isinstance(offer_id, str):
-            for farewell in self.signalling.bye(page.number, offer_id):
-                self.pump.post(farewell)
+            self._end_media(page, offer_id)
+
+    def _media_of(self, message: Json) -> tuple[Signalling, Pump]:
+        name = message.get("vehicle")
+        watched = self.watched.get(name) if isinstance(name, str) else None
+        if watched is None:
+            return self.signalling, self.pump
+        return watched.signalling, watched.pump
+
+    def _end_media(self, page: Page, offer_id: str | None = None) -> None:
+        for signalling, pump in (
+            (self.signalling, self.pump),
+            *((each.signalling, each.pump) for each in self.watched.values()),
+        ):
+            for farewell in signalling.bye(page.number, offer_id):
+                pump.post(farewell)
 
     _handlers: ClassVar[dict[str, Callable[[Console, Page, Json], None]]] = {
         "input": _on_input,
@@ -436,7 +517,8 @@ class Console:
     def application(self) -> web.Application:
         """Return the aiohttp application."""
         app = web.Application(middlewares=[self._guard])
-        app.router.add_get("/", self._index)
+        for door in DOORS:
+            app.router.add_get(door, self._index)
         app.router.add_get("/ui/{name}", self._asset)
         app.router.add_get("/ws", self._websocket)
         app.on_shutdown.append(self._close_pages)
@@ -474,7 +556,7 @@ class Console:
         if not self._token_fits(request):
             self.counts["token_refused"] += 1
             raise web.HTTPForbidden(text="Open the address that the console printed.\n")
-        return _file("index.html", self._assets)
+        return _file(DOORS[request.path], self._assets)
 
     async def _asset(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -494,7 +576,8 @@ class Console:
         socket = web.WebSocketResponse(compress=False, max_msg_size=MESSAGE_MAX_BYTES)
         await socket.prepare(request)
         assert request.transport is not None
-        with self._joined(socket, request.transport) as page:
+        watches = request.query.get("watch") == "1"
+        with self._joined(socket, request.transport, watches=watches) as page:
             async with asyncio.TaskGroup() as group:
                 writer = group.create_task(_quietly(page.write()), name=f"page {page.number}")
                 await self._read(page)
@@ -502,16 +585,21 @@ class Console:
         return socket
 
     @contextlib.contextmanager
-    def _joined(self, socket: web.WebSocketResponse, line: asyncio.Transport) -> Iterator[Page]:
-        page = Page(self._next_page, socket, line.abort)
+    def _joined(
+        self, socket: web.WebSocketResponse, line: asyncio.Transport, *, watches: bool
+    ) -> Iterator[Page]:
+        page = Page(self._next_page, socket, line.abort, watches=watches)
         self._next_page += 1
         self._pages[page.number] = page
-        self._seat.join(page.number, self._clock_ns())
+        if not watches:
+            self._seat.join(page.number, self._clock_ns())
         page.tell(self._config())
         page.tell(self._role(page))
         now_ns = self._clock_ns()
         for event_id, at_ns in self._events:
             page.tell(_event(event_id, (now_ns - at_ns) / 1e6))
+        for message in self.slow.all(now_ns):
+            page.tell(message)
         try:
             yield page
         finally:
@@ -519,8 +607,7 @@ class Console:
             if self._seat.leave(page.number):
                 self.session.driver_gone()
                 self.pump.changed()
-            for farewell in self.signalling.bye(page.number):
-                self.pump.post(farewell)
+            self._end_media(page)
 
     async def _read(self, page: Page) -> None:
         async for message in page.socket:
@@ -569,6 +656,25 @@ class Console:
             if self._pages:
                 self.show()
             await asyncio.sleep(SCREEN_PERIOD_S)
+
+    async def refresh_machines(self) -> None:
+        """Tell the pages that watch of every machine five times a second, for ever."""
+        while True:
+            self.show_machines()
+            await asyncio.sleep(MACHINES_PERIOD_S)
+
+    def show_machines(self) -> None:
+        """Tell the pages that watch of every machine as it is now."""
+        pages = [page for page in self._pages.values() if page.watches]
+        if not pages:
+            return
+        now_ns = self._clock_ns()
+        machines = [
+            machine_line(self.session, now_ns) | {"camera": self._settings.cameras[0]},
+            *(each.line(now_ns) | {"camera": 0} for each in self.watched.values()),
+        ]
+        for page in pages:
+            page.tell({"t": "machines", "machines": machines})
 
     def show(self) -> None:
         """Give every page the state as it is now."""
@@ -642,15 +748,22 @@ async def run(
         loop.add_signal_handler(number, ending.set)
     seat = settings.console
     commands, words = (MqttLink(settings.mqtt, seat.operator) for _ in range(2))
-    console = Console(settings, keys, assets, token, commands, words=words)
+    aside = MqttLink(settings.mqtt, seat.operator)
+    console = Console(settings, keys, assets, token, commands, words=words, aside=aside)
+    slow = MqttLink(settings.telemetry or settings.mqtt, seat.operator)
     async with serving(console):
         if seat.token_file is not None:
             await asyncio.to_thread(write_address, console.address, seat.token_file)
-        await _until(ending, console, commands, words)
+        await _until(ending, console, commands, words, slow, aside)
 
 
 async def _until(
-    ending: asyncio.Event, console: Console, commands: MqttLink, words: MqttLink
+    ending: asyncio.Event,
+    console: Console,
+    commands: MqttLink,
+    words: MqttLink,
+    slow: MqttLink,
+    aside: MqttLink,
 ) -> None:
     work = {
         "commands": console.pump.send_commands(),
@@ -659,7 +772,15 @@ async def _until(
         "screen": console.refresh_pages(),
         "line": commands.run(console.state_subscriptions, console.hear, console.link_changed),
         "words": words.run(console.word_subscriptions, console.hear, console.words_changed),
+        "slow": slow.run(console.slow.subscriptions, console.hear_slow, lambda _: None),
     }
+    work["machines"] = console.refresh_machines()
+    if console.watched:
+        subscriptions = console.watched_subscriptions
+        work["watched"] = aside.run(subscriptions, console.hear_watched, lambda _: None)
+    for name, each in console.watched.items():
+        work[f"stops {name}"] = each.pump.send_stops()
+        work[f"signals {name}"] = each.pump.send_slow()
     if console.desk is not None:
         work["desk"] = console.desk.run()
     if console.direct is not None:

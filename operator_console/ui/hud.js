@@ -1,11 +1,8 @@
 /** Draws what the console says; a value past its age is drawn as unknown, never as the last one. */
 
-import {
-  ANSWERS, CAP_REASONS, CHAIN, CONNECTING_MODE, GEARS, MODES, PATHS, REQUESTS, UNKNOWN_MODE,
-} from "/ui/text.js";
+import { CHAIN_LOOKS, GEARS, MODE_LOOKS, PATHS, language, named, said, t } from "/ui/text.js";
 
 export const UNKNOWN = "—";
-const EVENTS_SHOWN = 12;
 /** Sectors drawn as unknown before the machine has told how many it has. */
 const SECTORS_UNKNOWN = 8;
 const SPARK_SECONDS = 30;
@@ -15,6 +12,9 @@ const BANDS = /** @type {const} */ ([[600, "alarm"], [400, "warning"], [250, "ca
 
 /** An age that may be further wrong than this is shown with how far, ms. */
 const AGE_WITHIN_MS = 30;
+
+/** The brake's bar is full at this. */
+const BRAKE_FULL_MPS2 = 3;
 
 /** Modes in which the speed cap says something, and those in which the machine is driven. */
 const CAPPED = new Set(["ARMED", "ACTIVE", "DEGRADED"]);
@@ -95,7 +95,8 @@ function bar(id, value, how = {}) {
   }
   look(fill, how.look ?? "normal");
   const shown = known ? `${figure(Math.abs(share), 0, 100)}` : UNKNOWN;
-  const side = how.centre && known && Math.abs(share) >= 0.005 ? (share > 0 ? "L " : "R ") : "";
+  const aside = how.centre && known && Math.abs(share) >= 0.005;
+  const side = !aside ? "" : share > 0 ? `${t("left")} ` : `${t("right")} `;
   if (text.textContent !== side + shown) text.textContent = side + shown;
 }
 
@@ -115,6 +116,9 @@ export class Hud {
     this.spark = /** @type {HTMLCanvasElement} */ (element("picture-spark"));
     /** @type {number | null} */
     this.gapSinceMs = null;
+    /** @type {number | null} */
+    this.brakeGapSinceMs = null;
+    this.alertsDrawn = "";
   }
 
   /**
@@ -131,7 +135,7 @@ export class Hud {
     this.link(inner, known, nowMs);
     this.paths(inner, known);
     this.motion(vehicle, inner, nowMs);
-    this.controls(vehicle, inner, known);
+    this.controls(vehicle, inner, known, nowMs);
     this.chain(vehicle, inner, known);
     this.words(inner);
     this.step(inner, page);
@@ -146,11 +150,10 @@ export class Hud {
    * @param {PageFacts} page
    */
   mode(mode, inner, page) {
-    const words = modeWords(mode, inner, page);
-    say("mode-en", words.en);
-    say("mode-zh", words.zh);
-    look("mode", words.look);
-    look("border", words.look);
+    const shown = mode === null ? "unknown" : (MODE_LOOKS[mode] ?? "unknown");
+    say("mode-words", modeWords(mode, inner, page));
+    look("mode", shown);
+    look("border", shown);
   }
 
   /**
@@ -185,7 +188,7 @@ export class Hud {
     const out = paths.filter((path) => path.out).map((path) => PATHS[path.name] ?? path.name);
     if (inner.words_up === false) out.push("STOP");
     if (out.length) {
-      lamp("lamp-paths", "caution", `${out.join(", ")} out`);
+      lamp("lamp-paths", "caution", t("lamp.out", { what: out.join(", ") }));
       return;
     }
     const shares = paths.map((path) => path.delivered_pct).filter((it) => typeof it === "number");
@@ -242,8 +245,7 @@ export class Hud {
     const cap = capped ? vehicle.cap_mps : null;
     say("cap", figure(cap, 0, 3.6));
     const reason = capped ? vehicle.cap_reason : null;
-    say("cap-reason", reason ? `· ${CAP_REASONS[reason]?.[0] ?? reason}` : "");
-    say("cap-reason-zh", CAP_REASONS[reason]?.[1] ?? "");
+    say("cap-reason", reason ? `· ${named("cap", reason)}` : "");
     const lowered = Boolean(reason) && !["machine", "zone", "reverse"].includes(reason);
     const over = typeof speed === "number" && typeof cap === "number" && Math.abs(speed) > cap + 0.3;
     look("cap-line", over ? "warning" : lowered ? "caution" : "good");
@@ -263,7 +265,7 @@ export class Hud {
     const shown = typeof gear === "number" ? (GEARS[gear] ?? "?") : "?";
     say("gear", shown);
     const asked = inner.input?.gear;
-    say("gear-note", `asked ${typeof asked === "number" ? GEARS[asked] : UNKNOWN}`);
+    say("gear-note", t("gear.asked", { gear: typeof asked === "number" ? GEARS[asked] : UNKNOWN }));
     look("cell-gear", typeof asked === "number" && asked !== gear ? "pending" : "good");
   }
 
@@ -281,29 +283,46 @@ export class Hud {
     return nowMs - this.gapSinceMs > 500;
   }
 
+  /** The brakes give less or more than is asked of them, by a tenth and for half a second.
+   * @param {Json} vehicle
+   * @param {number} nowMs
+   */
+  brakeApart(vehicle, nowMs) {
+    const asked = vehicle.brake_commanded_mps2 ?? NaN;
+    const gap = Math.abs(asked - (vehicle.brake_measured_mps2 ?? NaN));
+    if (!(gap > 0.1 * Math.max(asked, BRAKE_FULL_MPS2))) {
+      this.brakeGapSinceMs = null;
+      return false;
+    }
+    this.brakeGapSinceMs ??= nowMs;
+    return nowMs - this.brakeGapSinceMs > 500;
+  }
+
   /**
    * @param {Json} vehicle
    * @param {Json} inner
    * @param {boolean} known
+   * @param {number} nowMs
    */
-  controls(vehicle, inner, known) {
+  controls(vehicle, inner, known, nowMs) {
     const input = inner.input ?? {};
     bar("throttle", input.throttle ?? null);
     bar("brake", input.brake ?? null);
     const decel = vehicle.brake_measured_mps2;
-    bar("decel", typeof decel === "number" ? decel / 3 : null);
+    const apart = this.brakeApart(vehicle, nowMs);
+    bar("decel", typeof decel === "number" ? decel / BRAKE_FULL_MPS2 : null, { look: apart ? "caution" : "normal" });
     const text = /** @type {HTMLElement} */ (element("decel").querySelector("output"));
     text.textContent = figure(decel, 1);
     const park = vehicle.park_applied;
     lamp("lamp-park", park === true ? "on" : park === false ? "off" : "unknown",
-      park === true ? "applied" : park === false ? "released" : UNKNOWN);
+      park === true ? t("is.applied") : park === false ? t("is.released") : UNKNOWN);
     // The machine does not report these three: what is shown is what is asked.
     const live = Boolean(known && input.ok);
     const acts = DRIVEN.has(vehicle.mode);
-    asked("lamp-lights", live, acts, input.lights, "on", "off");
-    asked("lamp-horn", live, acts, input.horn, "on", "off");
+    asked("lamp-lights", live, acts, input.lights, t("is.on"), t("is.off"));
+    asked("lamp-horn", live, acts, input.horn, t("is.on"), t("is.off"));
     const body = input.implement ?? 0;
-    asked("lamp-body", live, acts, body !== 0, body > 0 ? "up" : "down", "hold");
+    asked("lamp-body", live, acts, body !== 0, body > 0 ? t("is.up") : t("is.down"), t("is.hold"));
   }
 
   /**
@@ -313,23 +332,24 @@ export class Hud {
    */
   chain(vehicle, inner, known) {
     const input = inner.input ?? {};
-    row("chain-estop", ...(CHAIN[vehicle.estop] ?? CHAIN.unknown));
+    wired("chain-estop", vehicle.estop);
     const relayAtRest = vehicle.relay === "open" && !["ACTIVE", "DEGRADED"].includes(vehicle.mode);
-    row("chain-relay", ...(relayAtRest ? CHAIN.rest : (CHAIN[vehicle.relay] ?? CHAIN.unknown)));
+    wired("chain-relay", relayAtRest ? "rest" : vehicle.relay);
     const barred = input.held && input.must_release;
     row("chain-enable",
-      input.enable_sent ? "HELD" : barred ? "LET GO FIRST" : "open",
+      t(input.enable_sent ? "enable.held" : barred ? "enable.barred" : "enable.open"),
       input.enable_sent ? "active" : barred ? "caution" : "quiet");
     row("chain-input",
-      inner.desk?.fault ? "FAULT" : input.ok ? "live" : inner.input_barred ? "no device" : "NONE",
+      t(inner.desk?.fault ? "input.fault" : input.ok ? "input.live"
+        : inner.input_barred ? "input.no_device" : "input.none"),
       input.ok && !inner.desk?.fault ? "quiet" : "caution");
     const gaps = inner.input_gaps ?? 0;
     element("chain-input").title = gaps
-      ? `${gaps} input gaps over 40 ms, the longest ${figure(inner.input_gap_longest_ms, 0)} ms`
-      : "No input gap over 40 ms";
+      ? t("input.gaps", { n: gaps, ms: figure(inner.input_gap_longest_ms, 0) })
+      : t("input.no_gaps");
     const holder = inner.holder;
     row("chain-holder",
-      !known ? "UNKNOWN" : inner.lease ? "this console" : (holder ?? "nobody"),
+      !known ? t("holder.unknown") : inner.lease ? t("holder.this") : (holder ?? t("holder.nobody")),
       !known ? "unknown" : inner.lease || !holder ? "quiet" : "caution");
   }
 
@@ -338,27 +358,18 @@ export class Hud {
     const message = inner.message;
     element("message").dataset.level = message?.level ?? "none";
     say("message-code", message?.code ?? "");
-    say("message-en", message?.en ?? "");
-    say("message-zh", message?.zh ?? "");
+    say("message-words", said(message));
     const why = inner.why;
-    say("message-why", why ? `${why.code}  ${why.en}` : "");
+    say("message-why", why ? `${why.code}  ${said(why)}` : "");
     this.answer(inner.answer);
     say("blockers", (rungs(inner) ?? /** @type {Json[]} */ (inner.blockers ?? []))
-      .map((one) => `${one.done ? "✓" : one.code}  ${one.en}`).join("\n"));
+      .map((one) => `${one.done ? "✓" : one.code}  ${said(/** @type {any} */ (one))}`).join("\n"));
   }
 
   /** @param {Json | null | undefined} answer */
   answer(answer) {
-    const asked = answer && (REQUESTS[answer.kind] ?? answer.kind);
-    const why = answer && (answer.words?.en ?? ANSWERS[answer.reason] ?? answer.reason);
-    const refused = answer?.outcome === "refused";
-    const queued = answer?.outcome === "queued";
-    const waits = queued && (answer.kind === "take_over"
-      ? `${asked}: the machine stops first`
-      : `Asked – ${answer.holder ?? "the machine"} decides`);
-    const done = answer?.outcome === "granted" ? "granted" : "done";
-    say("answer", !answer ? "" : waits || `${asked}: ${refused ? why : done}`);
-    look("answer", !answer ? "none" : refused ? "caution" : "good");
+    look("answer", !answer ? "none" : answer.outcome === "refused" ? "caution" : "good");
+    say("answer", answer ? answerWords(answer) : "");
   }
 
   /**
@@ -368,8 +379,7 @@ export class Hud {
   step(inner, page) {
     const step = page.drives ? inner.step : null;
     const may = page.drives && page.line === "up" ? (inner.may ?? []) : [];
-    say("step-en", step?.en ?? UNKNOWN);
-    say("step-zh", step?.zh ?? "");
+    say("step-words", said(step) || UNKNOWN);
     const action = step?.action ?? "";
     for (const button of document.querySelectorAll("#step-card button")) {
       if (!(button instanceof HTMLButtonElement)) continue;
@@ -378,7 +388,7 @@ export class Hud {
       button.disabled = !may.includes(name);
       if (name === "offer") {
         button.hidden = !inner.lease || !inner.waiting;
-        button.textContent = inner.waiting ? `Hand over to ${inner.waiting}` : "Hand over";
+        button.textContent = inner.waiting ? t("do.offer.to", { who: inner.waiting }) : t("do.offer");
       }
       if (name === "take_over") button.hidden = !inner.may_take_over || Boolean(inner.lease);
     }
@@ -393,23 +403,23 @@ export class Hud {
     if (page.line !== "up") {
       look("stop", page.notSent ? "unconfirmed" : "no-line");
       say("stop-note", page.notSent
-        ? "NOT SENT – use the hard-wired E-stop"
-        : "no line to the console");
+        ? t("stop.not_sent")
+        : t("stop.no_line"));
       return;
     }
     if (page.notSent && !stop.pending && !stop.confirmed) {
       look("stop", "unconfirmed");
-      say("stop-note", "NOT SENT – press again");
+      say("stop-note", t("stop.again"));
       return;
     }
     look("stop", stop.unconfirmed ? "unconfirmed" : stop.pending ? "pending" : stop.confirmed ? "confirmed" : "ready");
     say("stop-note", stop.unconfirmed
-      ? "NOT CONFIRMED – hard-wired E-stop"
+      ? t("stop.unconfirmed")
       : stop.pending
-        ? "sent – waiting for the machine"
+        ? t("stop.pending")
         : stop.confirmed && known
-          ? "confirmed by the machine"
-          : "controlled stop · Space");
+          ? t("stop.confirmed")
+          : t("stop.ready"));
   }
 
   /** @param {unknown} warningMs */
@@ -430,32 +440,25 @@ export class Hud {
     }
     shown.forEach((distance, index) => {
       const near = distance === null ? "unknown" : distance < 3 ? "near" : distance < 8 ? "mid" : "far";
-      look(/** @type {HTMLElement} */ (group.children[index]), near);
+      const drawn = /** @type {HTMLElement} */ (group.children[index]);
+      look(drawn, near);
+      const mark = /** @type {SVGTextElement} */ (drawn.querySelector("text"));
+      const metres = distance === null ? "?" : Math.round(distance).toFixed(0);
+      if (mark.textContent !== metres) mark.textContent = metres;
     });
-    say("plan-note", shown.length === 0 ? "no sensors" : "");
+    say("plan-note", shown.length === 0 ? t("no_sensors") : "");
   }
 
-  /** The console tells its newest events anew on each new line. */
-  forgetEvents() {
-    element("events").replaceChildren();
-  }
-
-  /**
-   * @param {Json} event
-   * @param {Date} at
+  /** The alerts, those that nobody has acknowledged on top.
+   * @param {import("/ui/alarms.js").Alert[]} alerts
+   * @param {number} nowMs
    */
-  event(event, at) {
-    const list = element("events");
-    const same = [...list.children].find((line) => /** @type {HTMLElement} */ (line).dataset.id === event.id);
-    const line = same instanceof HTMLElement ? same : newLine(event);
-    const count = Number(line.dataset.count ?? 0) + 1;
-    line.dataset.count = String(count);
-    const clock = /** @type {HTMLElement} */ (line.querySelector("time"));
-    const times = /** @type {HTMLElement} */ (line.querySelector("em"));
-    clock.textContent = at.toTimeString().slice(0, 8);
-    times.textContent = count > 1 ? `×${count}` : "";
-    list.prepend(line);
-    while (list.childElementCount > EVENTS_SHOWN) list.lastElementChild?.remove();
+  alerts(alerts, nowMs) {
+    const drawn = alerts.map((each) => [each.code, each.level, each.count, each.atMs, each.open]);
+    const all = JSON.stringify([language(), drawn]);
+    if (all === this.alertsDrawn) return;
+    this.alertsDrawn = all;
+    element("events").replaceChildren(...alerts.map((each) => newLine(each, nowMs)));
   }
 }
 
@@ -465,12 +468,27 @@ export class Hud {
  * @param {PageFacts} page
  */
 function modeWords(mode, inner, page) {
-  if (page.line === "connecting") return CONNECTING_MODE;
-  const words = mode === null ? undefined : MODES[mode];
-  if (!words) return UNKNOWN_MODE;
-  if (mode !== "LEASED" || inner.lease) return words;
-  const holder = inner.holder ?? "ANOTHER";
-  return { en: `HELD BY ${holder}`, zh: `${holder} 控制`, look: words.look };
+  if (page.line === "connecting") return t("mode.connecting");
+  if (mode === null || !(mode in MODE_LOOKS)) return t("mode.unknown");
+  if (mode !== "LEASED" || inner.lease) return named("mode", mode);
+  return t("mode.held", { who: inner.holder ?? t("mode.another") });
+}
+
+/** What became of a request, in words.
+ * @param {Json} answer
+ */
+export function answerWords(answer) {
+  const what = named("ask", answer.kind);
+  if (answer.outcome === "queued") {
+    return answer.kind === "take_over"
+      ? t("answer.first_stops", { what })
+      : t("answer.decides", { who: answer.holder ?? t("answer.machine") });
+  }
+  if (answer.outcome === "refused") {
+    const why = said(answer.words) || named("reason", answer.reason);
+    return t("answer.refused", { what, why });
+  }
+  return t(answer.outcome === "granted" ? "answer.granted" : "answer.done", { what });
 }
 
 /** A lamp of something that is only asked, not measured.
@@ -483,26 +501,28 @@ function modeWords(mode, inner, page) {
  */
 function asked(id, live, acts, on, wish, rest) {
   lamp(id, live && on ? "on" : live ? "off" : "unknown",
-    !live ? UNKNOWN : on ? `${wish} · asked` : rest);
+    !live ? UNKNOWN : on ? t("lamp.asked", { what: wish }) : rest);
   element(id).classList.toggle("dim", !acts);
 }
 
-/** One line of the event list; an event that comes again moves up and is counted.
- * @param {Json} event
+/** One line of the alerts.
+ * @param {import("/ui/alarms.js").Alert} alert
+ * @param {number} nowMs
  */
-function newLine(event) {
+function newLine(alert, nowMs) {
   const line = document.createElement("li");
-  line.dataset.level = event.severity;
-  line.dataset.id = event.id;
+  line.dataset.level = alert.level;
+  line.dataset.id = alert.code;
+  line.dataset.open = String(alert.open);
+  const clock = document.createElement("time");
+  clock.textContent = new Date(Date.now() - (nowMs - alert.atMs)).toTimeString().slice(0, 8);
   const code = document.createElement("b");
-  code.textContent = event.id;
+  code.textContent = alert.code;
+  const times = document.createElement("em");
+  times.textContent = alert.count > 1 ? `×${alert.count}` : "";
   const words = document.createElement("span");
-  words.textContent = event.en;
-  const chinese = document.createElement("span");
-  chinese.className = "zh";
-  chinese.lang = "zh";
-  chinese.textContent = event.zh;
-  line.append(document.createElement("time"), code, document.createElement("em"), words, chinese);
+  words.textContent = said(alert.words);
+  line.append(clock, code, times, words);
   return line;
 }
 
@@ -526,6 +546,15 @@ function row(id, text, state) {
   look(id, state);
   const cell = /** @type {HTMLElement} */ (element(id).querySelector("dd"));
   if (cell.textContent !== text) cell.textContent = text;
+}
+
+/** What the hard-wired chain reports.
+ * @param {string} id
+ * @param {unknown} state
+ */
+function wired(id, state) {
+  const known = typeof state === "string" && state in CHAIN_LOOKS ? state : "unknown";
+  row(id, named("chain.is", known), CHAIN_LOOKS[known]);
 }
 
 /** One proximity sector as a ring segment; the first is ahead, on clockwise.

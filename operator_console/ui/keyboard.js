@@ -44,7 +44,7 @@ function toward(value, target, step) {
 export class KeyboardControls {
   /**
    * @param {(action: "stop" | "arm" | "disarm") => void} onAction
-   * @param {(text: string) => void} onHint
+   * @param {(key: import("/ui/text.js").Key) => void} onHint
    */
   constructor(onAction, onHint) {
     this.onAction = onAction;
@@ -132,7 +132,7 @@ export class KeyboardControls {
   shift(by) {
     const still = this.speedMps !== null && Math.abs(this.speedMps) < GEAR_SPEED_MAX_MPS;
     if (!still || this.brake < GEAR_BRAKE_MIN) {
-      this.onHint("Gear: stand still and hold the brake (S)");
+      this.onHint("hint.gear");
       return;
     }
     this.gear = Math.max(-1, Math.min(1, this.gear + by));
@@ -205,23 +205,27 @@ export class KeyboardControls {
   }
 }
 
-/** The sequence of driving in one line, for the help sheet. */
-export const SEQUENCE = "Take control → Arm (hold [ ] \\) → hold Shift: warning, then active → "
-  + "hold S, press E → W, A, D";
-
-/** Keys and what they do, for the help sheet. */
+/** Keys and what they do, for the help sheet.
+ * @type {Array<[string[], import("/ui/text.js").Key]>} */
 export const KEY_HELP = [
-  [["Space", "Esc"], "STOP (controlled stop), always", "停车"],
-  [["Shift"], "Enable, hold (dead-man)", "使能（按住）"],
-  [["W"], "Throttle, ramps up while held", "油门"],
-  [["S"], "Service brake", "制动"],
-  [["A", "D"], "Steer left, right; centres itself", "左 / 右转向"],
-  [["E", "Q"], "Gear up, down (standing, brake held)", "升挡 / 降挡"],
-  [["P"], "Park brake on or off, hold", "驻车制动"],
-  [["[", "]", "\\"], "Arm: hold all three 1.5 s", "上电准备"],
-  [["Enter"], "Disarm", "解除准备"],
-  [["H"], "Horn", "喇叭"],
-  [["L"], "Lights", "灯"],
-  [["PgUp", "PgDn"], "Dump body up, down (standing)", "货箱升 / 降"],
-  [["/", "F1"], "This sheet", "帮助"],
+  [["Space", "Esc"], "key.stop"],
+  [["Shift"], "key.enable"],
+  [["W"], "key.throttle"],
+  [["S"], "key.brake"],
+  [["A", "D"], "key.steer"],
+  [["E", "Q"], "key.gear"],
+  [["P"], "key.park"],
+  [["[", "]", "\\"], "key.arm"],
+  [["Enter"], "key.disarm"],
+  [["H"], "key.horn"],
+  [["L"], "key.lights"],
+  [["PgUp", "PgDn"], "key.body"],
+  [["⌫"], "key.ack"],
+  [["M"], "key.silence"],
+  [["V"], "key.speak"],
+  [["T"], "key.split"],
+  [["G"], "key.language"],
+  [["N"], "key.night"],
+  [["Tab"], "key.tab"],
+  [["/", "F1"], "key.help"],
 ];

@@ -1,17 +1,24 @@
 /** The driver's page: puts line, picture, hands and screen together. */
 
+import { AlarmBook } from "/ui/alarms.js";
+import { CHIME_MS, Chime, speak } from "/ui/chime.js";
 import { PageClock } from "/ui/clock.js";
 import { giveUp, guarded, hasFaulted, onFault, watchForFaults } from "/ui/fault.js";
 import { Hud, element, look, say } from "/ui/hud.js";
 import {
-  ARM_HOLD_MS, GEAR_SPEED_MAX_MPS, KEY_HELP, KeyboardControls, SEQUENCE,
+  ARM_HOLD_MS, GEAR_SPEED_MAX_MPS, KEY_HELP, KeyboardControls,
 } from "/ui/keyboard.js";
 import { ConsoleSocket } from "/ui/socket.js";
-import { ANSWERS, NOT_LIVE, REQUESTS } from "/ui/text.js";
+import { choose, chooseAsBefore, hasChinese, language, named, said, t } from "/ui/text.js";
 import { Mirrors } from "/ui/mirrors.js";
 import { Picture, liveness } from "/ui/picture.js";
+import { colourAsBefore, nightChosen, chooseNight } from "/ui/colours.js";
 import { LiveSound } from "/ui/sound.js";
+import { Track } from "/ui/track.js";
 import { LiveVideo } from "/ui/video.js";
+import { Way } from "/ui/way.js";
+import { EN } from "/ui/words_en.js";
+import { ZH } from "/ui/words_zh.js";
 
 const INPUT_PERIOD_MS = 15;
 const WATCH_PERIOD_MS = 50;
@@ -51,10 +58,17 @@ class Cockpit {
     this.sequence = 0;
     this.hintText = "";
     this.hintUntilMs = 0;
+    /** @type {Json} */
+    this.seat = {};
     this.keyboard = new KeyboardControls(
       (action) => this.act(action),
-      (text) => this.hint(text),
+      (key) => this.hint(t(key)),
     );
+    this.alarms = new AlarmBook();
+    this.chime = new Chime();
+    this.way = new Way(document.querySelector("#way") ?? element("stage"), element("way-note"));
+    this.track = new Track(
+      element("map-card"), /** @type {HTMLCanvasElement} */ (element("map")), element("map-note"));
     const token = new URLSearchParams(location.search).get("token") ?? "";
     this.socket = new ConsoleSocket(
       token,
@@ -86,6 +100,7 @@ class Cockpit {
       (message) => this.socket.send(message),
     );
     this.wire();
+    this.nameNight();
     /** Of the main view. @type {{frame: number, captureUs: number} | null} */
     this.shown = null;
     this.toldMs = -Infinity;
@@ -135,12 +150,18 @@ class Cockpit {
         this.sound.answer(message.id, message.sdp);
         break;
       case "event":
-        this.hud.event(message, new Date(Date.now() - (message.age_ms ?? 0)));
+        this.alarms.event(
+          /** @type {any} */ (message), performance.now(), message.age_ms ?? 0);
+        this.drawAlerts(performance.now());
+        break;
+      case "slow":
+        this.hearSlow(message);
         break;
       case "ack":
         // The console answers for the machine in its state; its own refusals come only here.
-        if (message.outcome === "refused" && ANSWERS[message.reason]) {
-          this.hint(`${REQUESTS[message.kind] ?? message.kind}: ${ANSWERS[message.reason]}`);
+        if (message.outcome === "refused" && `reason.${message.reason}` in EN) {
+          const what = named("ask", message.kind);
+          this.hint(t("answer.refused", { what, why: named("reason", message.reason) }));
         }
         break;
       default:
@@ -148,19 +169,31 @@ class Cockpit {
     }
   }
 
+  /** What the machine tells slowly, for the plan and the map.
+   * @param {Json} message
+   */
+  hearSlow(message) {
+    if (message.group === "factsheet") this.way.facts = message.content;
+    if (message.group !== "position") return;
+    this.track.hear(message.content, performance.now(), message.age_ms);
+  }
+
   /** @param {Json} config */
   configure(config) {
     this.pageDrives = config.page_drives;
     document.body.classList.toggle("desk", !config.page_drives);
-    this.hud.forgetEvents();
+    this.alarms.forget();
     say("vehicle-name", config.vehicle);
-    say("operator-name", `${config.operator} · ${config.site}${config.simulated ? " · simulated" : ""}`);
+    this.seat = config;
+    this.nameSeat();
     this.video.iceServers = config.ice_servers ?? [];
     this.screenDelayMs = config.screen_delay_ms ?? 0;
     this.front.camera = config.cameras[0];
     this.hasRear = typeof config.rear_camera === "number";
     if (this.hasRear) this.rear.camera = config.rear_camera;
-    this.mirrors.configure(config);
+    // On three screens the mirrors have windows of their own beside this one.
+    const alone = new URLSearchParams(location.search).get("screen") === "main";
+    this.mirrors.configure(alone ? {} : config);
     const ends = this.hasRear ? [this.front, this.rear] : [this.front];
     this.video.ask([...ends, ...this.mirrors.pictures]);
     this.turn(null);
@@ -179,11 +212,21 @@ class Cockpit {
     this.main = main;
     const isRear = main === this.rear;
     element("picture").classList.toggle("reverse", isRear);
-    say("camera-tag-en", isRear ? "REAR" : "FRONT");
-    say("camera-tag-zh", isRear ? "后" : "前");
+    this.nameCamera();
     this.frameIt();
     this.shown = main.frame === null ? null : { frame: main.frame, captureUs: main.captureUs };
     this.tellView();
+  }
+
+  nameCamera() {
+    const tag = element("camera-tag-words");
+    tag.dataset.t = this.main === this.rear ? "camera.rear" : "camera.front";
+    say("camera-tag-words", t(this.main === this.rear ? "camera.rear" : "camera.front"));
+  }
+
+  nameSeat() {
+    const { operator, site, simulated } = this.seat;
+    say("operator-name", operator ? `${operator} · ${site}${simulated ? ` · ${t("simulated")}` : ""}` : "");
   }
 
   /** @param {Json | null} vehicle */
@@ -296,9 +339,7 @@ class Cockpit {
     document.addEventListener("visibilitychange", guarded(() => {
       if (document.visibilityState !== "visible") this.hidden();
     }));
-    element("chip-picture").addEventListener("click", guarded(() => {
-      element("split").hidden = !element("split").hidden;
-    }));
+    this.wireKeys();
     element("stop").addEventListener("pointerdown", guarded(() => this.act("stop")));
     element("stop").addEventListener("click", guarded((event) => {
       if (event.detail === 0) this.act("stop");
@@ -307,14 +348,89 @@ class Cockpit {
       const action = /** @type {HTMLElement} */ (button).dataset.do ?? "";
       button.addEventListener("click", guarded((event) => {
         this.act(action);
-        // A pointer's click leaves no focus behind: Enter is Disarm again.
-        const pointed = /** @type {MouseEvent} */ (event).detail > 0;
-        if (pointed) /** @type {HTMLElement} */ (button).blur();
+        leaveNoFocus(button, /** @type {MouseEvent} */ (event));
       }));
     }
     element("take-seat").addEventListener("click", guarded(() => this.act("drive")));
     this.wireArm(/** @type {HTMLElement} */ (document.querySelector("[data-hold=arm]")));
     this.wireHelp();
+  }
+
+  /** What has a key of its own and a button beside it. */
+  wireKeys() {
+    /** @type {Array<[string, string, () => void]>} */
+    const doors = [
+      ["chip-picture", "KeyT", () => {
+        element("split").hidden = !element("split").hidden;
+      }],
+      ["language", "KeyG", () => this.switchLanguage()],
+      ["night", "KeyN", () => this.switchNight()],
+      ["alerts-ack", "Backspace", () => this.acknowledge()],
+      ["alerts-silence", "KeyM", () => this.silence()],
+      ["", "KeyV", () => this.speak()],
+    ];
+    this.doors = new Map(doors.map(([, code, work]) => [code, work]));
+    for (const [id, , work] of doors.filter(([each]) => each)) {
+      element(id).addEventListener("click", guarded((event) => {
+        work();
+        leaveNoFocus(element(id), /** @type {MouseEvent} */ (event));
+      }));
+    }
+  }
+
+  switchLanguage() {
+    const to = language() === "en" ? "zh" : "en";
+    if (to === "zh" && !hasChinese()) {
+      this.hint(t("hint.glyphs"));
+      return;
+    }
+    choose(to);
+    this.nameSeat();
+    this.nameCamera();
+    this.nameNight();
+    this.fillHelp();
+    this.drawAlerts(performance.now());
+    this.watch();
+  }
+
+  switchNight() {
+    chooseNight(!nightChosen());
+    this.nameNight();
+  }
+
+  nameNight() {
+    say("night", t(nightChosen() ? "top.day" : "top.night"));
+  }
+
+  acknowledge() {
+    this.alarms.acknowledge();
+    this.drawAlerts(performance.now());
+  }
+
+  /** Half a minute of quiet; when all is quiet, one sound to hear that it works. */
+  silence() {
+    if (!this.alarms.silence(performance.now())) this.chime.play("warning");
+  }
+
+  /** Say aloud what stands now, and the next step. */
+  speak() {
+    const inner = this.state?.console ?? {};
+    const words = [said(inner.message), said(inner.step)].filter(Boolean);
+    const text = words.length ? words.join(". ") : t("speech.nothing");
+    if (!speak(text)) this.hint(t("speech.none"));
+  }
+
+  /** @param {number} nowMs */
+  drawAlerts(nowMs) {
+    this.hud.alerts(this.alarms.ordered(), nowMs);
+    const silentS = this.alarms.silentS(nowMs);
+    const loud = this.alarms.loudest() !== undefined;
+    const chime = element("chime");
+    chime.hidden = this.chime.audible && !silentS;
+    say("chime", !this.chime.audible ? t("chime.off") : t("chime.silenced", { s: silentS }));
+    chime.dataset.look = !this.chime.audible && loud ? "caution" : "quiet";
+    const level = this.alarms.sound(nowMs, CHIME_MS);
+    if (level) this.chime.play(level);
   }
 
   hidden() {
@@ -327,6 +443,7 @@ class Cockpit {
    * @param {PointerEvent} event
    */
   pointed(event) {
+    if (event.type === "pointerdown") this.chime.wake();
     if (event.type === "pointerdown" && event.button !== 0) this.blurred();
     else this.watchShift(event);
   }
@@ -338,6 +455,7 @@ class Cockpit {
 
   /** @param {KeyboardEvent} event */
   keyDown(event) {
+    this.chime.wake();
     this.watchShift(event);
     if (HELP_KEYS.has(event.code)) {
       // Without Shift as well: Shift is the dead-man and no part of asking for help.
@@ -356,7 +474,17 @@ class Cockpit {
       return;
     }
     const focused = document.activeElement;
-    if (event.code === "Enter" && focused instanceof HTMLButtonElement) return;
+    if (event.code === "Enter" && focused instanceof HTMLElement && focused !== document.body) {
+      // What is no button of the browser's own is pressed by Enter as well.
+      if (!(focused instanceof HTMLButtonElement)) focused.click();
+      return;
+    }
+    const door = this.doors?.get(event.code);
+    if (door) {
+      if (!event.repeat) door();
+      event.preventDefault();
+      return;
+    }
     if (this.keyboard.press(event.code, event.repeat, performance.now())) {
       event.preventDefault();
       if (!event.repeat) this.sendInput();
@@ -391,7 +519,15 @@ class Cockpit {
   }
 
   wireHelp() {
-    const rows = KEY_HELP.map(([keys, en, zh]) => {
+    this.fillHelp();
+    element("help-open").addEventListener("click", guarded(() => this.toggleHelp()));
+    element("help-close").addEventListener("click", guarded(() => this.toggleHelp()));
+    // Escape is STOP; it must not be swallowed by the sheet.
+    element("help").addEventListener("cancel", (event) => event.preventDefault());
+  }
+
+  fillHelp() {
+    element("help-keys").replaceChildren(...KEY_HELP.map(([keys, words]) => {
       const row = document.createElement("div");
       const caps = document.createElement("span");
       for (const key of keys) {
@@ -399,27 +535,17 @@ class Cockpit {
         cap.textContent = key;
         caps.append(cap);
       }
-      const words = document.createElement("span");
-      words.textContent = String(en);
-      const chinese = document.createElement("span");
-      chinese.className = "zh";
-      chinese.lang = "zh";
-      chinese.textContent = String(zh);
-      row.append(caps, words, chinese);
+      const text = document.createElement("span");
+      text.textContent = t(words);
+      row.append(caps, text);
       return row;
-    });
-    element("help-keys").replaceChildren(...rows);
-    say("help-sequence", SEQUENCE);
-    element("help-open").addEventListener("click", guarded(() => this.toggleHelp()));
-    element("help-close").addEventListener("click", guarded(() => this.toggleHelp()));
-    // Escape is STOP; it must not be swallowed by the sheet.
-    element("help").addEventListener("cancel", (event) => event.preventDefault());
+    }));
   }
 
   toggleHelp() {
     const help = /** @type {HTMLDialogElement} */ (element("help"));
     if (help.open) help.close();
-    else if (this.moves()) this.hint("Help: stand still first");
+    else if (this.moves()) this.hint(t("hint.help"));
     else help.show();
   }
 
@@ -440,6 +566,11 @@ class Cockpit {
     const unheard = line !== "up" && this.stopMs > this.stateMs;
     const notSent = unheard || nowMs - this.notSentMs < NOT_SENT_MS;
     this.hud.draw(shown, nowMs, { line, drives: this.drives, notSent });
+    const known = shown.vehicle && shown.state_age_ms <= shown.state_max_age_ms;
+    this.way.draw(known ? shown.vehicle : {}, shown.state_age_ms, shown.state_max_age_ms);
+    this.track.draw(nowMs);
+    this.alarms.stand(shown.console.message, nowMs);
+    this.drawAlerts(nowMs);
     const seat = /** @type {HTMLButtonElement} */ (element("take-seat"));
     seat.disabled = line !== "up";
     if (nowMs < this.hintUntilMs) {
@@ -487,10 +618,9 @@ class Cockpit {
     say("camera-rate", Number.isFinite(silence) ? String(rate) : "—");
     look("chip-camera", live !== "live" ? "alarm" : rate < SLOW_FPS ? "caution" : "good");
     if (live === "live") return;
-    const words = NOT_LIVE[live];
+    const words = named("live", live);
     const age = live === "old" ? ageMs : live === "frozen" ? silence : null;
-    say("no-image-en", age === null ? words.en : `${words.en} ${(age / 1000).toFixed(1)} s`);
-    say("no-image-zh", words.zh);
+    say("no-image-words", age === null ? words : `${words} ${(age / 1000).toFixed(1)} s`);
   }
 }
 
@@ -515,38 +645,25 @@ function grown(state, sinceMs, line) {
 }
 
 const LINE_LOST = {
-  code: "C100",
-  level: "alarm",
-  en: "CONSOLE NOT ANSWERING – STOP is not sent – use the hard-wired E-stop",
-  zh: "操控台无响应 – 停车指令发不出 – 请用硬线急停",
+  code: "C100", level: "alarm", en: EN["line.lost"], zh: ZH["line.lost"],
 };
 
 const LINE_COMES = {
-  code: "C122",
-  level: "info",
-  en: "CONNECTING to the console",
-  zh: "正在连接操控台",
+  code: "C122", level: "info", en: EN["line.comes"], zh: ZH["line.comes"],
 };
 
-/** Chinese is shown where the computer has glyphs for it: boxes help nobody. */
-function hasChinese() {
-  const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  if (!pen) return true;
-  const drawn = (/** @type {string} */ text) => {
-    pen.clearRect(0, 0, 48, 48);
-    pen.font = "32px system-ui, sans-serif";
-    pen.textBaseline = "top";
-    pen.fillText(text, 2, 2);
-    return pen.getImageData(0, 0, 48, 48).data.join();
-  };
-  pen.canvas.width = 48;
-  pen.canvas.height = 48;
-  return drawn("停") !== drawn("画");
+/** A pointer's click leaves no focus behind: Enter is Disarm again.
+ * @param {Element} button
+ * @param {MouseEvent} event
+ */
+function leaveNoFocus(button, event) {
+  if (event.detail > 0) /** @type {HTMLElement} */ (button).blur();
 }
 
 watchForFaults();
 try {
-  document.documentElement.classList.toggle("no-zh", !hasChinese());
+  chooseAsBefore();
+  colourAsBefore();
   new Cockpit();
 } catch (error) {
   giveUp(error);

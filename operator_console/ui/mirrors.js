@@ -2,7 +2,7 @@
 
 import { element, say } from "/ui/hud.js";
 import { Picture, liveness } from "/ui/picture.js";
-import { NOT_LIVE } from "/ui/text.js";
+import { named } from "/ui/text.js";
 
 const SIDES = /** @type {const} */ (["left", "right"]);
 
@@ -46,9 +46,8 @@ export class Mirrors {
       const ageMs = known ? Math.max(0, nowMs + (offsetUs - picture.captureUs) / 1000) : null;
       const live = liveness(picture.silenceMs(nowMs), ageMs, maxAgeMs);
       const mirror = element(`mirror-${side}`);
-      if (mirror.dataset.live === live) continue;
-      mirror.dataset.live = live;
-      say(`mirror-${side}-note`, live === "live" ? "" : NOT_LIVE[live].en);
+      if (mirror.dataset.live !== live) mirror.dataset.live = live;
+      say(`mirror-${side}-note`, live === "live" ? "" : named("live", live));
     }
   }
 }

@@ -12,9 +12,10 @@ export class ConsoleSocket {
    * @param {string} token
    * @param {(message: Message) => void} onMessage
    * @param {(up: boolean) => void} onChange
+   * @param {boolean} [watches] the page takes no driver's seat
    */
-  constructor(token, onMessage, onChange) {
-    this.token = token;
+  constructor(token, onMessage, onChange, watches = false) {
+    this.query = `token=${encodeURIComponent(token)}${watches ? "&watch=1" : ""}`;
     this.onMessage = onMessage;
     this.onChange = onChange;
     /** @type {WebSocket | null} */
@@ -26,9 +27,7 @@ export class ConsoleSocket {
   }
 
   connect() {
-    const socket = new WebSocket(
-      `ws://${location.host}/ws?token=${encodeURIComponent(this.token)}`,
-    );
+    const socket = new WebSocket(`ws://${location.host}/ws?${this.query}`);
     this.socket = socket;
     socket.addEventListener("open", guarded(() => this.onChange(true)));
     socket.addEventListener(

@@ -5,7 +5,7 @@
  */
 
 import { onFault } from "/ui/fault.js";
-import { SOUND } from "/ui/text.js";
+import { named } from "/ui/text.js";
 import { gathered } from "/ui/video.js";
 
 const WATCH_MS = 250;
@@ -141,22 +141,13 @@ export class LiveSound {
 
   draw() {
     const state = this.state;
-    if (state === this.drawn) return;
-    this.drawn = state;
-    const words = SOUND[state];
+    const words = named("sound", state);
+    if (words === this.drawn) return;
+    this.drawn = words;
     this.button.dataset.sound = state;
     this.button.setAttribute("aria-pressed", String(this.wanted));
-    this.button.replaceChildren(words.en, chinese(words.zh));
+    this.button.textContent = words;
   }
-}
-
-/** @param {string} text */
-function chinese(text) {
-  const span = document.createElement("span");
-  span.className = "zh";
-  span.lang = "zh";
-  span.textContent = ` ${text}`;
-  return span;
 }
 
 /** @param {unknown} error */

@@ -10,7 +10,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page, Route, WebSocketRoute
 
 from operator_console.core.screen import snapshot
-from operator_console.shell.web import CONTENT_TYPES, HEADERS, load_assets
+from operator_console.shell.web import CONTENT_TYPES, DOORS, HEADERS, load_assets
 from protocol.strip import CELLS, cell_px, draw_strip
 from tests.console.fakes import Rig
 
@@ -39,7 +39,7 @@ CONFIG = {
 
 def serve(route: Route) -> None:
     name = route.request.url.removeprefix(BASE).partition("?")[0].removeprefix("/ui/")
-    name = "index.html" if name == "/" else name
+    name = DOORS.get(name, name)
     kind = CONTENT_TYPES["." + name.rpartition(".")[2]]
     route.fulfill(body=ASSETS[name], headers=HEADERS | {"Content-Type": kind})
 
@@ -55,9 +55,10 @@ class PageRig:
     """The page under a clock that only the test moves, with every message it sent.
 
     Attributes:
-        scripts: run in the page before its own.
+        scripts: run in the page before its own. door: which page, and what it is asked.
     """
 
+    door = "/?"
     scripts: tuple[str, ...] = ()
 
     def __init__(self, browser: Browser) -> None:
@@ -72,7 +73,7 @@ class PageRig:
         self.page.clock.install()
         self.page.route("**/*", serve)
         self.page.route_web_socket("**/ws?*", self._connected)
-        self.page.goto(f"{BASE}/?token=t")
+        self.page.goto(f"{BASE}{self.door}token=t")
         self.page.wait_for_function("document.getElementById('vehicle-name').textContent !== '—'")
         self.page.clock.pause_at(self.page.evaluate("Date.now()") / 1000 + 1)
         self.marks = 0
@@ -100,7 +101,7 @@ class PageRig:
         self.marks += 1
         mark = f"S{self.marks}"
         self.tell({"t": "event", "id": mark, "severity": "info", "en": "mark", "zh": "mark"})
-        self.page.wait_for_selector(f"#events li:first-child b:text-is('{mark}')")
+        self.page.wait_for_selector(f"#events b:text-is('{mark}')")
 
     def drop_line(self) -> None:
         """Close the page's line; none comes up again."""

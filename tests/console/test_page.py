@@ -277,7 +277,7 @@ def test_state_comes__is_shown_with_its_cap_and_gear(rig: PageRig) -> None:
     rig.state(mode=VehicleMode.ACTIVE, speed_mps=5.0, cap_mps=5.5, gear=1)
     rig.pass_ms(60)
 
-    assert rig.text("#mode-en") == "REMOTE ACTIVE"
+    assert rig.text("#mode-words") == "REMOTE ACTIVE"
     assert rig.text("#speed") == "18.0"
     assert rig.text("#cap") == "20"
     assert rig.text("#gear") == "D"
@@ -286,7 +286,7 @@ def test_state_comes__is_shown_with_its_cap_and_gear(rig: PageRig) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "colour"),
-    [(VehicleMode.ACTIVE, "rgb(47, 125, 225)"), (VehicleMode.STOPPING, "rgb(224, 53, 59)")],
+    [(VehicleMode.ACTIVE, "rgb(42, 111, 202)"), (VehicleMode.STOPPING, "rgb(217, 48, 58)")],
 )
 def test_machine_driven_or_stopping__its_mode_stands_on_that_colour(
     rig: PageRig, mode: VehicleMode, colour: str
@@ -302,7 +302,7 @@ def test_state_older_than_500_ms__everything_is_unknown(rig: PageRig) -> None:
     rig.state(mode=VehicleMode.ACTIVE, speed_mps=5.0, gear=1, estop="closed")
     rig.pass_ms(600)
 
-    assert rig.text("#mode-en") == "STATE UNKNOWN"
+    assert rig.text("#mode-words") == "STATE UNKNOWN"
     assert rig.text("#speed") == "—"
     assert rig.text("#gear") == "?"
     assert rig.text("#chain-estop dd") == "UNKNOWN"
@@ -334,7 +334,7 @@ def test_desk_drives__page_sends_no_input_and_shows_the_ladder(rig: PageRig) -> 
     assert "✓  Picture\n✓  Machine's checks\n✓  Desk\nA4  Press the throttle fully" in rig.text(
         "#blockers"
     )
-    assert rig.text("#step-en") == "Press the throttle fully"
+    assert rig.text("#step-words") == "Press the throttle fully"
 
 
 def test_wheel_unplugged__page_says_fault_and_which_device(rig: PageRig) -> None:
@@ -346,7 +346,7 @@ def test_wheel_unplugged__page_says_fault_and_which_device(rig: PageRig) -> None
     rig.pass_ms(60)
 
     assert rig.text("#chain-input dd") == "FAULT"
-    assert "Wheel is not plugged in" in rig.text("#message-en")
+    assert "Wheel is not plugged in" in rig.text("#message-words")
 
 
 def test_event_comes_again__is_counted_in_one_line(rig: PageRig) -> None:
@@ -377,7 +377,7 @@ def test_proximity_measured__each_sector_says_how_near_and_an_unknown_one_asks(
     rig.pass_ms(60)
 
     assert sector_looks(rig) == ["unknown", "near", "mid", "far"]
-    assert rig.page.locator("#sectors text:visible").count() == 1
+    assert rig.page.locator("#sectors text:visible").all_text_contents() == ["?", "2", "5"]
 
 
 def test_proximity_unknown__ring_stays_and_every_sector_asks(rig: PageRig) -> None:
@@ -474,7 +474,7 @@ def test_line_down__stop_shows_it_and_a_press_is_said_not_to_be_sent(rig: PageRi
     assert rig.text("#stop-note") == "NOT SENT – use the hard-wired E-stop"
     assert rig.page.get_attribute("#stop", "data-look") == "unconfirmed"
     assert rig.text("#message-code") == "C100"
-    assert "hard-wired E-stop" in rig.text("#message-en")
+    assert "hard-wired E-stop" in rig.text("#message-words")
     assert rig.page.locator("#step-card button:enabled").count() == 0
 
 
@@ -489,7 +489,7 @@ def test_console_silent__stop_is_not_said_to_be_sent(rig: PageRig) -> None:
 def test_console_has_not_spoken_yet__page_connects_and_then_says_it_is_down(rig: PageRig) -> None:
     rig.page.reload()  # the clock of the first load jumped when it was paused
     rig.pass_ms(60)
-    early = (rig.text("#mode-en"), rig.text("#message-code"))
+    early = (rig.text("#mode-words"), rig.text("#message-code"))
     rig.pass_ms(3000)
 
     assert early == ("CONNECTING", "C122")
@@ -527,7 +527,7 @@ def test_leased_by_another_console__mode_names_the_holder(rig: PageRig) -> None:
     rig.taken()
     rig.pass_ms(60)
 
-    assert rig.text("#mode-en") == "HELD BY op-2"
+    assert rig.text("#mode-words") == "HELD BY op-2"
 
 
 def test_machine_falls_from_active_to_armed__lever_falls_to_neutral(rig: PageRig) -> None:

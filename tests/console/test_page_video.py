@@ -214,7 +214,7 @@ def test_picture_that_moves_but_is_older_than_the_stop_limit__is_hatched_with_it
     rig.pass_ms(50)
 
     assert rig.drawn_as == "old"
-    assert rig.text("#no-image-en").startswith("OLD IMAGE 0.9")
+    assert rig.text("#no-image-words").startswith("OLD IMAGE 0.9")
     assert rig.page.is_visible("#hatch")
 
 
@@ -244,7 +244,7 @@ def test_picture_stands_for_300_ms__is_drawn_as_frozen_though_it_is_told_on(rig:
     rig.pass_ms(300)
 
     assert rig.drawn_as == "frozen"
-    assert rig.text("#no-image-en").startswith("NO LIVE IMAGE 0.")
+    assert rig.text("#no-image-words").startswith("NO LIVE IMAGE 0.")
     assert rig.last("view")["frame"] == 7
 
 
@@ -350,7 +350,7 @@ def test_reverse_is_asked_for__the_rear_picture_is_the_main_view_and_is_told(rig
 
     told = rig.last("view")
     assert (told["camera"], told["frame"], told["capture_us"]) == (2, 3, T0_US + 5_000)
-    assert rig.text("#camera-tag-en") == "REAR"
+    assert rig.text("#camera-tag-words") == "REAR"
     front = rig.count("view")
     rig.picture(8, T0_US + 33_000)
     assert rig.count("view") == front
@@ -361,8 +361,8 @@ def test_rear_picture_is_the_main_view__what_must_be_read_lies_over_it(rig: Vide
     rig.pass_ms(400)
 
     assert rig.drawn_as == "frozen"
-    assert rig.page.evaluate(ON_TOP, "#camera-tag-en")
-    assert rig.page.evaluate(ON_TOP, "#no-image-en")
+    assert rig.page.evaluate(ON_TOP, "#camera-tag-words")
+    assert rig.page.evaluate(ON_TOP, "#no-image-words")
 
 
 def test_forwards_again__the_front_picture_is_the_main_view(rig: VideoRig) -> None:
@@ -371,7 +371,7 @@ def test_forwards_again__the_front_picture_is_the_main_view(rig: VideoRig) -> No
 
     told = rig.last("view")
     assert (told["camera"], told["frame"], told["capture_us"]) == (0, 7, T0_US)
-    assert rig.text("#camera-tag-en") == "FRONT"
+    assert rig.text("#camera-tag-words") == "FRONT"
 
 
 def test_no_rear_camera__the_front_picture_stays_in_reverse(rig: VideoRig) -> None:
@@ -379,7 +379,7 @@ def test_no_rear_camera__the_front_picture_stays_in_reverse(rig: VideoRig) -> No
     rig.seen(age_ms=40, input={"gear": -1})
 
     assert rig.last("view")["camera"] == 0
-    assert rig.text("#camera-tag-en") == "FRONT"
+    assert rig.text("#camera-tag-words") == "FRONT"
 
 
 # ---- the mirrors -------------------------------------------------------------------------------

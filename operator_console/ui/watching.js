@@ -1,0 +1,142 @@
+/** What every page beside the driver's has: a line that only watches, its words, its STOP. */
+
+import { giveUp, guarded, onFault, watchForFaults } from "/ui/fault.js";
+import { colourAsBefore, chooseNight, nightChosen } from "/ui/colours.js";
+import { ConsoleSocket } from "/ui/socket.js";
+import { choose, chooseAsBefore, hasChinese, language, t } from "/ui/text.js";
+
+const WATCH_PERIOD_MS = 100;
+/** A console that has said nothing for this long does not answer. */
+const LINE_SILENT_MS = 500;
+const NOT_SENT_MS = 6000;
+const STOP_KEYS = new Set(["Space", "Escape"]);
+
+/** @typedef {Record<string, any>} Json */
+
+/** @param {string} id */
+export function element(id) {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`no element ${id}`);
+  return found;
+}
+
+/** Write only what changed.
+ * @param {string} id
+ * @param {string} text
+ */
+export function say(id, text) {
+  const target = element(id);
+  if (target.textContent !== text) target.textContent = text;
+}
+
+/** What another page's address needs: the token that this one was opened with. */
+export function token() {
+  return new URLSearchParams(location.search).get("token") ?? "";
+}
+
+/** A page that watches: it has no seat, sends no input, and may press STOP. */
+export class WatchingPage {
+  constructor() {
+    /** @type {Json} */
+    this.state = {};
+    this.stateMs = -Infinity;
+    this.notSentMs = -Infinity;
+    this.socket = new ConsoleSocket(
+      token(), (message) => this.hear(message), () => undefined, true);
+    window.addEventListener("keydown", guarded((event) => this.keyDown(event)));
+    const button = element("stop");
+    button.addEventListener("pointerdown", guarded(() => this.stop()));
+    button.addEventListener("click", guarded((event) => {
+      if (event.detail === 0) this.stop();
+    }));
+    const watch = setInterval(guarded(() => this.watch(performance.now())), WATCH_PERIOD_MS);
+    onFault(() => clearInterval(watch));
+  }
+
+  /** @param {Json} message */
+  hear(message) {
+    if (message.t !== "state") return;
+    this.state = message;
+    this.stateMs = performance.now();
+  }
+
+  /** The vehicle that this page's STOP stops; undefined is the console's own. @type {string | undefined} */
+  get stops() {
+    return undefined;
+  }
+
+  stop() {
+    const sent = this.socket.send({ t: "action", do: "stop", vehicle: this.stops });
+    if (!sent || !this.lineUp(performance.now())) this.notSentMs = performance.now();
+    this.watch(performance.now());
+  }
+
+  /** @param {number} nowMs */
+  lineUp(nowMs) {
+    return this.socket.up && nowMs - this.stateMs <= LINE_SILENT_MS;
+  }
+
+  /** The newest state, its age grown by the time since it came; empty when the line is silent.
+   * @param {number} nowMs
+   * @returns {Json}
+   */
+  known(nowMs) {
+    if (!this.lineUp(nowMs)) return {};
+    const age = this.state.state_age_ms;
+    const ageMs = typeof age === "number" ? age + nowMs - this.stateMs : Infinity;
+    return ageMs <= this.state.state_max_age_ms ? this.state : { ...this.state, vehicle: null };
+  }
+
+  /** @param {KeyboardEvent} event */
+  keyDown(event) {
+    if (event.repeat) return;
+    if (STOP_KEYS.has(event.code)) this.stop();
+    else if (event.ctrlKey || event.metaKey || event.altKey) return;
+    else if (event.code === "KeyG") this.switchLanguage();
+    else if (event.code === "KeyN") chooseNight(!nightChosen());
+    else return;
+    event.preventDefault();
+  }
+
+  switchLanguage() {
+    const to = language() === "en" ? "zh" : "en";
+    if (to === "en" || hasChinese()) choose(to);
+    this.watch(performance.now());
+  }
+
+  /** Draw what is known now; each kind of page adds its own.
+   * @param {number} nowMs
+   */
+  watch(nowMs) {
+    this.drawStop(this.state.console?.stop ?? {}, nowMs);
+  }
+
+  /**
+   * @param {Json} stop what the console knows of the stop
+   * @param {number} nowMs
+   */
+  drawStop(stop, nowMs) {
+    const up = this.lineUp(nowMs);
+    const notSent = nowMs - this.notSentMs < NOT_SENT_MS;
+    const look = notSent ? "unconfirmed" : !up ? "no-line" : stop.unconfirmed ? "unconfirmed"
+      : stop.pending ? "pending" : stop.confirmed ? "confirmed" : "ready";
+    element("stop").dataset.look = look;
+    const words = notSent ? (up ? "stop.again" : "stop.not_sent")
+      : look === "no-line" ? "stop.no_line" : `stop.${look}`;
+    say("stop-note", t(/** @type {import("/ui/text.js").Key} */ (words)));
+  }
+}
+
+/** Begin a page: its language, its colours, and its faults on the whole screen.
+ * @param {() => void} begin
+ */
+export function open(begin) {
+  watchForFaults();
+  try {
+    chooseAsBefore();
+    colourAsBefore();
+    begin();
+  } catch (error) {
+    giveUp(error);
+  }
+}

@@ -1,0 +1,187 @@
+"""The pages beside the driver's, in a real browser: charts, machines, a screen for one camera."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from operator_console.core.screen import machine_line, snapshot
+from protocol.state import VehicleMode
+from tests.console.fakes import Rig
+from tests.console.page_rig import CONFIG, PageRig, VideoRig
+
+pytestmark = pytest.mark.browser
+
+MEDIA = {
+    "encoder": "libx264",
+    "cameras": [
+        {
+            "id": 0,
+            "name": "front",
+            "step": "1280x720@30",
+            "target_bps": 4_000_000,
+            "fps": 30,
+            "qp": 24,
+            "viewers": 1,
+            "error": "",
+            "seen": {"age": [50, 60, 70, 80], "split": [1, 4, 20, 3, 5, 8]},
+        }
+    ],
+}
+FACTS = {"software": "0.1.0", "limits": {"speed_max_mps": 8.0}, "settings_sha256": "ab12"}
+SERIES = """async (heards) => {
+  const { PLANS, Series } = await import("/ui/charts.js");
+  const series = new Series();
+  heards.forEach((heard, at) => series.take(at, heard));
+  return Object.fromEntries(PLANS.map(([title], at) => [title, series.charts[at]]));
+}"""
+
+
+class EngineerRig(PageRig):
+    door = "/engineer?"
+
+
+class SupervisorRig(PageRig):
+    door = "/supervisor?"
+
+
+class WingRig(VideoRig):
+    door = "/wing?side=left&"
+
+
+def slow(rig: PageRig, group: str, content: dict[str, Any]) -> None:
+    rig.tell({"t": "slow", "group": group, "content": content, "age_ms": 0})
+
+
+@pytest.fixture
+def engineer(browser: Browser) -> Iterator[PageRig]:
+    rig = EngineerRig(browser)
+    yield rig
+    rig.page.close()
+
+
+@pytest.fixture
+def supervisor(browser: Browser) -> Iterator[PageRig]:
+    rig = SupervisorRig(browser)
+    yield rig
+    rig.page.close()
+
+
+@pytest.fixture
+def wing(browser: Browser) -> Iterator[VideoRig]:
+    rig = WingRig(browser)
+    yield rig
+    rig.page.close()
+
+
+def beat(rig: PageRig) -> None:
+    """Let the console tell a state, as it does 30 times a second."""
+    session = Rig()
+    session.lease()
+    session.step(20, mode=VehicleMode.ACTIVE)
+    rig.tell(snapshot(session.session, session.now_ns))
+
+
+def test_engineers_page__draws_every_chart_without_an_error(engineer: PageRig) -> None:
+    slow(engineer, "media", MEDIA)
+    engineer.pass_ms(1100)
+
+    assert engineer.page.locator("#charts .uplot canvas").count() == 8
+    assert engineer.errors == []
+
+
+def test_settings__are_those_that_the_machine_reports(engineer: PageRig) -> None:
+    before = engineer.text("#settings")
+    slow(engineer, "factsheet", FACTS)
+    engineer.settle()
+
+    assert before == ""
+    assert "limits.speed_max_mps8" in engineer.text("#settings")
+    assert "settings_sha256ab12" in engineer.text("#settings")
+
+
+def test_refusals__are_listed_by_reason_and_go_when_nobody_tells_them(engineer: PageRig) -> None:
+    slow(engineer, "control", {"refused": {"duplicate": 3, "loop_too_old": 7}})
+    engineer.pass_ms(1100)
+    told = engineer.page.locator("#refused tr").all_inner_texts()
+    engineer.pass_ms(4000)
+
+    assert told == ["command: loop_too_old\t7", "command: duplicate\t3"]
+    assert engineer.text("#refused") == "not told"
+
+
+def test_encoder__is_shown_with_its_step_of_the_ladder(engineer: PageRig) -> None:
+    slow(engineer, "media", MEDIA)
+    engineer.pass_ms(1100)
+
+    assert "1280x720@30 · 4.00 Mbit/s · 30 fps · QP 24" in engineer.text("#ladder")
+
+
+def test_series__keeps_a_gap_where_nothing_is_told_and_counts_totals_up(engineer: PageRig) -> None:
+    heards = [
+        {"state": {}, "slow": {"media": MEDIA, "control": {"refused": {"duplicate": 3}}}},
+        {"state": {}, "slow": {"control": {"refused": {"duplicate": 5, "short": 1}}}},
+        {"state": {}, "slow": {}},
+    ]
+    series = engineer.page.evaluate(SERIES, heards)
+
+    assert [column[0] for column in series["chart.picture"][1:]] == [1, 4, 20, 3, 5, 8]
+    assert [column[1] for column in series["chart.picture"][1:]] == [None] * 6
+    assert series["chart.refused"] == [[0, 1, 2], [None, 3, None]]
+
+
+def machines(rig: PageRig, **changes: Any) -> None:
+    session = Rig()
+    session.step(20, mode=VehicleMode.STANDBY, speed_mps=0.0)
+    own = machine_line(session.session, session.now_ns) | {"camera": 0}
+    told = [own, own | {"vehicle": "truck-08", "holder": "op-2", "mode": "ACTIVE"} | changes]
+    rig.tell({"t": "machines", "machines": told})
+    beat(rig)
+    rig.settle()
+    rig.pass_ms(110)
+
+
+def test_supervisor__sees_who_drives_what_and_stops_any(supervisor: PageRig) -> None:
+    machines(supervisor)
+    rows = supervisor.page.locator("#machines tr").all_inner_texts()
+    supervisor.page.click("#machines [data-vehicle=truck-08]")
+
+    assert rows[0].startswith("truck-07\tSTANDBY\t0.0\tnobody")
+    assert rows[1].startswith("truck-08\tREMOTE ACTIVE\t0.0\top-2")
+    assert supervisor.last("action") == {"t": "action", "do": "stop", "vehicle": "truck-08"}
+
+
+def test_machines_not_told_any_more__nothing_is_said_of_them(supervisor: PageRig) -> None:
+    machines(supervisor)
+    supervisor.pass_ms(1200)
+
+    assert supervisor.page.locator("#machines tr").all_inner_texts()[1].startswith("truck-08\t—\t—")
+
+
+@pytest.mark.parametrize("key", ["Space", "Escape"])
+def test_stop_key_on_a_page_that_watches__stops_the_consoles_machine(
+    supervisor: PageRig, key: str
+) -> None:
+    supervisor.page.keyboard.press(key)
+
+    assert supervisor.last("action")["do"] == "stop"
+
+
+def test_left_wing__asks_for_the_left_camera_and_mirrors_it(wing: VideoRig) -> None:
+    wing.tell(CONFIG | {"cameras": [0, 3], "left_camera": 3})
+    wing.settle()
+    wing.pass_ms(150)
+
+    assert wing.last("offer")["cameras"] == [3]
+    assert wing.page.get_attribute("#picture", "class") == "mirrored"
+
+
+def test_wing_without_a_picture__says_that_it_is_not_live(wing: VideoRig) -> None:
+    wing.pass_ms(150)
+
+    assert wing.drawn_as == "none"
+    assert wing.text("#no-image-words") == "NO LIVE IMAGE"
+    assert wing.page.get_attribute("#border", "data-look") == "unknown"
