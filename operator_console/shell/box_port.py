@@ -118,10 +118,10 @@ class BoxDevice:
         return self.reader.state(self._clock_ns())
 
 
-def open_box(path: Path) -> BoxDevice | Fault:
+def open_box(path: Path, clock_ns: Callable[[], int] = monotonic_ns) -> BoxDevice | Fault:
     """Return the box at a port, or why it is not there."""
     try:
-        return BoxDevice(BoxPort(path))
+        return BoxDevice(BoxPort(path), clock_ns)
     except (OSError, ValueError, termios.error) as error:
         gone = isinstance(error, OSError) and error.errno in GONE
         return Fault.ABSENT if gone else Fault.DENIED
@@ -131,12 +131,16 @@ class DeskFinder:
     """Finds a layout's devices: those of the kernel's, and boxes on serial lines.
 
     Args:
-        known: each device's identity. events: finds the kernel's.
+        known: each device's identity. events: finds the kernel's. clock_ns: that boxes live by.
     """
 
     def __init__(
-        self, known: dict[str, Identity], events: Callable[[dict[str, Identity]], Finder] = Finder
+        self,
+        known: dict[str, Identity],
+        events: Callable[[dict[str, Identity]], Finder] = Finder,
+        clock_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
+        self._clock_ns = clock_ns
         self._boxes = {name: Path(each.port) for name, each in known.items() if each.serial}
         self._events = events(
             {name: each for name, each in known.items() if name not in self._boxes}
@@ -145,7 +149,8 @@ class DeskFinder:
     def find(self, wanted: set[str]) -> dict[str, EventSource | BoxDevice | Fault]:
         """Return what there is of the wanted devices, and why there is not."""
         found: dict[str, EventSource | BoxDevice | Fault] = {
-            name: open_box(self._boxes[name]) for name in wanted & set(self._boxes)
+            name: open_box(self._boxes[name], self._clock_ns)
+            for name in wanted & set(self._boxes)
         }
         others = wanted - set(found)
         return found | (self._events.find(others) if others else {})

@@ -16,6 +16,8 @@ from tests.console.fakes import Rig
 
 ASSETS = load_assets()
 BASE = "http://127.0.0.1:8700"
+PAUSED_AHEAD_S = 30
+"""The page's time is stopped at a moment that must not have passed when the browser is asked."""
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -75,7 +77,7 @@ class PageRig:
         self.page.route_web_socket("**/ws?*", self._connected)
         self.page.goto(f"{BASE}{self.door}token=t")
         self.page.wait_for_function("document.getElementById('vehicle-name').textContent !== '—'")
-        self.page.clock.pause_at(self.page.evaluate("Date.now()") / 1000 + 1)
+        self.page.clock.pause_at(self.page.evaluate("Date.now()") / 1000 + PAUSED_AHEAD_S)
         self.marks = 0
 
     def _connected(self, socket: WebSocketRoute) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,9 @@ KEYS = tuple(
 )
 
 
+TURN_NS = 10_000_000
+
+
 class OneWheel(Finder):
     """Finds one wheel, on a pipe."""
 
@@ -67,6 +71,7 @@ class BoxDesk:
 
     Attributes:
         speaks: the box sends a line before each snapshot.
+        box_ns: the time by which the box is found silent: each turn takes TURN_NS of it.
     """
 
     def __init__(self) -> None:
@@ -74,18 +79,27 @@ class BoxDesk:
         self.wheel, self.box, self.speaks = wheel_source(), PtyBox(), True
         devices = {"wheel": WHEEL_ID, "box": serial_box(str(self.box.path))}
         layout = Layout(WHEEL_DESK.kind, devices, WHEEL_DESK.axes, KEYS)
-        self.finder = DeskFinder(devices, lambda _: OneWheel(self.wheel))
+        self.box_ns = monotonic_ns()
+        self.finder = DeskFinder(devices, lambda _: OneWheel(self.wheel), lambda: self.box_ns)
         plan = DeskPlan(layout, grab=True, force=None)
         self.process = InputProcess(plan, self.finder, self.theirs, run=7)
 
     def turn(self) -> DeskSnapshot:
         """Let the box say a line and the process tell what it asks."""
+        self.box_ns += TURN_NS
         if self.speaks:
             self.box.say()
+            self.arrive()
         while True:
             self.process.step(monotonic_ns())
             with contextlib.suppress(BlockingIOError):
                 return decode_snapshot(self.ours.recv(4096)).snapshot
+
+    def arrive(self) -> None:
+        """Wait until the line that was said has come through to the process."""
+        device = self.process._devices.get("box")
+        if device is not None:
+            select.select([device.source], [], [])
 
     def until_fault(self, fault: Fault) -> DeskSnapshot:
         while (told := self.turn()).fault is not fault:
