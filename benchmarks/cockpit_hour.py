@@ -40,7 +40,7 @@ from vehicle_agent.shell.clock import monotonic_ns
 
 MINUTES, QUICK_MINUTES = 60.0, 0.5
 LOOK_S, QUICK_LOOK_S = 30.0, 5.0
-SPEED_MPS = 1.0
+SPEED_MPS, DRIVES_WITHIN_S = 1.0, 300.0
 WATCH_S = 0.1
 MEMORY_MIB_PER_H = 5.0
 MIB = 2**20
@@ -149,7 +149,7 @@ def drive(
     """Drive for so long; return what was found at each look, and what alarmed."""
     looks = []
     with cockpit(cameras=cameras, script=WATCH, preferred=preferred) as made:
-        made.drive(SPEED_MPS)
+        made.drive(SPEED_MPS, DRIVES_WITHIN_S)
         watch, alarms = Watch(made), Alarms(made)
         for _ in range(max(1, round(minutes * 60 / look_s))):
             for _ in range(round(look_s / WATCH_S)):
