@@ -38,7 +38,7 @@ from protocol.topics import Topics
 from sim import demo
 from vehicle_agent.shell.clock import monotonic_ns
 
-MINUTES, QUICK_MINUTES = 60.0, 0.5
+MINUTES, QUICK_MINUTES = 5.0, 0.5
 LOOK_S, QUICK_LOOK_S = 30.0, 5.0
 SPEED_MPS, DRIVES_WITHIN_S = 1.0, 300.0
 WATCH_S = 0.1
