@@ -59,6 +59,7 @@ again."""
 STANDS_MPS = 0.1
 UP_CODES = 3
 """1.2 % of the pedal; in 10 ms the truck's limit of 1.5 m/s³ lets 1.5 % of its 1 m/s² through."""
+SAW_CODES = 7
 NICENESS = -10
 """Of the hands and the page, where this user may ask for it: as of the demo's processes."""
 LIVE_WITHIN_MS = 60_000
@@ -133,11 +134,11 @@ class Posture:
 
 @dataclass(slots=True)
 class Marks:
-    """Throttle moves at random moments, each to another code than the last.
+    """Throttle moves at random moments: a saw of a few codes upon what the way asks.
 
-    Between two of them the throttle stands. Upwards it moves by no more than what the machine's
-    own limit of jerk lets through at once, so that the by-wire frame which carries a move carries
-    its very code.
+    Between two of them the throttle stands, and a code comes again only with the saw's next tooth
+    or where the way asks for less. Upwards it moves by no more than what the machine's own limit of
+    jerk lets through at once, so that the by-wire frame which carries a move carries its very code.
 
     Attributes:
         apart_s: between two of them.
@@ -147,14 +148,14 @@ class Marks:
     apart_s: tuple[float, float]
     written: list[tuple[int, int]] = field(default_factory=list)
     code: int = RELEASED
+    step: int = 0
     due_s: float = 0.0
 
     def move(self, wished: int) -> None:
-        """Go towards the wished code, and to another one in any case."""
-        pressed = max(wished, self.code - UP_CODES)
-        if pressed == self.code:
-            pressed += 1 if self.code < RELEASED else -1
-        self.code = min(pressed, RELEASED)
+        """Go towards the wished code and the saw's next step, and never stay."""
+        self.step = (self.step + 1) % SAW_CODES
+        pressed = max(wished - self.step, self.code - UP_CODES, PRESSED)
+        self.code = pressed if pressed != self.code else min(pressed + 1, RELEASED - 1)
 
 
 class Hands(threading.Thread):
@@ -230,7 +231,8 @@ class Hands(threading.Thread):
         if state is None or state.gear != 1 or not self._drives:
             return
         wished = self._pursuit.controls(pose_of(truth)).throttle
-        if wished == 0.0 and marks.code == RELEASED:
+        if wished == 0.0:
+            marks.code = RELEASED
             return
         marks.move(pedal(wished))
         at_ns = self._move(self._posture(now_s))

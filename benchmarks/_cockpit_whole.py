@@ -29,7 +29,7 @@ APART_S = (0.020, 0.045)
 SPEED_MPS = 2.5
 """Below every cap of the mine, so that the throttle alone decides."""
 UNDER_WAY_MPS = 1.0
-LOST_AFTER_NS = 150_000_000
+LOST_AFTER_NS = 500_000_000
 """A move not seen by then was overtaken by the next, or the guardian limited it."""
 WATCH = """
 window.watch = { begun: performance.now(), frames: 0, longestFrame: 0, tasks: 0, longestTask: 0 };
@@ -115,22 +115,24 @@ def delays_ms(
 ) -> list[float]:
     """Return the time from each move to where its value was first seen, ms.
 
+    It is looked for until another move has the same code. One not seen by then is left out.
+
     Args:
         written: when, and the pedal's code. seen: when each other value was first there.
         full: the value of a pedal that is fully pressed.
     """
     times = [at_ns for at_ns, _ in seen]
+    again_ns: dict[int, int] = {}
     found = []
-    for at_ns, code in written:
-        wanted = share_of(code) * full
-        first = bisect_left(times, at_ns)
-        for seen_ns, value in seen[first:]:
-            if seen_ns - at_ns > LOST_AFTER_NS:
-                break
-            if abs(value - wanted) <= full / (RELEASED - PRESSED) / 4:
-                found.append((seen_ns - at_ns) / 1e6)
-                break
-    return found
+    for at_ns, code in reversed(written):
+        until_ns = min(again_ns.get(code, at_ns + LOST_AFTER_NS), at_ns + LOST_AFTER_NS)
+        again_ns[code] = at_ns
+        wanted, near = share_of(code) * full, full / (RELEASED - PRESSED) / 4
+        since = range(bisect_left(times, at_ns), bisect_left(times, until_ns))
+        first = next((n for n in since if abs(seen[n][1] - wanted) <= near), None)
+        if first is not None:
+            found.append((times[first] - at_ns) / 1e6)
+    return found[::-1]
 
 
 def _watch_stops(made: Cockpit, moves: int, marks: Marks) -> list[str | None]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks._cockpit_end import PRESSED, RELEASED
-from benchmarks._cockpit_hands import UP_CODES, Marks, Posture, pedal, raw_of, share_of
+from benchmarks._cockpit_hands import SAW_CODES, UP_CODES, Marks, Posture, pedal, raw_of, share_of
 from benchmarks._cockpit_whole import LOST_AFTER_NS, delays_ms, page_row
 from benchmarks.cockpit_drills import DRILLS, Sample, row
 
@@ -30,30 +30,46 @@ def test_move_that_the_next_code_stands_for__is_not_taken_for_it() -> None:
     assert delays_ms([(0, 250)], [(MS, value_of(249)), (2 * MS, value_of(251))], 1000) == []
 
 
-def test_move_seen_too_late__was_another_with_the_same_code() -> None:
-    late = [(LOST_AFTER_NS, value_of(250)), (LOST_AFTER_NS + 1, value_of(251))]
+def test_move_seen_too_late__is_left_out() -> None:
+    late = [(LOST_AFTER_NS - 1, value_of(250)), (LOST_AFTER_NS, value_of(251))]
 
-    assert delays_ms([(0, 250), (0, 251)], late, 1000) == [LOST_AFTER_NS / 1e6]
+    assert delays_ms([(0, 250), (0, 251)], late, 1000) == [(LOST_AFTER_NS - 1) / 1e6]
+
+
+def test_move_seen_after_another_with_its_code__is_that_ones() -> None:
+    written = [(0, 250), (30 * MS, 247), (60 * MS, 250)]
+
+    assert delays_ms(written, [(65 * MS, value_of(250))], 1000) == [5.0]
 
 
 @pytest.mark.parametrize(
-    ("code", "wished", "moved"),
+    ("code", "step", "wished", "moved"),
     [
-        (200, 100, 200 - UP_CODES),
-        (200, 199, 199),
-        (200, 200, 201),
-        (200, 230, 230),
-        (RELEASED, RELEASED, RELEASED - 1),
-        (254, RELEASED, RELEASED),
+        (200, 0, 100, 200 - UP_CODES),
+        (200, 1, 201, 199),
+        (200, 1, 202, 201),
+        (200, SAW_CODES - 1, 230, 230),
+        (PRESSED, 0, PRESSED, PRESSED + 1),
+        (RELEASED, 0, RELEASED - 1, RELEASED - 2),
     ],
 )
 def test_throttle_moved__goes_on_by_little_back_by_any_and_never_stays(
-    code: int, wished: int, moved: int
+    code: int, step: int, wished: int, moved: int
 ) -> None:
-    marks = Marks((0.0, 0.0), code=code)
+    marks = Marks((0.0, 0.0), code=code, step=step)
     marks.move(wished)
 
     assert marks.code == moved
+
+
+def test_throttle_wished_steady__no_code_comes_again_within_a_tooth() -> None:
+    marks = Marks((0.0, 0.0), code=150)
+    codes = []
+    for _ in range(3 * SAW_CODES):
+        marks.move(150)
+        codes.append(marks.code)
+
+    assert all(len(set(codes[n : n + SAW_CODES])) == SAW_CODES for n in range(2 * SAW_CODES))
 
 
 def test_pedal__is_its_share() -> None:
