@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import errno
 import gc
 import json
 import os
@@ -43,7 +45,7 @@ from protocol.messages import Role, generate_identity
 from protocol.state import VehicleMode, VehicleState
 from protocol.topics import Topics
 
-STEER, THROTTLE, BRAKE, CLOSES, OPENS = 0, 2, 5, 288, 289
+STEER, THROTTLE, BRAKE, CLOSES, OPENS, CONFIRM, GEAR_UP = 0, 2, 5, 288, 289, 290, 291
 CENTRE, FULL, RELEASED, PRESSED = 32768, 65535, 255, 0
 IDENTITY = Identity(BUS_USB, 1, 1, "fifo", "0" * 16)
 LAYOUT = Layout(
@@ -57,6 +59,8 @@ LAYOUT = Layout(
     (
         KeyUse(KeyDoes.ENABLE_CLOSES, "desk", CLOSES),
         KeyUse(KeyDoes.ENABLE_OPENS, "desk", OPENS),
+        KeyUse(KeyDoes.CONFIRM, "desk", CONFIRM),
+        KeyUse(KeyDoes.GEAR_UP, "desk", GEAR_UP),
     ),
 )
 TOPICS = Topics("bench", "truck-1")
@@ -67,7 +71,13 @@ STATE_PERIOD_S = 0.02
 
 
 class FifoSource:
-    """A device whose events come by a FIFO; what it holds is what they said last."""
+    """A device whose events come by a FIFO; what it holds is what they said last.
+
+    When nobody has the FIFO's other end it is unplugged.
+
+    Raises:
+        OSError: from here and from :meth:`read`, when it is.
+    """
 
     identity = IDENTITY
     effects: frozenset[int] = frozenset()
@@ -76,6 +86,11 @@ class FifoSource:
         self._fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
         self._axes = {STEER: CENTRE, THROTTLE: RELEASED, BRAKE: RELEASED}
         self.device: InputProcess | None = None
+        try:
+            self._first = self._read()
+        except OSError:
+            self.close()
+            raise
 
     def fileno(self) -> int:
         """The FIFO."""
@@ -83,10 +98,17 @@ class FifoSource:
 
     def read(self) -> bytes:
         """Return what waits."""
+        first, self._first = self._first, b""
+        return first or self._read()
+
+    def _read(self) -> bytes:
         try:
-            return os.read(self._fd, 1536)
+            data = os.read(self._fd, 1536)
         except BlockingIOError:
             return b""
+        if not data:
+            raise OSError(errno.ENODEV, "nobody has the other end")
+        return data
 
     def axes(self) -> dict[int, int]:
         """Return every axis: as last told, for a FIFO holds no state."""
@@ -127,25 +149,29 @@ class FifoSource:
 
 
 class FifoFinder:
-    """Finds the one device."""
+    """Finds the one device while it is plugged in."""
 
-    def __init__(self, source: FifoSource) -> None:
-        self._source = source
+    def __init__(self, fifo: Path) -> None:
+        self._fifo = fifo
+        self.process: InputProcess | None = None
 
     def find(self, wanted: set[str]) -> dict[str, Found]:
-        """Return it, once."""
+        """Return it."""
         found: dict[str, Found] = dict.fromkeys(wanted, Fault.ABSENT)
-        return found | {"desk": self._source}
+        with contextlib.suppress(OSError):
+            source = FifoSource(self._fifo)
+            source.device = self.process
+            found["desk"] = source
+        return found
 
 
 def inputd(fifo: Path, line_number: int) -> None:
     """Run the input process on a FIFO."""
-    source = FifoSource(fifo)
+    finder = FifoFinder(fifo)
     with socket.socket(fileno=line_number) as line:
         plan = DeskPlan(LAYOUT, grab=True, force=None)
-        process = InputProcess(plan, FifoFinder(source), line, new_run())
-        source.device = process
-        serve(process)
+        finder.process = InputProcess(plan, finder, line, new_run())
+        serve(finder.process)
 
 
 @dataclass

@@ -1,14 +1,18 @@
-"""From the hand to the wire: an input event until its command frame has left the console.
+"""From the hand to the wire: an input event until its command has left, and until it is on the bus.
 
-A hand turns a wheel at random moments 15 to 40 ms apart; each event is written as the kernel writes
-it, into a FIFO in place of a device. The input process and the console are the real ones, as two
-processes; the command goes by MQTT over TCP to Mosquitto on this computer. Measured is from the
-moment before the event is written to the moment when the console's socket has taken the frame that
-carries it. No page is open and no camera runs.
+A hand moves a control at random moments 15 to 45 ms apart; each event is written as the kernel
+writes it, into a FIFO in place of a device. Measured is from the moment before that.
+
+First the input process and the console alone, as two processes: the command goes by MQTT over TCP
+to Mosquitto on this computer, until the console's socket has taken the frame that carries the
+event. Then the whole demo with ``--cameras`` (four unless told), the page in Chromium, the truck
+driving: until the command has left by the first of both paths, and until the guardian has put the
+by-wire frame that carries the event on the bus. The page's own frames and tasks are counted in it.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -20,25 +24,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks._cockpit_end import (
-    BRAKE,
-    CENTRE,
-    CLOSES,
-    OPENS,
-    PRESSED,
-    RELEASED,
-    STEER,
-    THROTTLE,
-)
+from benchmarks._cockpit_end import STEER
+from benchmarks._cockpit_hands import Hand, raw_of
+from benchmarks._cockpit_whole import drive_whole
 from benchmarks.common import Measurement, percentiles, run
-from operator_console.core.evdev import EV_ABS, EV_KEY, EV_SYN, SYN_REPORT, encode_event
+from operator_console.core.evdev import EV_ABS
 
 FULL_EVENTS, QUICK_EVENTS = 5200, 500
 APART_S = (0.015, 0.040)
 SEED = 9
+CAMERAS = 4
+SEEN_SHARE = 0.99
 SETTLE_S = 0.1
 SPREAD = 9_000
 """Steering of ± this many 1e-4 of full lock, each value once in so many events."""
@@ -46,37 +46,9 @@ LIMIT_MS = 60.0
 """What an input may age (cockpit rule 10); the command is late for good beyond it."""
 
 
-class Hand:
-    """Writes reports of one device."""
-
-    def __init__(self, into: int) -> None:
-        self._into = into
-
-    def report(self, *events: tuple[int, int, int]) -> int:
-        """Write one whole report; return the monotonic time just before."""
-        at_ns = time.monotonic_ns()
-        whole = (*events, (EV_SYN, SYN_REPORT, 0))
-        os.write(self._into, b"".join(encode_event(*each, at_ns // 1000) for each in whole))
-        return at_ns
-
-    def prepare(self) -> None:
-        """Move the wheel, press and let go of both pedals, then hold enable."""
-        self.report((EV_ABS, STEER, CENTRE))
-        for code in (THROTTLE, BRAKE):
-            for raw in (RELEASED, PRESSED, RELEASED):
-                self.report((EV_ABS, code, raw))
-                time.sleep(SETTLE_S)
-        self.report((EV_KEY, OPENS, 0), (EV_KEY, CLOSES, 1))
-
-
 def steerings(count: int, dice: random.Random) -> list[int]:
     """Return as many steering values, none of them twice."""
     return dice.sample([value for value in range(-SPREAD, SPREAD + 1) if value], count)
-
-
-def raw_of(steer: int) -> int:
-    """Return the wheel's code for a steering in 1e-4 of full lock."""
-    return round(CENTRE - steer * CENTRE / 10_000)
 
 
 @contextlib.contextmanager
@@ -144,26 +116,43 @@ def since(written: dict[int, int], seen_ns: dict[str, int]) -> list[float]:
     ]
 
 
-def measure(quick: bool) -> Measurement:
-    """Input event to command frame on the wire."""
+def measure(quick: bool, cameras: int = CAMERAS) -> Measurement:
+    """Input event to command frame and by-wire frame, the page open with its cameras; and alone."""
     count = QUICK_EVENTS if quick else FULL_EVENTS
     written, seen = drive(count)
-    told, left = (since(written, seen[name]) for name in ("told_ns", "left_ns"))
-    if len(left) < 0.99 * count:
-        raise RuntimeError(f"only {len(left)} of {count} events came out as a command")
+    alone = {
+        "snapshot at the console": since(written, seen["told_ns"]),
+        "command frame on the wire": since(written, seen["left_ns"]),
+    }
+    if len(alone["command frame on the wire"]) < SEEN_SHARE * count:
+        raise RuntimeError(f"too few of {count} events came out as a command")
+    whole = drive_whole(count, cameras)
+    shown = {"command frame on the wire": whole.left_ms, "by-wire frame": whole.bywire_ms}
+    if not whole.bywire_ms:
+        raise RuntimeError("no event came out as a by-wire frame")
+    rows = [
+        {"under": under, "until": until, "n": len(found), **percentiles(found).as_dict()}
+        for under, each in (("desk and console alone", alone), (f"{cameras} cameras shown", shown))
+        for until, found in each.items()
+    ]
+    page = whole.page
     return Measurement(
         name="cockpit",
         unit="ms",
-        samples=left,
-        notes=f"input event written -> command frame taken by the socket (MQTT, loopback); {count} "
-        f"events, {count - len(left)} overtaken by the next one; no page, no camera",
-        rows=[
-            {"until": "snapshot at the console", "n": len(told), **percentiles(told).as_dict()},
-            {"until": "command frame on the wire", "n": len(left), **percentiles(left).as_dict()},
-        ],
-        held=percentiles(left).max <= LIMIT_MS,
+        samples=whole.bywire_ms,
+        notes=f"input event written -> by-wire frame, {cameras} cameras shown in Chromium, truck "
+        f"driving, all on this computer; {whole.moves} events, "
+        f"{whole.moves - len(whole.bywire_ms)} overtaken or limited; stops "
+        f"{whole.stops or 'none'}; page {page['frames_per_s']} frames a second, longest task "
+        f"{page['longest_task_ms']} ms. The rows have the command frame taken by the socket as "
+        "well, and both without page, camera and machine",
+        rows=[*rows, {"under": "page", **page}],
+        held=percentiles(alone["command frame on the wire"]).max <= LIMIT_MS,
     )
 
 
 if __name__ == "__main__":
-    sys.exit(run(measure))
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--cameras", type=int, choices=range(1, 5), default=CAMERAS)
+    own, others = parser.parse_known_args()
+    sys.exit(run(partial(measure, cameras=own.cameras), others))

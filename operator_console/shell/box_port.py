@@ -149,8 +149,7 @@ class DeskFinder:
     def find(self, wanted: set[str]) -> dict[str, EventSource | BoxDevice | Fault]:
         """Return what there is of the wanted devices, and why there is not."""
         found: dict[str, EventSource | BoxDevice | Fault] = {
-            name: open_box(self._boxes[name], self._clock_ns)
-            for name in wanted & set(self._boxes)
+            name: open_box(self._boxes[name], self._clock_ns) for name in wanted & set(self._boxes)
         }
         others = wanted - set(found)
         return found | (self._events.find(others) if others else {})

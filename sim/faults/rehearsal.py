@@ -329,6 +329,8 @@ def rehearsal(
     amend: Amend = start_as_shipped,
     both_paths: bool = False,
     link: str | None = None,
+    cameras: int = 1,
+    niceness: int = NICENESS,
 ) -> Iterator[Rehearsal]:
     """Run the demo's processes for the time of the block; nothing is left over.
 
@@ -342,18 +344,20 @@ def rehearsal(
         both_paths: commands go by the data channel too, as in the demo; else by MQTT alone, so
             that a fault of the broker is a fault of the only path.
         link: between cockpit and machine, a name in configs/links.
+        cameras: how many, as the demo has them.
+        niceness: of the processes, where this user may set it; 0 leaves them as this one.
     """
     machine = demo.find_config("machines", demo.DEFAULT_MACHINE)
     site = demo.find_config("sites", demo.DEFAULT_SITE)
     with interruptible(), run_folder() as folder:
         ports = [demo.free_port(0, "--port") for _ in range(3)]
-        plan = demo.Plan(folder, machine, site, ports[0], ports[1], link, ports[2])
+        plan = demo.Plan(folder, machine, site, ports[0], ports[1], link, ports[2], cameras=cameras)
         demo.write_keys(folder)
         demo.write_settings(plan)
         if not both_paths:
             _leave_mqtt_alone(plan)
         prepare(plan)
-        with Children(folder, say, niceness=NICENESS) as children:
+        with Children(folder, say, niceness=niceness) as children:
             running = Rehearsal(plan, children, amend)
             try:
                 running.start()
