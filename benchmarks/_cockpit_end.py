@@ -5,13 +5,14 @@ place of a device. ``… console FIFO PORT`` starts it as its desk and sends com
 the console's own session, pump and link; a stand-in for the machine says in the same loop, 50 times
 a second, that it is driven. It prints ``reads`` when the desk is read, ``ready`` when enable goes
 out, and when its standard input ends one JSON object: at which monotonic time each steering first
-came to the console, and left it.
+came to the console, and left it, and when commands went on without enable.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import gc
 import json
 import os
@@ -82,11 +83,18 @@ class FifoSource:
         return self._fd
 
     def read(self) -> bytes:
-        """Return what waits."""
+        """Return what waits.
+
+        Raises:
+            OSError: who writes has closed it, as a kernel device does that is pulled out.
+        """
         try:
-            return os.read(self._fd, 1536)
+            events = os.read(self._fd, 1536)
         except BlockingIOError:
             return b""
+        if not events:
+            raise OSError(errno.ENODEV, "pulled out")
+        return events
 
     def axes(self) -> dict[int, int]:
         """Return every axis: as last told, for a FIFO holds no state."""
@@ -155,6 +163,8 @@ class Seen:
     told_ns: dict[int, int] = field(default_factory=dict)
     left_ns: dict[int, int] = field(default_factory=dict)
     newest: tuple[int | None, int | None] = (None, None)
+    open_ns: int | None = None
+    """When the last change to a command without enable had left."""
 
     def came(self, steer: int) -> None:
         """A snapshot with this steering has come."""
@@ -183,7 +193,10 @@ class Wire:
         sent = await self._link.publish(message)
         if sent and frame.enable:
             self._seen.left(frame.steer)
+            self._seen.open_ns = None
             self.enabled.set()
+        elif sent and self._seen.open_ns is None:
+            self._seen.open_ns = monotonic_ns()
         return sent
 
 
@@ -278,7 +291,8 @@ def main() -> None:
         inputd(chosen.fifo, chosen.line)
         return
     seen = asyncio.run(console(chosen.fifo, chosen.port))
-    print(json.dumps({"told_ns": seen.told_ns, "left_ns": seen.left_ns}), flush=True)
+    told = {"told_ns": seen.told_ns, "left_ns": seen.left_ns, "open_ns": seen.open_ns}
+    print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

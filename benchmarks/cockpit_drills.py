@@ -4,9 +4,9 @@
 
 The real demo, driven by keys in a real Chromium. At 60 % throttle one of the faults befalls the
 cockpit; the time counts from just before it to the stamp of the first state, said 50 times a
-second, in which the machine demands its brakes. All clocks are this computer's monotonic one.
-Afterwards the fault is healed, and the machine must still be stopped: only reset, arming and
-enable drive again.
+second, in which the machine demands its brakes. Of a device that is pulled out it ends where a
+command without enable is on the wire. All clocks are this computer's monotonic one. Afterwards the
+fault is healed, and the machine must still be stopped: only reset, arming and enable drive again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,14 +26,19 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import aiomqtt
 import psutil
 from playwright.async_api import BrowserContext, Page, async_playwright
 
+from benchmarks._cockpit_end import PRESSED, RELEASED
+from benchmarks._cockpit_end import THROTTLE as PEDAL
 from benchmarks.chains.browser import CHROMIUM, FLAGS
+from benchmarks.cockpit import SETTLE_S, Hand, broker
 from benchmarks.common import machine_facts, percentiles
+from operator_console.core.evdev import EV_ABS
 from protocol.frames import decode_state
 from protocol.state import VehicleMode, VehicleState
 from protocol.topics import Topics
@@ -54,6 +60,8 @@ BLOCK += "while (performance.now() < end); }, 0)"
 
 class Fault(StrEnum):
     """What befalls the cockpit."""
+
+    UNPLUGGED = "device of the desk pulled out"
 
     BLOCKED = "main thread blocked for 2 s"
     MINIMISED = "window minimised"
@@ -287,9 +295,39 @@ async def _listen(port: int, heard: Heard) -> None:
             heard.take(bytes(message.payload))
 
 
+def unplugged(dice: Random) -> float:
+    """Pull the desk's device out at 60 % throttle; return the time to a command without enable, ms.
+
+    The real input process and console, the device a FIFO: until the command is on the wire.
+    """
+    with tempfile.TemporaryDirectory(prefix="hf-") as name, broker(Path(name)) as port:
+        fifo = Path(name) / "desk"
+        os.mkfifo(fifo)
+        into = os.open(fifo, os.O_RDWR)
+        command = [sys.executable, "-m", "benchmarks._cockpit_end", "console", str(fifo), str(port)]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as console:
+            assert console.stdout is not None
+            hand = Hand(into)
+            console.stdout.readline()
+            hand.prepare()
+            console.stdout.readline()
+            pressed = RELEASED + round(THROTTLE * (PRESSED - RELEASED))
+            hand.report((EV_ABS, PEDAL, pressed))
+            time.sleep(SETTLE_S + dice.uniform(0, SETTLE_S))
+            since_ns = time.monotonic_ns()
+            os.close(into)
+            time.sleep(2 * SETTLE_S)
+            out, _ = console.communicate("", timeout=20.0)
+    return (int(json.loads(out)["open_ns"]) - since_ns) / 1e6
+
+
 async def samples(fault: Fault, number: int) -> list[float]:
     """Return as many times, ms; a console that was killed needs a new demo for each."""
     found: list[float] = []
+    if fault is Fault.UNPLUGGED:
+        return [await asyncio.to_thread(unplugged, dice) for dice in map(Random, range(number))]
     at_once = 1 if fault is Fault.CONSOLE else number
     while len(found) < number:
         async with drill() as running:
