@@ -42,9 +42,10 @@ export class AlarmBook {
    */
   event(event, nowMs, ageMs) {
     const before = this.alerts.get(event.id);
-    this.raise(event.id, event.severity, event, nowMs - ageMs, ageMs <= NEWS_MS);
-    const alert = this.alerts.get(event.id);
-    if (alert && before) alert.count = before.count + 1;
+    const count = (before?.count ?? 0) + 1;
+    // What stands already has called for the driver: its own event adds nothing.
+    if (before?.standing && nowMs - before.atMs <= NEWS_MS) before.count = count;
+    else this.raise(event.id, event.severity, event, nowMs - ageMs, ageMs <= NEWS_MS, count);
   }
 
   /** What stands before the driver now; nothing when all is well.
@@ -55,13 +56,17 @@ export class AlarmBook {
     const code = message?.code ?? null;
     if (code === this.standing) return;
     const last = this.standing === null ? undefined : this.alerts.get(this.standing);
-    if (last) last.standing = false;
+    if (last) {
+      last.standing = false;
+      // What called for care only is over with its cause; what was worse is to be acknowledged.
+      if (rank(last.level) < AUDIBLE) last.open = false;
+    }
     this.standing = code;
     if (!message || code === null) return;
     const before = this.alerts.get(code);
     // The event of the same cause has called for the driver already.
     const news = !before || nowMs - before.atMs > NEWS_MS;
-    if (news) this.raise(code, message.level, message, nowMs, true);
+    if (news) this.raise(code, message.level, message, nowMs, true, before?.count ?? 0);
     const alert = this.alerts.get(code);
     if (alert) alert.standing = true;
   }
@@ -72,13 +77,14 @@ export class AlarmBook {
    * @param {import("/ui/text.js").Both} words
    * @param {number} atMs
    * @param {boolean} news
+   * @param {number} count
    */
-  raise(code, level, words, atMs, news) {
+  raise(code, level, words, atMs, news, count) {
     const open = news && rank(level) > 0;
     const standing = this.alerts.get(code)?.standing ?? false;
     this.told += 1;
     this.alerts.set(code, {
-      number: this.told, code, level, words: { en: words.en, zh: words.zh }, count: 1, atMs, open, standing,
+      number: this.told, code, level, words: { en: words.en, zh: words.zh }, count, atMs, open, standing,
       soundedMs: -Infinity,
     });
     while (this.alerts.size > SHOWN_MAX) {

@@ -114,7 +114,7 @@ class EngineerPage extends WatchingPage {
   /** @param {import("/ui/charts.js").Heard} heard */
   drawLadder(heard) {
     const media = heard.slow.media;
-    const cameras = /** @type {Json[]} */ (media?.cameras ?? []);
+    const cameras = /** @type {Json[]} */ (Array.isArray(media?.cameras) ? media.cameras : []);
     fill("ladder", cameras.map((each) => [
       `${each.id} ${each.name}`,
       [each.step, `${figure(each.target_bps, 1e6)} Mbit/s`, `${each.fps} fps`, `QP ${each.qp ?? "—"}`,

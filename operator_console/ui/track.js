@@ -1,5 +1,6 @@
 /** The map: where the machine is and where it came from, as it reports its place. */
 
+import { nightChosen } from "/ui/colours.js";
 import { t } from "/ui/text.js";
 
 /** A place older than this is no place any more, ms. */
@@ -26,6 +27,7 @@ export class Track {
     /** @type {Json | null} */
     this.place = null;
     this.heardMs = -Infinity;
+    this.drawn = "";
   }
 
   /** The machine has told its place.
@@ -54,6 +56,10 @@ export class Track {
     this.card.classList.toggle("stale", !known || old);
     this.note.textContent = !known ? t("map.none") : old ? t("map.old")
       : typeof place.sigma_m === "number" ? t("map.within", { m: place.sigma_m.toFixed(1) }) : "";
+    this.card.classList.toggle("none", !known && this.points.length === 0);
+    const now = JSON.stringify([old, known, place?.x_m, place?.y_m, nightChosen()]);
+    if (now === this.drawn) return;
+    this.drawn = now;
     const pen = this.canvas.getContext("2d");
     if (!pen) return;
     const { width, height } = this.canvas;
@@ -63,18 +69,26 @@ export class Track {
     const to = (/** @type {[number, number]} */ [x, y]) => /** @type {const} */ ([
       width / 2 + (x - place.x_m) * scale, height / 2 - (y - place.y_m) * scale,
     ]);
-    const colours = getComputedStyle(this.card);
-    pen.strokeStyle = colours.getPropertyValue("--dim");
+    const [way, machine] = colours(this.card);
+    pen.strokeStyle = way;
     pen.lineWidth = 3;
     pen.beginPath();
     for (const point of this.points) pen.lineTo(...to(point));
     pen.stroke();
     if (old) return;
-    pen.fillStyle = colours.getPropertyValue("--value");
+    pen.fillStyle = machine;
     pen.beginPath();
     pen.arc(width / 2, height / 2, 5, 0, 2 * Math.PI);
     pen.fill();
   }
+}
+
+/** Of the way and of the machine.
+ * @param {HTMLElement} card
+ */
+function colours(card) {
+  const style = getComputedStyle(card);
+  return [style.getPropertyValue("--dim"), style.getPropertyValue("--value")];
 }
 
 /** @param {Json} place */

@@ -12,9 +12,9 @@ const DRIVEN_MAX_MS = 500;
 const BESIDE_M = 1;
 const TICKS_M = [5, 10, 20];
 /** What the plan shows, m: to each side, ahead of the reference axle and behind it. */
-const SIDE_M = 9;
-const AHEAD_M = 25;
-const BEHIND_M = 11;
+const SIDE_M = 7.5;
+const AHEAD_M = 23;
+const BEHIND_M = 10;
 
 /** @typedef {Record<string, any>} Json */
 /** @typedef {import("/ui/path.js").Point} Point */

@@ -57,6 +57,22 @@ def test_good_file__is_read_with_paths_of_its_own_folder(tmp_path: Path) -> None
     assert settings.keys.device == tmp_path / "op-1.jwk"
 
 
+def test_telemetry_broker__its_files_are_of_the_settings_own_folder(tmp_path: Path) -> None:
+    table = '[telemetry]\nhost = "127.0.0.1"\nport = 8884\nca = "site.pem"\n'
+    settings = load_settings(written(tmp_path, GOOD + table))
+
+    assert settings.telemetry is not None
+    assert settings.telemetry.ca == tmp_path / "site.pem"
+
+
+def test_watched_machine_that_is_not_trusted__error_names_it(tmp_path: Path) -> None:
+    with_keys(tmp_path)
+    text = GOOD.replace("port = 8700", 'port = 8700\nwatched = ["truck-08"]', 1)
+
+    with pytest.raises(ValueError, match="vehicle truck-08 is not trusted"):
+        load_keys(load_settings(written(tmp_path, text)))
+
+
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [

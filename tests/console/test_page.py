@@ -214,6 +214,16 @@ def test_stop_key__stops_also_with_the_help_sheet_open(rig: PageRig, key: str) -
     assert rig.last("action") == {"t": "action", "do": "stop"}
 
 
+def test_stop_key__stops_in_every_mode_of_the_machine(rig: PageRig) -> None:
+    for mode in VehicleMode:
+        rig.state(mode=mode)
+        rig.page.keyboard.press("Space")
+    rig.settle()
+    actions = [each for each in rig.sent if each["t"] == "action"]
+
+    assert actions == [{"t": "action", "do": "stop"}] * len(VehicleMode)
+
+
 def test_stop_button__stops_as_the_pointer_goes_down(rig: PageRig) -> None:
     rig.page.hover("#stop")
     rig.page.mouse.down()

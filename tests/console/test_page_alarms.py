@@ -111,6 +111,21 @@ def test_standing_message_of_an_event_just_told__calls_once(page: PageRig) -> No
     assert book(page, *steps, ("sound", 300))[-1] is None
 
 
+def test_event_of_a_message_that_stands_already__calls_once(page: PageRig) -> None:
+    steps = [("stand", 0, "L102", "alarm"), ("ack", 100), ("event", 200, "L102", "alarm")]
+
+    assert book(page, *steps, ("sound", 300))[-1] is None
+
+
+@pytest.mark.parametrize(("level", "first"), [("caution", "S1"), ("alarm", "C114")])
+def test_message_over__only_what_was_worse_than_a_caution_still_calls(
+    page: PageRig, level: str, first: str
+) -> None:
+    steps = [("stand", 0, "C114", level), ("stand", 100, ""), ("event", 200, "S1", "info")]
+
+    assert book(page, *steps, ("list", 300))[-1][0] == first
+
+
 def test_message_stands_again_after_it_was_over__calls_again(page: PageRig) -> None:
     steps = [("stand", 0, "C104", "alarm"), ("ack", 100), ("stand", 200, "")]
     steps += [("stand", 20000, "C104", "alarm"), ("sound", 20000)]
