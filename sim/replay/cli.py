@@ -184,3 +184,28 @@ def verify(
     proof = proving.verify(opened, None if key is None else proving.machine_key(key, opened))
     typer.echo(json.dumps(proof.as_dict()) if as_json else proving.as_text(proof))
     raise typer.Exit(0 if proof.holds else FAILED)
+
+
+OutOption = Annotated[Path, typer.Option("--out", help="the page, one HTML file")]
+
+
+@app.command("report")
+def report(log: LogArgument, out: OutOption, as_json: JsonOption = False) -> None:
+    """Write a shift's report: distance, stops, refusals, ages over time and over the map.
+
+    LOG may be a folder: its logs are taken one after the other.
+    """
+    from sim.replay.shift import shift_of
+    from sim.replay.shift_page import shift_page
+    from vehicle_agent.log.reader import logs_under
+
+    shift = shift_of(logs_under(log))
+    out.write_text(shift_page(shift), encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(shift.as_dict() | {"page": str(out)}))
+        return
+    stops = ", ".join(f"{count} x {cause}" for cause, count in shift.causes().most_common())
+    typer.echo(
+        f"{out}: {shift.distance_m:.0f} m in {shift.driven_s:.0f} s, stops: {stops or 'none'},"
+        f" {shift.false_stops} of them false"
+    )
