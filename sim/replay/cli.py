@@ -209,3 +209,43 @@ def report(log: LogArgument, out: OutOption, as_json: JsonOption = False) -> Non
         f"{out}: {shift.distance_m:.0f} m in {shift.driven_s:.0f} s, stops: {stops or 'none'},"
         f" {shift.false_stops} of them false"
     )
+
+
+@app.command("compare")
+def compare(
+    log: LogArgument,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="new: signals.command.stop_ms=200; may be repeated"),
+    ] = None,
+    commit: Annotated[
+        str | None, typer.Option(help="old: another revision; new: the code that runs this")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="address of a running Dask scheduler, with --set; else these cores"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="a page, one HTML file")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two settings, or two revisions, over a log or a folder of logs.
+
+    Exit 1 when a stop was gained, lost or moved, or a tick was decided otherwise.
+    """
+    from sim.replay import compare as comparing
+    from sim.replay import settings as replay_settings
+    from sim.replay.compare_page import compare_page
+    from sim.replay.whatif_table import as_text
+    from vehicle_agent.log.software import software
+
+    if bool(settings) == (commit is not None):
+        raise typer.BadParameter("one of --set and --commit is needed")
+    if settings:
+        changes = replay_settings.changes_of(settings)
+        table = comparing.with_settings(log, changes, scheduler)
+    else:
+        table = comparing.with_revision(log, str(commit), software()["commit"][:12])
+    if out is not None:
+        out.write_text(compare_page(table), encoding="utf-8")
+    typer.echo(json.dumps(table) if as_json else as_text(table))
+    raise typer.Exit(0 if table["same"] else FAILED)

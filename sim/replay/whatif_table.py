@@ -42,7 +42,6 @@ def summed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def as_text(table: Mapping[str, Any]) -> str:
     """Return the table for a person."""
-    changes = ", ".join(f"{name} = {value:g}" for name, value in table["changes"].items())
     heads = (
         *("log", "driven s", "stops", "what-if", "gained", "lost", "earlier", "later"),
         *("m mean", "m what-if", "m max", "max what-if"),
@@ -50,13 +49,24 @@ def as_text(table: Mapping[str, Any]) -> str:
     rows = [_cells(row["log"], row) for row in table["logs"]]
     rows.append(_cells("sum", table["sum"]))
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    lines = [f"what if {changes}; m: from the last command that counted to standstill"]
+    lines = [f"{_heading(table)}; m: from the last command that counted to standstill"]
     for row in (heads, *rows):
         first, *rest = row
         cells = [f"{first:<{widths[0]}}"]
         cells += [f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True)]
         lines.append("  ".join(cells))
     return "\n".join(lines)
+
+
+def _heading(table: Mapping[str, Any]) -> str:
+    if "changes" in table:
+        return "what if " + ", ".join(
+            f"{key} = {value:g}" for key, value in table["changes"].items()
+        )
+    told = "the same decisions" if table["same"] else "decisions differ"
+    differ, ticks = table["sum"]["ticks_differ"], table["sum"]["ticks"]
+    of_ticks = f", in {differ} of {ticks} ticks" if differ else ""
+    return f"{table['old']} -> {table['new']}: {told}{of_ticks}"
 
 
 def _cells(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def on_dask(address: str | None) -> Mapper:
 
     def work(jobs: Sequence[Job]) -> Iterator[Verdict]:
         with contextlib.ExitStack() as stack:
-            client = stack.enter_context(_client(address, stack))
+            client = stack.enter_context(client_of(address, stack))
             futures = client.map(do, jobs, pure=False)
             for _, verdict in as_completed(futures, with_results=True):  # type: ignore[no-untyped-call]
                 yield verdict
@@ -32,7 +32,7 @@ def on_dask(address: str | None) -> Mapper:
     return work
 
 
-def _client(address: str | None, stack: contextlib.ExitStack) -> Client:
+def client_of(address: str | None, stack: contextlib.ExitStack) -> Client:
     """A client of the scheduler at ``address``, or of a cluster that ends with ``stack``.
 
     Raises:
