@@ -249,3 +249,40 @@ def compare(
         out.write_text(compare_page(table), encoding="utf-8")
     typer.echo(json.dumps(table) if as_json else as_text(table))
     raise typer.Exit(0 if table["same"] else FAILED)
+
+
+@app.command("export")
+def export(
+    log: LogArgument,
+    form: Annotated[
+        str, typer.Option("--to", help="csv, parquet, mp4, asc or blf", metavar="FORM")
+    ],
+    out: Annotated[Path, typer.Option(help="new folder (csv, parquet) or file")],
+    camera: Annotated[int, typer.Option(min=0, help="of the film")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a log in a form of others: tables, a film with what was told, a bus log."""
+    from sim.replay import bus_log, film, tables
+    from vehicle_agent.log.reader import open_log
+
+    opened = open_log(log)
+    counts: dict[str, int]
+    match form:
+        case "csv":
+            counts = tables.write_csv(opened, out)
+        case "parquet":
+            counts = tables.write_parquet(opened, out)
+        case "mp4":
+            counts = {"pictures": film.write_mp4(opened, out, camera)}
+        case "asc":
+            counts = {"frames": bus_log.write_asc(opened, out)}
+        case "blf":
+            counts = {"frames": bus_log.write_blf(opened, out)}
+        case _:
+            raise typer.BadParameter(f"--to {form}: csv, parquet, mp4, asc or blf is wanted")
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    typer.echo(
+        json.dumps({"out": str(out), "counts": counts, "lost": opened.lost})
+        if as_json
+        else f"{out}: {told}"
+    )

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
+from foxglove_schemas_protobuf.CompressedVideo_pb2 import CompressedVideo
 
+from protocol.state import VehicleMode, VehicleState
+from sim.replay import film
 from sim.replay.cut import cut
 from sim.replay.times import stop_ns
 from tests.replay.shifts import log_of
+from vehicle_agent.log import channels
 from vehicle_agent.log.reader import open_log
+from vehicle_agent.log.segment import Segment
+
+FIRST_NS, STEP_NS = 1_767_225_600_000_000_000, 50_000_000
+PICTURES = 5
+DARK = 40
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +35,26 @@ def part(stopped: Path) -> Path:
     log = open_log(stopped)
     at_ns = stop_ns(log, 1)
     return cut(log, stopped.with_name("part.mcap"), at_ns - 7 * 10**8, at_ns + 5 * 10**8).path
+
+
+@pytest.fixture(scope="session")
+def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log of one camera: each picture brighter than the one before; a state, and no commands."""
+    path = tmp_path_factory.mktemp("film") / "filmed.mcap"
+    segment = Segment(path, {"version": channels.VERSION, "mono_ns": 0, "utc_ns": FIRST_NS})
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 320, 192, "yuv420p"
+    encoder.time_base = film.TIME_BASE
+    encoder.options = {"tune": "zerolatency"}
+    state = VehicleState(mode=VehicleMode.STOPPED, cause="L102", speed_mps=1.5, steer_measured=0.5)
+    segment.write(channels.STATE, FIRST_NS, 0, state.to_json())
+    for number in range(PICTURES):
+        grey = np.full((192, 320, 3), DARK + 30 * number, np.uint8)
+        frame = av.VideoFrame.from_ndarray(grey, format="bgr24")
+        frame.pts, frame.time_base = number, film.TIME_BASE
+        for packet in encoder.encode(frame):
+            unit = CompressedVideo(data=bytes(packet), format="h264")
+            at_ns = FIRST_NS + number * STEP_NS
+            segment.write(channels.video_topic(0), at_ns, 0, unit.SerializeToString())
+    segment.close()
+    return path
