@@ -102,14 +102,22 @@ StopOption = Annotated[
 
 @app.command("explain")
 def explain(
-    log: LogArgument, at: AtOption = None, stop: StopOption = None, as_json: JsonOption = False
+    log: LogArgument,
+    at: AtOption = None,
+    stop: StopOption = None,
+    plot: Annotated[Path | None, typer.Option(help="a picture of the same, SVG")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Tell what led to what round a moment: picture, command, verdict, decision, bus, motion."""
+    from sim.replay import explain_plot
     from sim.replay.explain import explain as chain_of_causes
     from vehicle_agent.log.reader import open_log
 
     opened = open_log(log)
-    lines = chain_of_causes(opened, _moment(opened, at, stop))
+    moment_ns = _moment(opened, at, stop)
+    lines = chain_of_causes(opened, moment_ns)
+    if plot is not None:
+        plot.write_text(explain_plot.plot(opened, moment_ns), encoding="utf-8")
     typer.echo(json.dumps({"chain": lines}) if as_json else "\n".join(lines))
 
 

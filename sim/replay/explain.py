@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from binascii import a2b_base64
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -78,9 +78,21 @@ def explain(log: Log, at_ns: int) -> list[str]:
     Raises:
         ValueError: no tick of the log lies there.
     """
-    timing, seen = _around(log, at_ns)
+    timing, seen = around(log, at_ns)
     if not seen:
         raise ValueError(f"{log.name}: no tick at that time")
+    chain = Chain()
+    place, near = place_of(seen, at_ns)
+    _tell_driver(chain, seen, place)
+    _tell_commands(chain, seen, place, timing)
+    _tell_decision(chain, seen, place)
+    if near:
+        _tell_effect(chain, seen, place)
+    return chain.lines
+
+
+def place_of(seen: Sequence[Seen], at_ns: int) -> tuple[int, bool]:
+    """Return the place of the stop that is near a moment, and True; else that of the moment."""
     stop = next(
         (
             place
@@ -92,19 +104,14 @@ def explain(log: Log, at_ns: int) -> list[str]:
         ),
         None,
     )
-    chain = Chain()
+    if stop is not None and seen[stop].utc_ns - at_ns <= BEFORE_NS:
+        return stop, True
     moment = next((place for place, each in enumerate(seen) if each.utc_ns >= at_ns), len(seen) - 1)
-    near = stop is not None and seen[stop].utc_ns - at_ns <= BEFORE_NS
-    place = stop if near and stop is not None else moment
-    _tell_driver(chain, seen, place)
-    _tell_commands(chain, seen, place, timing)
-    _tell_decision(chain, seen, place)
-    if near:
-        _tell_effect(chain, seen, place)
-    return chain.lines
+    return moment, False
 
 
-def _around(log: Log, at_ns: int) -> tuple[Timing, list[Seen]]:
+def around(log: Log, at_ns: int) -> tuple[Timing, list[Seen]]:
+    """Return the deadlines, and every tick from 2 s before ``at_ns`` to 20 s after it."""
     runner = Runner()
     seen: deque[Seen] = deque()
     for step in Steps(log):
@@ -271,7 +278,7 @@ def _tell_effect(chain: Chain, seen: list[Seen], place: int) -> None:
     if stood is None:
         chain.say(
             speeds[-1][0].utc_ns,
-            f"from {from_mps:.1f} m/s it had slowed to {speeds[-1][1]:.1f} m/s by then",
+            f"it went {from_mps:.1f} m/s at the decision and {speeds[-1][1]:.1f} m/s by then",
         )
         return
     way_m = 0.0

@@ -43,6 +43,20 @@ def test_stop__is_explained_in_words(name: str, words: str) -> None:
     assert words in told(name)
 
 
+def test_explanation__has_a_picture_with_the_modes_and_the_causes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "stop.svg"
+    log = str(GOLDEN / "sim_truck_link_cut.mcap")
+
+    code = main(["replay", "explain", log, "--stop", "1", "--plot", str(path)])
+    picture = path.read_text(encoding="utf-8")
+
+    assert code == 0
+    assert "L102" in capsys.readouterr().out
+    assert all(f">{word}<" in picture for word in ("ACTIVE", "STOPPING", "L101", "L102"))
+
+
 def test_explanation__is_in_the_order_of_time() -> None:
     lines = told("sim_truck_link_cut").splitlines()
 
