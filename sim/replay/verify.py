@@ -10,6 +10,7 @@ from typing import Any
 from joserfc.jwk import OKPKey
 
 from protocol.messages import BEFORE_ALL, load_trust
+from sim.replay.envelope import fault_beside_messages
 from sim.replay.times import words
 from vehicle_agent.log import channels
 from vehicle_agent.log.chain import MARK_BYTES, Chain, digest
@@ -59,7 +60,13 @@ def verify(log: Log, machine: OKPKey | None = None) -> Proof:
     proof = Proof()
     head: bytes | None = None
     for each in log.files:
+        found = len(proof.faults)
         head = _verify_file(each, head, machine, proof)
+        beside = (
+            None if len(proof.faults) > found or each.lost else fault_beside_messages(each.path)
+        )
+        if beside is not None:
+            proof.faults.append(f"{each.path.name}: {beside}")
     proof.faults += log.lost
     return proof
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 
 from headframe import main
 from sim.replay import times
+from sim.replay.envelope import fault_beside_messages
 from sim.replay.explain import explain
 from sim.replay.verify import fault_in, verify
 from vehicle_agent.log.chain import Chain
 from vehicle_agent.log.reader import Message, open_log
+from vehicle_agent.log.segment import Segment
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NOTE = "/sim/note"
@@ -135,6 +138,46 @@ def test_bit_altered_in_the_file__is_found(stopped: Path, tmp_path: Path) -> Non
 
     assert not proof.holds
     assert re.search(r"messages \d+ to \d+ of the file are missing", proof.faults[0])
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("small") / "small.mcap"
+    segment = Segment(path, {"version": 3, "mono_ns": 0, "utc_ns": 10})
+    segment.attach("machine.toml", "application/toml", b"speed_max_mps = 8.0")
+    for number in range(20):
+        segment.write(NOTE, 100 + number, number, b'{"note": "something"}')
+    segment.close()
+    return path
+
+
+def test_log_as_written__nothing_beside_its_messages_is_at_fault(small: Path, part: Path) -> None:
+    assert [fault_beside_messages(path) for path in (small, part)] == [None, None]
+
+
+def test_bits_all_over_a_file__are_not_altered_without_being_found(small: Path) -> None:
+    data, path = small.read_bytes(), small.with_name("altered.mcap")
+    unnoticed = []
+    for place in range(0, len(data), 41):
+        changed = bytearray(data)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        if verify(open_log(path)).holds:
+            unnoticed.append(place)
+
+    assert unnoticed == []
+
+
+def test_index_that_was_altered__is_named_with_its_place(small: Path, tmp_path: Path) -> None:
+    data = bytearray(small.read_bytes())
+    place = data.index(struct.pack("<Q", 105))  # an entry of the index: chunks are compressed
+    data[place] ^= 1
+    path = tmp_path / "altered.mcap"
+    path.write_bytes(data)
+
+    faults = verify(open_log(path)).faults
+
+    assert re.match(r"altered.mcap: the index at byte \d+ does not fit the messages", faults[0])
 
 
 # -- the command line

@@ -125,7 +125,7 @@ class LogFile:
     def _wanted(
         self, chunk: Chunk, begun: int, topics: Collection[str] | None
     ) -> Iterator[Message]:
-        data = _unpacked(chunk)
+        data = unpacked(chunk)
         if data is None:
             span_s = (chunk.message_end_time - chunk.message_start_time) / 1e9
             self.lost.append(
@@ -159,7 +159,7 @@ class LogFile:
                 self._topics[each.id] = each.topic
 
 
-def _unpacked(chunk: Chunk) -> bytes | None:
+def unpacked(chunk: Chunk) -> bytes | None:
     """Return a chunk's content; None when it is damaged."""
     if chunk.uncompressed_size > RECORD_MAX_BYTES:
         return None

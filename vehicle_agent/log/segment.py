@@ -40,7 +40,12 @@ class Segment:
         self._final = path
         raw = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._file = io.BufferedWriter(io.FileIO(raw, "wb"), 2 * CHUNK_BYTES)
-        self._writer = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD)
+        self._writer = Writer(
+            self._file,
+            chunk_size=CHUNK_BYTES,
+            compression=CompressionType.ZSTD,
+            enable_data_crcs=True,
+        )
         self._channels: dict[str, int] = {}
         self._schemas: dict[str, int] = {}
         self.counts: Counter[str] = Counter()
