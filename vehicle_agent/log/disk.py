@@ -24,7 +24,7 @@ from vehicle_agent.log.backlog import Item
 from vehicle_agent.log.book import write_tick
 from vehicle_agent.log.derive import from_event, stamp
 from vehicle_agent.log.ring import Ring, segment_name
-from vehicle_agent.log.segment import Segment
+from vehicle_agent.log.segment import Segment, Watch
 
 _NS_PER_S = 1_000_000_000
 FLUSH_NS = _NS_PER_S // 2
@@ -82,6 +82,7 @@ class Disk:
         ring: of segments. plan: how. ask_key: asks the guardian for its state.
         tell: told when data is lost: what, in words.
         written: told after each flush: CRC-32 of the boot's content, number of its newest tick.
+        watch: sees each message as it is written.
 
     Attributes:
         error: why nothing can be written now; None when it can. lost: messages, by topic.
@@ -93,6 +94,7 @@ class Disk:
     ask_key: Callable[[], None]
     tell: Callable[[str], None]
     written: Callable[[int, int], None] = lambda _crc, _number: None
+    watch: Watch | None = None
     segment: Segment | None = None
     error: str | None = None
     lost: Counter[str] = field(default_factory=Counter)
@@ -194,7 +196,7 @@ class Disk:
             "mono_ns": now_ns,
             "utc_ns": now_ns + plan.offset_ns,
         }
-        segment = Segment(self._folder / segment_name(number), about, self._head)
+        segment = Segment(self._folder / segment_name(number), about, self._head, self.watch)
         self.number = number
         self.segment, self.error = segment, None
         self._begun_ns, self._last_tick, self._asked_ns = now_ns, None, None

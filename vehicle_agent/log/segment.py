@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +22,30 @@ OPEN_SUFFIX = ".open"
 """A file that is being written, or whose writer was killed."""
 
 
+Watch = Callable[[str, int, bytes], None]
+"""Sees each message as it is written: topic, UTC ns, content."""
+
+
 class Segment:
     """Writes one file. What is flushed survives the death of the process.
 
     Args:
         path: of the finished file; while it is written its name ends in ``.mcap.open``.
         session: content of its first message. head: of the chain so far.
+        watch: sees each message.
 
     Raises:
         OSError: from every method, when the disk does not take it.
     """
 
     def __init__(
-        self, path: Path, session: Mapping[str, Any], head: bytes = bytes(HEAD_BYTES)
+        self,
+        path: Path,
+        session: Mapping[str, Any],
+        head: bytes = bytes(HEAD_BYTES),
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch
         self.path = path.with_name(path.name + OPEN_SUFFIX)
         self._final = path
         raw = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -71,6 +81,8 @@ class Segment:
         self._writer.add_message(channel, log_ns, data, publish_ns, number)
         if topic != CHAIN:
             self.chain.add(topic, log_ns, data)
+        if self._watch is not None:
+            self._watch(topic, log_ns, data)
 
     def attach(self, name: str, media_type: str, data: bytes) -> None:
         """Attach a file."""

@@ -267,6 +267,7 @@ class RecorderSettings(BaseModel):
         quota_mb: of all sessions; the oldest segments go. kept_mb: of what is kept round stops.
         segment_s, segment_mb: the length of one file, whichever comes first.
         video: record what the cameras send.
+        foxglove_port: show live what is recorded, on this port of this computer; none: not at all.
     """
 
     model_config = _STRICT
@@ -276,6 +277,7 @@ class RecorderSettings(BaseModel):
     segment_s: Annotated[int, Field(ge=2, le=3600)] = 60
     segment_mb: Annotated[int, Field(ge=1, le=1024)] = 64
     video: bool = True
+    foxglove_port: Annotated[int, Field(ge=0, le=65535)] | None = None
 
 
 class ControlPeerSettings(BaseModel):

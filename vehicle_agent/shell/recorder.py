@@ -31,6 +31,7 @@ from vehicle_agent.log.seal import seal
 from vehicle_agent.log.software import software
 from vehicle_agent.shell import clock, ipc
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
+from vehicle_agent.shell.live import Live
 from vehicle_agent.shell.picture_tap import KEY_FRAME, PART, PARTS_MAX
 from vehicle_agent.shell.tape_sender import WRITTEN
 
@@ -101,7 +102,13 @@ class Recorder:
         killed = finish_orphans(wanted.dir) > 0
         ring = Ring(wanted.dir, wanted.quota_mb * _MB, wanted.kept_mb * _MB)
         plan, number = _resumed(_plan(settings), ring, killed)
-        self.disk = Disk(ring, plan, self._ask_key, self._tell, self._written, number=number)
+        name = settings.vehicle.name
+        port = wanted.foxglove_port
+        self._live = None if port is None else Live(port, name)
+        watch = None if self._live is None else self._live.show
+        self.disk = Disk(
+            *(ring, plan, self._ask_key, self._tell, self._written, watch), number=number
+        )
         self._thread = threading.Thread(target=self._write, name="disk", daemon=True)
 
     def run(self, ended: threading.Event) -> None:
@@ -120,6 +127,8 @@ class Recorder:
                 quiet_ns = clock.monotonic_ns() + QUIET_NS
         self.backlog.close()
         self._thread.join()
+        if self._live is not None:
+            self._live.close()
         self._mailbox.close()
 
     def _hear(self) -> bool:
@@ -270,7 +279,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         run(arguments.config)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         sys.stderr.write(f"recorder: {error}\n")
         return 1
     return 0
