@@ -185,6 +185,7 @@ class Console:
 
     Attributes:
         watched: other machines by name, for a supervisor's page.
+        replay: a log is played here: pages say so.
         direct: the data channels to the vehicle; None where none is configured.
         desk: the input process; None where a page's keyboard drives, or nothing does.
     """
@@ -203,6 +204,7 @@ class Console:
         seat = settings.console
         self.topics = Topics(seat.site, seat.vehicle)
         self.token = token
+        self.replay = False
         both = settings.control_peer is not None
         self.session = ConsoleSession(
             seat.operator,
@@ -634,6 +636,7 @@ class Console:
             "site": seat.site,
             "vehicle": seat.vehicle,
             "simulated": seat.simulated,
+            "replay": self.replay,
             "page_drives": self.session.page_drives,
             "cameras": list(seat.cameras),
             "sound": seat.sound,
@@ -716,13 +719,20 @@ async def _quietly(work: Awaitable[None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(console: Console) -> AsyncIterator[None]:
+async def serving(
+    console: Console, extend: Callable[[web.Application], None] = lambda _: None
+) -> AsyncIterator[None]:
     """Serve the page while the block runs.
+
+    Args:
+        extend: adds to what is served.
 
     Raises:
         OSError: the port is in use.
     """
-    runner = web.AppRunner(console.application(), access_log=None, handle_signals=False)
+    app = console.application()
+    extend(app)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     try:
         site = web.TCPSite(runner, HOST, console.port, reuse_address=True)

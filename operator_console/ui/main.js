@@ -182,6 +182,7 @@ class Cockpit {
   configure(config) {
     this.pageDrives = config.page_drives;
     document.body.classList.toggle("desk", !config.page_drives);
+    document.body.classList.toggle("replay", config.replay === true);
     this.alarms.forget();
     say("vehicle-name", config.vehicle);
     this.seat = config;

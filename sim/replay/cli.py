@@ -294,3 +294,19 @@ def export(
         if as_json
         else f"{out}: {told}"
     )
+
+
+@app.command("play")
+def play(
+    log: LogArgument,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of the page; 0: any")] = 0,
+    begin: Annotated[float, typer.Option("--from", min=0.0, help="seconds of the log")] = 0.0,
+    speed: Annotated[float, typer.Option(help="0.1 to 10")] = 1.0,
+) -> None:
+    """Play a log into the real console page; nothing can reach a machine. Ends with Ctrl-C."""
+    import asyncio
+
+    from sim.replay import play as playing
+    from vehicle_agent.log.reader import open_log
+
+    asyncio.run(playing.play(playing.prepared(open_log(log)), port, begin, speed))

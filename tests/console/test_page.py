@@ -329,6 +329,14 @@ def test_state_too_old__every_instrument_is_hatched(rig: PageRig) -> None:
     assert rig.page.get_attribute("#hud", "class") == "stale"
 
 
+def test_log_is_played__page_says_replay(rig: PageRig) -> None:
+    rig.tell(CONFIG | {"replay": True})
+    rig.pass_ms(20)
+
+    mark = "getComputedStyle(document.body, '::after').content"
+    assert rig.page.evaluate(mark) == '"REPLAY"'
+
+
 def test_desk_drives__page_sends_no_input_and_shows_the_ladder(rig: PageRig) -> None:
     rig.tell(CONFIG | {"page_drives": False})
     desk = DeskRig()

@@ -266,9 +266,14 @@ def packetise(data: bytes, codec: Codec = Codec.H264) -> tuple[bytes, ...]:
 
 
 class SharedStreamTrack(MediaStreamTrack):
-    """A video track whose pictures are encoded elsewhere. Subclasses fill in the four methods."""
+    """A video track whose pictures are encoded elsewhere. Subclasses fill in the methods.
+
+    Attributes:
+        codec: of its pictures.
+    """
 
     kind = "video"
+    codec: Codec
 
     async def recv(self) -> Any:
         """Return the next access unit to aiortc's sender."""

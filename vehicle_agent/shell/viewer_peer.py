@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aiortc import RTCDataChannel, RTCPeerConnection
 
 from protocol.messages import SignalClaims
 from vehicle_agent.shell import rtc_compat
 from vehicle_agent.shell.peer import Peer
-from vehicle_agent.shell.viewers import FrameAnnouncer, ViewerLink, ViewerTrack
+from vehicle_agent.shell.viewers import FrameAnnouncer, ViewerLink
 
 CONNECT_WITHIN_S = 10.0
 FRAMES_CHANNEL = "frames"
@@ -32,7 +34,7 @@ class ViewerPeer(Peer):
         """Return whether both are for one screen: only one of them is looked at."""
         return (self.operator, self.viewer) == (other.operator, other.viewer)
 
-    def show(self, tracks: list[ViewerTrack]) -> None:
+    def show(self, tracks: Sequence[rtc_compat.SharedStreamTrack]) -> None:
         """Take what is sent to it; before it answers."""
         for track in tracks:
             transceiver = self._connection.addTransceiver(track, direction="sendonly")
