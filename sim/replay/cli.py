@@ -310,3 +310,31 @@ def play(
     from vehicle_agent.log.reader import open_log
 
     asyncio.run(playing.play(playing.prepared(open_log(log)), port, begin, speed))
+
+
+@app.command("resim")
+def resim(
+    log: LogArgument,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="changed: signals.command.stop_ms=200; may be repeated"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a simulated log again in closed loop: its commands and link, and the machine anew.
+
+    Without --set exit 1 when one tick is not as recorded.
+    """
+    from sim.replay import resim as closed
+    from sim.replay import settings as replay_settings
+    from vehicle_agent.log.reader import open_log
+
+    opened = open_log(log)
+    then = closed.resim(opened)
+    now = None
+    if settings:
+        change = replay_settings.changing(replay_settings.changes_of(settings))
+        now = closed.resim(opened, change)
+    told = {"as_it_was": then.as_dict(), "changed": None if now is None else now.as_dict()}
+    typer.echo(json.dumps(told) if as_json else closed.as_text(then, now))
+    raise typer.Exit(0 if now is not None or then.as_recorded else FAILED)
