@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -222,6 +222,9 @@ def report(log: LogArgument, out: OutOption, as_json: JsonOption = False) -> Non
 @app.command("compare")
 def compare(
     log: LogArgument,
+    new: Annotated[
+        Path | None, typer.Argument(metavar="[NEW]", help="another drive, beside the first one")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="new: signals.command.stop_ms=200; may be repeated"),
@@ -236,9 +239,10 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="a page, one HTML file")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two settings, or two revisions, over a log or a folder of logs.
+    """Compare two settings or two revisions over a log or a folder of logs, or two drives.
 
-    Exit 1 when a stop was gained, lost or moved, or a tick was decided otherwise.
+    Exit 1 when a stop was gained, lost or moved, or a tick was decided otherwise; of two drives,
+    when they were not stopped by the same causes as often.
     """
     from sim.replay import compare as comparing
     from sim.replay import settings as replay_settings
@@ -246,8 +250,10 @@ def compare(
     from sim.replay.whatif_table import as_text
     from vehicle_agent.log.software import software
 
-    if bool(settings) == (commit is not None):
-        raise typer.BadParameter("one of --set and --commit is needed")
+    if [bool(settings), commit is not None, new is not None].count(True) != 1:
+        raise typer.BadParameter("one of --set, --commit and a second log is needed")
+    if new is not None:
+        _compare_drives(log, new, out, as_json=as_json)
     if settings:
         changes = replay_settings.changes_of(settings)
         table = comparing.with_settings(log, changes, scheduler)
@@ -257,6 +263,18 @@ def compare(
         out.write_text(compare_page(table), encoding="utf-8")
     typer.echo(json.dumps(table) if as_json else as_text(table))
     raise typer.Exit(0 if table["same"] else FAILED)
+
+
+def _compare_drives(old: Path, new: Path, out: Path | None, *, as_json: bool) -> NoReturn:
+    from sim.replay.shift import shift_of
+    from sim.replay.shift_diff import diff_page, diff_text, differences
+    from vehicle_agent.log.reader import logs_under
+
+    found = differences(shift_of(logs_under(old)), shift_of(logs_under(new)))
+    if out is not None:
+        out.write_text(diff_page(str(old), str(new), found), encoding="utf-8")
+    typer.echo(json.dumps(found) if as_json else diff_text(found))
+    raise typer.Exit(0 if found["same"] else FAILED)
 
 
 @app.command("export")

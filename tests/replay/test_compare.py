@@ -82,3 +82,23 @@ def test_other_revision__first_tick_decided_otherwise_is_named_with_both_sides(
 def test_revision_that_there_is_not__is_said() -> None:
     with pytest.raises(ValueError, match="git worktree add"), revision.checked_out("no-such"):
         pass
+
+
+def test_two_drives__what_stopped_them_and_how_old_things_were_stand_beside_each_other(
+    stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link_cut = ROOT / "tests" / "golden" / "sim_truck_link_cut.mcap"
+    page = tmp_path / "drives.html"
+
+    same = main(["replay", "compare", str(stopped), str(stopped)])
+    other = main(["replay", "compare", str(stopped), str(link_cut), "--out", str(page), "--json"])
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    assert (same, other) == (0, 1)
+    assert found["stops"] == {"D101": [1, 0], "L102": [0, 1]}
+    assert "other stops" in page.read_text(encoding="utf-8")
+
+
+def test_compare_with_nothing_to_compare_with__is_wrong_usage(stopped: Path) -> None:
+    assert main(["replay", "compare", str(stopped)]) == 2
+    assert main(["replay", "compare", str(stopped), str(stopped), "--commit", "HEAD"]) == 2
