@@ -33,6 +33,8 @@ WHITE, RED, AMBER, BLACK = (255, 255, 255), (50, 50, 225), (40, 170, 240), (0, 0
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LINE = 1.0 / 18.0
 """Of the picture's height."""
+_SCALE = 38.0
+"""Height of a line, in pixels, at which the font is as it was drawn."""
 
 
 @dataclass(slots=True)
@@ -134,7 +136,7 @@ def draw(picture: Picture, at_ns: int, state: VehicleState | None, ages: Ages | 
     _shade(picture, 0, line * 2)
     _shade(picture, height - line * 2, height)
     clock = f"REC {time_of_day(at_ns)} UTC"
-    _write(picture, clock, width - line * 9, line, line, WHITE)
+    _write(picture, clock, width - line // 2 - _width(clock, line), line, line, WHITE)
     if state is None:
         _write(picture, "state unknown", line // 2, line, line, AMBER)
         return
@@ -183,5 +185,13 @@ def _shade(picture: Picture, top: int, foot: int) -> None:
 
 
 def _write(picture: Picture, text: str, x: int, y: int, line: int, colour: Sequence[int]) -> None:
-    scale = line / 38.0
-    cv2.putText(picture, text, (x, y), _FONT, scale, colour, max(1, line // 16), cv2.LINE_AA)
+    cv2.putText(picture, text, (x, y), _FONT, line / _SCALE, colour, _stroke(line), cv2.LINE_AA)
+
+
+def _width(text: str, line: int) -> int:
+    (width, _), _ = cv2.getTextSize(text, _FONT, line / _SCALE, _stroke(line))
+    return width
+
+
+def _stroke(line: int) -> int:
+    return max(1, line // 16)

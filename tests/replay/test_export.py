@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import can
+import numpy as np
 import pytest
 
 from headframe import main
@@ -37,6 +38,16 @@ def test_film__is_bright_where_nothing_is_drawn_and_red_round_a_stop(filmed: Pat
 
     assert picture[96, 40].tolist() == pytest.approx([DARK] * 3, abs=6)
     assert picture[96, 0].tolist() == list(film.RED)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (640, 360)])
+def test_film__has_its_whole_clock_in_the_picture(width: int, height: int) -> None:
+    picture = np.zeros((height, width, 3), np.uint8)
+    film.draw(picture, 0, None, None)
+    columns = np.flatnonzero(picture[: height // 10, width // 2 :].any(axis=(0, 2)))
+
+    assert columns.size > 0
+    assert columns.max() < width // 2 - 4
 
 
 def test_film_of_a_camera_that_there_is_not__is_refused_and_leaves_nothing(
