@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import can
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 
 from headframe import main
@@ -79,8 +80,6 @@ def test_csv__every_table_has_its_rows_and_times(part: Path, tmp_path: Path) -> 
 
 
 def test_parquet__has_the_cells_of_the_rows(part: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
-
     tables.write_parquet(open_log(part), tmp_path / "out")
 
     read = parquet.read_table(tmp_path / "out" / "vehicle_state.parquet").to_pylist()

@@ -38,7 +38,6 @@ def test_segment_with_a_watch__tells_each_message_as_it_is_written(tmp_path: Pat
 
 
 async def test_viewer__is_offered_the_channels_with_their_schemas() -> None:
-    pytest.importorskip("foxglove")
     live = Live(0, "truck-1")
     for topic in (channels.BOOT, channels.STATE, channels.video_topic(0)):
         live.show(topic, 1, b"{}")
