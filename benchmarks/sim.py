@@ -5,6 +5,8 @@
     plant    each machine's plant alone on an endless plane, 10 ms steps
     drift    the same truck between walls: floor, contact, plant, 10 ms steps
     machine  emulated ECU, sensors, plant and drift behind the bus, 5 ms steps, nobody driving
+    chain    the whole of it in lock-step: signed frames, link, supervisor, bus, ECU, plant, and
+             the processor time of each part a tick (benchmarks/sim_chain.py)
     pictures each machine's front camera in its own site, at 720p and 360p: ms of CPU a picture
 
 The samples are simulated time over processor time of this process, one for each repetition, so
@@ -25,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from benchmarks import sim_chain
 from benchmarks.common import Measurement, as_text, report
 from benchmarks.sim_clock import Stopwatch
 from sim.demo import own_site
@@ -141,6 +144,11 @@ def machine(quick: bool) -> Iterator[Measurement]:
     )
 
 
+def chain(quick: bool) -> Iterator[Measurement]:
+    """Everything between the driver's hands and the tyres."""
+    yield sim_chain.measure(quick)
+
+
 def pictures(quick: bool) -> Iterator[Measurement]:
     """The front camera of each machine on a ride along its own site."""
     for path in sorted((CONFIGS / "machines").glob("*.toml")):
@@ -176,6 +184,7 @@ PARTS: dict[str, Callable[[bool], Iterator[Measurement]]] = {
     "plant": plant,
     "drift": drift,
     "machine": machine,
+    "chain": chain,
     "pictures": pictures,
 }
 

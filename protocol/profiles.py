@@ -27,6 +27,29 @@ _KINDS = {
 """Which axle distances a machine of each kind has."""
 
 
+class TrailerSize(BaseModel):
+    """[machine.trailer]: what a machine that does not fold tows, in metres.
+
+    Attributes:
+        hitch_m: from the reference point back to the hitch. drawbar_m: from there to its axle.
+        front_gap_m: from the hitch to the front of its body. tail_m: from its axle to its tail.
+        width_m: of its body.
+    """
+
+    model_config = _STRICT
+    hitch_m: Annotated[float, Field(ge=0.0)]
+    drawbar_m: _Positive
+    front_gap_m: Annotated[float, Field(ge=0.0)]
+    tail_m: Annotated[float, Field(ge=0.0)]
+    width_m: _Positive
+
+    @model_validator(mode="after")
+    def _begins_ahead_of_its_axle(self) -> Self:
+        if self.front_gap_m >= self.drawbar_m:
+            raise ValueError("front_gap_m must be less than drawbar_m")
+        return self
+
+
 class MachineSize(BaseModel):
     """What the machine is, in metres.
 
@@ -51,6 +74,7 @@ class MachineSize(BaseModel):
     front_overhang_m: _Positive
     rear_overhang_m: _Positive
     camera_height_m: _Positive
+    trailer: TrailerSize | None = None
 
     @property
     def front_of_reference_m(self) -> float:
@@ -65,6 +89,8 @@ class MachineSize(BaseModel):
             raise ValueError(f"kind {self.kind} needs {' and '.join(needed)}, and no other axle")
         if self.second_axle_m is not None and self.second_axle_m >= (self.wheelbase_m or 0.0):
             raise ValueError("second_axle_m must be less than wheelbase_m")
+        if self.trailer is not None and self.kind == "articulated":
+            raise ValueError("kind articulated tows no [machine.trailer]")
         between_m = sum(parts[name] for name in needed if name != "second_axle_m")
         parts_m = self.front_overhang_m + between_m + self.rear_overhang_m
         if abs(parts_m - self.length_m) > _LENGTH_SLACK_M:

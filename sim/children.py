@@ -199,6 +199,12 @@ class Children:
         """Return the child of that name; None when none was started."""
         return next((child for child in self._children if child.spec.name == name), None)
 
+    @property
+    def running(self) -> dict[int, str]:
+        """Names by process id; one that has just ended stays until it is reaped."""
+        children = (child for child in self._children if child.process.returncode is None)
+        return {child.process.pid: child.spec.name for child in children}
+
     def wait_ready(self) -> None:
         """Wait until every started child has said that it is ready.
 

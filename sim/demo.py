@@ -21,7 +21,8 @@ from typing import Any
 
 from operator_console.shell.desk_config import load_desk
 from protocol.messages import Role, generate_identity
-from sim.children import ChildError, Children, ChildSpec, Interrupted, last_words
+from sim.children import Child, ChildError, Children, ChildSpec, Interrupted, last_words
+from sim.load import Accounts, accounts, core_shares, family, process_shares
 from sim.machines.cameras import CameraName
 from sim.machines.parameters import load_machine
 from sim.network.files import find_link
@@ -487,7 +488,10 @@ def run(options: DemoOptions) -> int:
         code = 1
         try:
             with children:
-                code = _drive(options, plan, children)
+                code, figures = _drive(options, plan, children)
+                stepped = children.named("machine")
+            if figures is not None:
+                _tell(options, _timed(figures, stepped))
         except ChildError as error:
             raise DemoError(str(error)) from error
         finally:
@@ -516,7 +520,11 @@ def _absolute(link: str) -> str:
     return str(Path(link).resolve()) if link.endswith(".toml") else link
 
 
-def _drive(options: DemoOptions, plan: Plan, children: Children) -> int:
+Figures = dict[str, Any]
+
+
+def _drive(options: DemoOptions, plan: Plan, children: Children) -> tuple[int, Figures | None]:
+    """Exit code, and the figures of a scripted drive."""
     try:
         for stage in stages(plan):
             for spec in stage:
@@ -535,33 +543,59 @@ def _drive(options: DemoOptions, plan: Plan, children: Children) -> int:
         _say("ending")
     for line in link_summary(link_figures(children)):
         _say(line)
-    return 0
+    return 0, None
 
 
-def _drive_scripted(options: DemoOptions, plan: Plan, children: Children, url: str) -> int:
+def _drive_scripted(
+    options: DemoOptions, plan: Plan, children: Children, url: str
+) -> tuple[int, Figures]:
     seconds = SCRIPTED_SECONDS if options.seconds is None else options.seconds
     driver = children.start(driver_spec(plan, url, seconds))
     _say(f"the page, to watch: {url}")
     interrupted = False
+    began = accounts()
     try:
         children.wait_ready()
         _say(f"driving for {seconds:g} s")
+        began = accounts()
         children.wait_end(driver)
     except Interrupted:
         interrupted = True
         _say("interrupted: bringing the machine to a stand; once more ends everything at once")
+    load = _load(began, children)
     code = children.finish(driver, DRIVER_GRACE_S)
     result = next((line for line in reversed(driver.lines) if line.startswith("{")), None)
     if result is None and interrupted:
         result, code = json.dumps({"interrupted": True}), 0
     if result is None:
         raise DemoError(f"driver ended with code {code} and no result{last_words(driver)}")
-    figures, link = json.loads(result), link_figures(children)
+    figures, link = json.loads(result) | load, link_figures(children)
+    if link is not None:
+        figures["link"] = link
+    return 0 if code == 0 else 1, figures
+
+
+def _load(began: Accounts, children: Children) -> Figures:
+    """What each core and each process was busy since."""
+    now = accounts()
+    processes = process_shares(began, now, family(now, children.running))
+    return {"busy_cores": core_shares(began, now), "cores_taken": processes}
+
+
+def _timed(figures: Figures, machine: Child | None) -> Figures:
+    """``figures`` with how late the machine's steps were, as it says when it has ended."""
+    lines = [] if machine is None else machine.lines
+    told = next((line for line in reversed(lines) if line.startswith("{")), None)
+    return figures if told is None else figures | {"real_time": json.loads(told)}
+
+
+def _tell(options: DemoOptions, figures: Figures) -> None:
+    """Print the result of a scripted drive."""
     if options.as_json:
-        _print(json.dumps(figures if link is None else figures | {"link": link}))
-    else:
-        _print("\n".join((summary(figures), *link_summary(link))))
-    return 0 if code == 0 else 1
+        _print(json.dumps(figures))
+        return
+    shown = {name: value for name, value in figures.items() if name != "link"}
+    _print("\n".join((summary(shown), *link_summary(figures.get("link")))))
 
 
 def link_figures(children: Children) -> dict[str, Any] | None:

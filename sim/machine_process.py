@@ -81,10 +81,19 @@ class MachineLoop:
         """One line for the log."""
         dropped = sum(self._sender.failed.values())
         return (
+            f"steps late by at most {self.pacer.lateness_ms(99):.2f} ms (p99), "
             f"late wake-ups {self.pacer.late}, steps skipped {self.pacer.skipped}, "
             f"frames heard {self._reader.counts['frames']}, sent {self._sender.sent}, "
             f"not taken by the bus {dropped}"
         )
+
+    def figures(self) -> dict[str, float]:
+        """How well it kept the time."""
+        return {
+            "lateness_p50_ms": self.pacer.lateness_ms(50),
+            "lateness_p99_ms": self.pacer.lateness_ms(99),
+            "steps_skipped": self.pacer.skipped,
+        }
 
 
 PRIORITY = 45
@@ -139,6 +148,8 @@ def run(arguments: argparse.Namespace) -> None:
                 wait_s = loop.pacer.wait_ms(monotonic_ns()) / 1e3
                 select.select([bus], [], [], wait_s)
                 loop.wake(monotonic_ns())
+            sys.stdout.write(f"{json.dumps(loop.figures())}\n")
+            sys.stdout.flush()
             sys.stderr.write(f"machine: {loop.summary()}\n")
     finally:
         truth.close()

@@ -14,13 +14,15 @@ from sim.machines.faults import Fault
 from sim.machines.interface import ActuatorDemand, MachineFeedback
 from sim.machines.parameters import Machine
 from sim.machines.plant import MachinePlant
-from sim.machines.sensors import FailingSensors, MotionNoise
+from sim.machines.sensors import FailingSensors
 from sim.receivers import Receiver, receiver_of
+from sim.sensors.motion import MotionSensors
 from sim.world.drift import Drift
 from sim.world.site import Site
 
 ECU_STEP_NS = 5_000_000
 """The ECU's cycle and the plant's step."""
+_STEP_S = ECU_STEP_NS * 1e-9
 
 _AT_REST = ActuatorDemand(
     curvature_per_m=None,
@@ -66,7 +68,7 @@ class SimulatedMachine:
     Args:
         machine: machine file.
         site: where it stands.
-        seed: of the sensors' noise.
+        seed: of the sensors' errors.
         payload_share: of its payload, aboard at the start.
 
     Raises:
@@ -77,15 +79,15 @@ class SimulatedMachine:
         self._drift = Drift(site, machine.body)
         self.plant = MachinePlant(machine, self._drift, self._drift.start, payload_share)
         self.ecu: Receiver = receiver_of(machine.profile)
-        self._noise = MotionNoise(seed)
-        self._sensors = FailingSensors(self.plant.frame)
-        self._feedback = self._noise(self.plant.step(ECU_STEP_NS, _AT_REST))
+        self._motion = MotionSensors(seed)
+        self._failing = FailingSensors(self.plant.frame)
+        self._feedback = self._motion.step(_STEP_S, self.plant.step(ECU_STEP_NS, _AT_REST))
 
     def set_faults(self, faults: Iterable[Fault]) -> None:
         """Have these faults of actuators and sensors, and no others, from now on."""
         faults = tuple(faults)
         self.plant.set_faults(faults)
-        self._sensors.set_faults(faults)
+        self._failing.set_faults(faults)
 
     @property
     def told(self) -> MachineFeedback:
@@ -105,8 +107,8 @@ class SimulatedMachine:
         """One cycle of ``ECU_STEP_NS``: the ECU decides, the plant moves; frames to send."""
         output = self.ecu.step(now_ns, self._feedback)
         self._drift.advance(ECU_STEP_NS)
-        felt = self._noise(self.plant.step(ECU_STEP_NS, output.demand))
-        self._feedback = self._sensors.step(ECU_STEP_NS * 1e-9, felt)
+        felt = self._motion.step(_STEP_S, self.plant.step(ECU_STEP_NS, output.demand))
+        self._feedback = self._failing.step(_STEP_S, felt)
         return output.frames
 
     def truth(self, now_ns: int) -> Truth:

@@ -11,6 +11,8 @@ Point = tuple[float, float]
 INK, PALE = "#222222", "#d8d8d8"
 COLOURS = ("#1f6fb4", "#d1495b", "#2e8b57", "#e08e1b", "#7b4fa3", "#5b6770", "#a0522d", "#008b8b")
 _ROUND = (1.0, 2.0, 5.0, 10.0)
+_WIDE = 0.62
+"""Width of a letter over the size of the type, about."""
 
 
 @dataclass(slots=True)
@@ -36,12 +38,17 @@ class Drawing:
         colour: str = INK,
         anchor: str = "start",
         turn: float = 0.0,
+        halo: bool = False,
     ) -> None:
-        """Write ``words`` with their baseline at (x, y), turned by ``turn`` degrees."""
+        """Write ``words`` with their baseline at (x, y), turned by ``turn`` degrees.
+
+        A halo of white lets them be read over lines.
+        """
+        around = ' paint-order="stroke" stroke="white" stroke-width="3"' if halo else ""
         turned = f' transform="rotate({turn:g} {x:.1f} {y:.1f})"' if turn else ""
         self.add(
             f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" fill="{colour}" '
-            f'text-anchor="{anchor}"{turned}>{escape(words)}</text>'
+            f'text-anchor="{anchor}"{around}{turned}>{escape(words)}</text>'
         )
 
     def render(self) -> str:
@@ -97,6 +104,7 @@ class Frame:
     ) -> None:
         self.on, self.across, self.up = on, across, up
         self.left, self.top, self.width, self.height = left, top, width, height
+        self._written: list[tuple[float, float, float]] = []
 
     def x(self, value: float) -> float:
         """Pixels of a value on the axis across."""
@@ -160,6 +168,14 @@ class Frame:
             f'height="{self.height:.1f}" fill="{colour}" fill-opacity="0.16"/>'
         )
 
+    def block(self, low: Point, high: Point, colour: str, strength: float) -> None:
+        """Fill from one corner to the other, the stronger the nearer to 1."""
+        left, foot, right, top = self.x(low[0]), self.y(low[1]), self.x(high[0]), self.y(high[1])
+        self.on.add(
+            f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
+            f'height="{foot - top:.1f}" fill="{colour}" fill-opacity="{strength:.2f}"/>'
+        )
+
     def bar(self, at: float, value: float, colour: str, name: str, words: str) -> None:
         """A bar at ``at``, with its name under the axis and words above it.
 
@@ -184,11 +200,26 @@ class Frame:
             'stroke-dasharray="4 3"/>'
         )
         if words:
-            self.on.text(x + 3, self.top + 12, words, size=10, colour=colour)
+            self.label(x + 3, self.top + 12, words, colour)
+
+    def label(self, x: float, y: float, words: str, colour: str, size: float = 10.0) -> None:
+        """Write at (x, y), or below it where other labels of the frame leave room.
+
+        What would run out of the frame to the right ends there.
+        """
+        wide, high = _WIDE * size * len(words), size + 2.0
+        x = min(x, self.left + self.width - 4 - wide)
+        while any(
+            left < x + wide and x < right and abs(at - y) < high
+            for left, right, at in self._written
+        ):
+            y += high
+        self._written.append((x, x + wide, y))
+        self.on.text(x, y, words, size=size, colour=colour, halo=True)
 
     def legend(self, entries: Sequence[tuple[str, str]]) -> None:
         """Names with their colours, in the upper right corner."""
         x = self.left + self.width - 8
         for name, colour in reversed(entries):
             self.on.text(x, self.top - 6, name, size=11, colour=colour, anchor="end")
-            x -= 7.0 * len(name) + 14
+            x -= _WIDE * 11 * len(name) + 14

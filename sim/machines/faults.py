@@ -37,6 +37,7 @@ class Sensor(StrEnum):
     SPEED = "speed"
     STEER = "steer"
     BRAKE = "brake"
+    ACCEL = "accel"
     YAW_RATE = "yaw_rate"
     PITCH = "pitch"
     ROLL = "roll"

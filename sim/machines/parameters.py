@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError, with_config
 
-from protocol.profiles import MachineProfile, first_problem, parse_profile
+from protocol.profiles import MachineProfile, TrailerSize, first_problem, parse_profile
 from sim.machines.body import BodySize, MountedParameters, body_of
 from sim.machines.brakes import BrakeParameters
 from sim.machines.cameras import CameraMount, CameraName
@@ -105,6 +105,18 @@ def plant_parameters(table: Mapping[str, object]) -> PlantParameters:
     return _PLANT.validate_json(json.dumps(table))
 
 
+def _check_trailer(known: TrailerSize | None, towed: TrailerParameters | None, path: Path) -> None:
+    """Refuse a trailer of which the machine's computer is told nothing, or something else.
+
+    Raises:
+        WorldFileError: they are not the same.
+    """
+    names = TrailerSize.model_fields
+    told, true = ([getattr(each, name, None) for name in names] for each in (known, towed))
+    if told != true:
+        raise WorldFileError(f"{path}: [machine.trailer] and [plant.trailer] are not the same")
+
+
 def load_machine(path: Path) -> Machine:
     """Read a machine file for the simulator.
 
@@ -114,6 +126,7 @@ def load_machine(path: Path) -> Machine:
     try:
         profile = parse_profile(read_text(path), str(path))
         plant = plant_parameters(profile.plant)
+        _check_trailer(profile.machine.trailer, plant.trailer, path)
         body = body_of(profile.machine, plant.mounted, plant.trailer)
         return Machine(profile, body, plant)
     except ValidationError as error:

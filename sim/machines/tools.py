@@ -136,7 +136,7 @@ class DrumParameters:
     """[plant.tool] of kind "drum".
 
     Attributes:
-        high_hz, low_hz: frequency at the high and the low amplitude.
+        width_m: of the drum. high_hz, low_hz: frequency at the high and the low amplitude.
         high_amplitude_m, low_amplitude_m: of the drum, nominal.
         vibrating_kg: mass of the drum that vibrates. ramp_s: from rest to full speed.
         power_w: taken at full speed. frame_share: of the drum's acceleration, that the rubber
@@ -144,6 +144,7 @@ class DrumParameters:
     """
 
     kind: Literal["drum"]
+    width_m: Positive
     high_hz: Positive
     low_hz: Positive
     high_amplitude_m: Positive

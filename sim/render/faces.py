@@ -134,6 +134,32 @@ class Builder:
                     ]
                     self.face(corners if order > 0 else corners[::-1], tint)  # fmt: skip
 
+    def loft(
+        self, rings: Sequence[tuple[float, float, float, float, float]],
+        colours: Sequence[Colour], *, sides: int = 8,
+    ) -> None:  # fmt: skip
+        """A rounded body through level ellipses, from the lowest up, closed at both ends.
+
+        Args:
+            rings: x, y and z of each middle, half its length and half its width.
+            colours: of each stretch between two rings.
+            sides: of each ellipse.
+        """
+        turn = [math.tau * (i + 0.5) / sides for i in range(sides)]
+        loops = [
+            [(x + long * math.cos(a), y + wide * math.sin(a), z) for a in turn]
+            for x, y, z, long, wide in rings
+        ]
+        for low, top, colour in zip(loops, loops[1:], colours, strict=False):
+            for i in range(sides):
+                j = (i + 1) % sides
+                self.face([low[i], low[j], top[j], top[i]], colour)
+        for loop, ring, colour in (
+            (loops[0][::-1], rings[0], colours[0]), (loops[-1], rings[-1], colours[-1]),
+        ):  # fmt: skip
+            for i in range(0, sides, 2):
+                self.face([ring[:3], *(loop[(i + k) % sides] for k in range(3))], colour)
+
     def wheel(self, x: float, y: float, radius: float, width: float, hub: Colour = STEEL) -> None:
         """A tyre that stands on the floor."""
         self.round((x, y, radius), radius, 0.5 * width, RUBBER, end=hub, end_radius=0.52 * radius)

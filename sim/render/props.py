@@ -125,24 +125,64 @@ def mover_faces(mover: Mover) -> Faces:
     return build.faces()
 
 
+_VEST, _STRIPE, _HOSE, _SKIN, _BOOT = (
+    ORANGE,
+    (0.92, 0.92, 0.70),
+    (0.16, 0.19, 0.28),
+    (0.70, 0.52, 0.42),
+    (0.12, 0.10, 0.09),
+)
+_TORSO = (
+    # height, half depth, half width, colour up to the next
+    (0.84, 0.105, 0.165, _HOSE),
+    (0.92, 0.110, 0.170, _VEST),
+    (1.03, 0.108, 0.165, _STRIPE),
+    (1.09, 0.110, 0.168, _VEST),
+    (1.24, 0.120, 0.190, _STRIPE),
+    (1.30, 0.122, 0.198, _VEST),
+    (1.42, 0.105, 0.200, _VEST),
+    (1.48, 0.070, 0.110, _SKIN),
+    (1.52, 0.055, 0.060, _SKIN),
+    (1.58, 0.085, 0.072, _SKIN),
+    (1.66, 0.098, 0.080, _SKIN),
+)
+"""From the hips to under the helmet, of an adult of 1.8 m in work clothes."""
+_HELMET = (
+    (1.665, 0.138, 0.114), (1.685, 0.134, 0.110), (1.690, 0.122, 0.106), (1.755, 0.110, 0.096),
+    (1.800, 0.060, 0.052),
+)  # fmt: skip
+_STRIDE_M = 0.13
+
+
 def _person(build: Builder, height: float) -> None:
-    vest, stripe, trousers, skin = (
-        ORANGE,
-        (0.92, 0.92, 0.70),
-        (0.16, 0.19, 0.28),
-        (0.70, 0.52, 0.42),
-    )
-    scale = height / 1.8
+    """Someone in a vest and a helmet, in the middle of a step."""
+    s = height / 1.8
     for side in (-1.0, 1.0):
-        build.box((-0.09, 0.09), (side * 0.11 - 0.08, side * 0.11 + 0.08), (0.0, 0.86 * scale),
-                  trousers)  # fmt: skip
-        build.box((-0.07, 0.07), (side * 0.29 - 0.06, side * 0.29 + 0.06),
-                  (0.80 * scale, 1.42 * scale), vest)  # fmt: skip
-    build.box((-0.13, 0.13), (-0.23, 0.23), (0.86 * scale, 1.46 * scale), vest, taper=0.02)
-    build.box((-0.14, 0.14), (-0.24, 0.24), (1.02 * scale, 1.08 * scale), stripe)
-    build.box((-0.14, 0.14), (-0.24, 0.24), (1.24 * scale, 1.30 * scale), stripe)
-    build.round((0.0, 0.0, 1.60 * scale), 0.105, 0.12, skin, axis="z", sides=8)
-    build.round((0.0, 0.0, 1.73 * scale), 0.135, 0.06, WHITE, axis="z", sides=8)
+        step = side * _STRIDE_M
+        leg = ((step, 0.0, 0.13, 0.055), (step, 0.08, 0.085, 0.052), (step, 0.16, 0.055, 0.055),
+               (0.55 * step + 0.02, 0.48, 0.070, 0.066), (0.0, 0.86, 0.095, 0.090))  # fmt: skip
+        build.loft(
+            [(s * x, s * side * 0.095, s * z, s * long, s * wide) for x, z, long, wide in leg],
+            (_BOOT, _BOOT, _HOSE, _HOSE), sides=6,
+        )  # fmt: skip
+        arm = (
+            (0.05 - 1.1 * step, 0.27, 0.76, 0.038, 0.030),
+            (0.03 - step, 0.27, 0.86, 0.045, 0.036),
+            (-0.01 - 0.5 * step, 0.26, 1.12, 0.050, 0.048),
+            (0.0, 0.215, 1.42, 0.060, 0.055),
+        )
+        build.loft(
+            [(s * x, s * side * y, s * z, s * long, s * wide) for x, y, z, long, wide in arm],
+            (_SKIN, _HOSE, _VEST), sides=6,
+        )  # fmt: skip
+    build.loft(
+        [(0.0, 0.0, s * z, s * long, s * wide) for z, long, wide, _ in _TORSO],
+        [colour for *_, colour in _TORSO[:-1]],
+    )
+    build.loft(
+        [(0.01 * s, 0.0, s * z, s * long, s * wide) for z, long, wide in _HELMET],
+        (WHITE,) * (len(_HELMET) - 1),
+    )
 
 
 def _pickup(build: Builder, x: tuple[float, float], y: tuple[float, float], height: float) -> None:

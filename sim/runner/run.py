@@ -34,6 +34,7 @@ from sim.runner.faults import NS_PER_S, Faults, Stage
 from sim.runner.link import Link
 from sim.runner.machine import Frames, MachineSide
 from sim.runner.pictures import PERIOD_NS, Picture, Pictures
+from sim.runner.rolling import Rolling
 from sim.runner.watch import MOVING, Watch
 from sim.scenario.file import Scenario
 from sim.sensors.lookout import SCANNER
@@ -97,7 +98,8 @@ class Run:
 
     Attributes:
         notes: scripted events as they begin and end, by seconds since ACTIVE.
-        watch: what happened. machine, cockpit, link, pictures: the parts.
+        watch: what happened. rolling: what a drum has rolled.
+        machine, cockpit, link, pictures: the parts.
     """
 
     def __init__(self, scenario: Scenario, seed: int, log: Log | None = None) -> None:
@@ -108,6 +110,7 @@ class Run:
         self._paths = scenario.paths
         self.agenda = Agenda(START_NS)
         self.watch = Watch()
+        self.rolling = Rolling(scenario.machine, scenario.site)
         self._log = log
         self._digest = hashlib.sha256()
         self._keys = simulated_keys()
@@ -244,6 +247,7 @@ class Run:
         self._send_up(now_ns, outputs)
         watch, truth = self.watch, self.truth
         was_active = watch.active_ns
+        self.rolling.follow(truth)
         watch.tick(now_ns, self.mode, outputs, truth, self.cockpit.sent_ns, self.faults.begun_ns)
         if was_active is None and watch.active_ns is not None:
             for event in self._timed:

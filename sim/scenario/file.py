@@ -213,6 +213,8 @@ class Quantity(StrEnum):
     CREEP_M = "creep_m"
     COMMAND_AGE_P99_MS = "command_age_p99_ms"
     PICTURE_AGE_P95_MS = "picture_age_p95_ms"
+    ROLLED_SHARE = "rolled_share"
+    """Of the area of all mats, that a drum has gone over."""
 
 
 class Never(StrEnum):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.ranks import nearest_rank
+from sim.runner.rolling import Rolled, rolled_share
 from sim.runner.run import Log, Pace, Run
 from sim.runner.watch import Row, Stop, Watch
 from sim.scenario.file import Never, Quantity, Scenario
@@ -35,6 +36,7 @@ class Outcome:
         checks: one for each expectation. figures: by quantity; None where nothing was measured.
         stops: in their order. digest: of everything on bus and link.
         simulated_s: how long it lasted in its own time.
+        rolled: the mats of the site, where the machine has a drum.
         rows, faults: for plots, with times since ACTIVE; not part of the result's JSON.
     """
 
@@ -48,6 +50,7 @@ class Outcome:
     refusals: dict[str, int]
     digest: str
     simulated_s: float
+    rolled: tuple[Rolled, ...] = ()
     rows: tuple[Row, ...] = ()
     faults: tuple[tuple[float, str], ...] = ()
 
@@ -71,6 +74,7 @@ class Outcome:
             "figures": {name.value: value for name, value in self.figures.items()},
             "stops": [stop.as_dict() for stop in self.stops],
             "refusals": self.refusals,
+            "rolled": [mat.as_dict() for mat in self.rolled],
             "simulated_s": round(self.simulated_s, 2),
             "digest": self.digest,
         }
@@ -116,6 +120,7 @@ def outcome_of(run: Run) -> Outcome:
         refusals=refusals,
         digest=run.digest,
         simulated_s=run.simulated_s,
+        rolled=run.rolling.result(),
         rows=tuple(watch.rows),
         faults=tuple(run.notes),
     )
@@ -146,6 +151,7 @@ def figures_of(run: Run) -> dict[Quantity, float | None]:
         Quantity.CREEP_M: worst([s.creep_m for s in stops if s.stood_at_m is not None]),
         Quantity.COMMAND_AGE_P99_MS: _rank(watch.command_ages_ms, 99),
         Quantity.PICTURE_AGE_P95_MS: _rank(run.cockpit.view_ages_ms, 95),
+        Quantity.ROLLED_SHARE: rolled_share(run.rolling.result()),
     }
     return {
         name: value if value is None or name in COUNTED else round(value, 3)

@@ -1,14 +1,16 @@
-"""One run as a picture: path over the map, speed with its cap and reason, latency, brake."""
+"""One run as a picture: path, speed with its cap and reason, latency, brake, what was rolled."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
+from sim.runner.rolling import Rolled
 from sim.runner.watch import Row
 from sim.scenario.judge import Outcome
 from sim.svg import COLOURS, INK, Drawing, Frame, Point, Span
+from sim.world.coverage import CELL_M
 from sim.world.site import Site
 
 WIDTH, MAP_HEIGHT, PANEL_HEIGHT = 1000.0, 420.0, 150.0
@@ -33,7 +35,7 @@ def plot(outcome: Outcome, site: Site) -> str:
     Args:
         outcome: with its rows. site: where it drove.
     """
-    height = 60 + MAP_HEIGHT + 4 * (PANEL_HEIGHT + GAP) + 10
+    height = 60 + MAP_HEIGHT + (4 + len(outcome.rolled)) * (PANEL_HEIGHT + GAP) + 10
     drawing = Drawing(WIDTH, height, f"{outcome.scenario}, seed {outcome.seed}")
     verdict = "passed" if outcome.passed else "FAILED"
     drawing.text(LEFT, 24, f"{outcome.scenario}: {outcome.title}", size=17)
@@ -49,6 +51,9 @@ def plot(outcome: Outcome, site: Site) -> str:
             frame.mark(at_s, words if draw is _speed else "", FAULT)
         for stop in outcome.stops:
             frame.mark(stop.at_s, "" if draw is _speed else stop.cause or "stop", STOP)
+        top += PANEL_HEIGHT + GAP
+    for mat in outcome.rolled:
+        _rolled(drawing, top, mat)
         top += PANEL_HEIGHT + GAP
     return drawing.render()
 
@@ -67,7 +72,7 @@ def _map(drawing: Drawing, outcome: Outcome, site: Site) -> None:
     for stop in outcome.stops:
         near = min(outcome.rows, key=lambda row: abs(row.t_s - stop.at_s))
         frame.dots([(near.x_m, near.y_m)], STOP, 5.0)
-        drawing.text(frame.x(near.x_m) + 7, frame.y(near.y_m) - 5, stop.cause or "", colour=STOP)
+        frame.label(frame.x(near.x_m) + 7, frame.y(near.y_m) - 5, stop.cause or "", STOP, size=12.0)
     frame.legend([("start", COLOURS[2]), ("front axle", SPEED), ("walls", INK), ("stop", STOP)])
 
 
@@ -171,3 +176,32 @@ def _offset(drawing: Drawing, top: float, across: Span, outcome: Outcome) -> Fra
     frame.line(offset, COLOURS[2])
     frame.legend([("front axle from the centre line, + left", COLOURS[2])])
     return frame
+
+
+def _rolled(drawing: Drawing, top: float, rolled: Rolled) -> None:
+    """The mat from above, by passes: the more the darker; what nobody rolled is white."""
+    long, wide = (CELL_M * count for count in rolled.passes.shape)
+    size = (LEFT, top, WIDTH - LEFT - RIGHT, PANEL_HEIGHT)
+    frame = Frame(drawing, *size, Span(0.0, long), Span(0.0, wide))
+    most = int(rolled.passes.max())
+    for row, cells in enumerate(rolled.passes.T.tolist()):
+        for passes, at, count in _runs(cells):
+            if passes:
+                low = (at * CELL_M, row * CELL_M)
+                high = ((at + count) * CELL_M, (row + 1) * CELL_M)
+                frame.block(low, high, SPEED, 0.25 + 0.65 * passes / most)
+    frame.axes(f"along {rolled.mat}, m", "across, m")
+    shares = enumerate(rolled.shares, 1)
+    frame.legend(
+        [(f"{100 * share:.1f} % rolled {number}x or more", SPEED) for number, share in shares]
+        or [("nowhere rolled", INK)]
+    )
+
+
+def _runs(cells: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Stretches of the same passes: how many, from which cell on, over how many."""
+    at = 0
+    for passes, run in groupby(cells):
+        count = len(list(run))
+        yield passes, at, count
+        at += count

@@ -29,6 +29,11 @@ def as_text(outcome: Outcome) -> str:
         f"{name.value} {value:g}" for name, value in outcome.figures.items() if value is not None
     )
     lines.append(f"  {figures}")
+    for mat in outcome.rolled:
+        shares = ", ".join(
+            f"{100 * share:.1f} % {number}x" for number, share in enumerate(mat.shares, 1)
+        )
+        lines.append(f"  {mat.mat} rolled at least: {shares or 'nowhere'}")
     lines.append(f"  {outcome.simulated_s:.1f} s simulated, digest {outcome.digest[:16]}")
     return "\n".join(lines)
 

@@ -17,7 +17,9 @@ from sim.machines.body import BodySize
 from sim.machines.frames import ArticulatedFrame, frame_of
 from sim.machines.parameters import Machine, load_machine
 from sim.machines.surroundings import BodyPose
+from sim.machines.trailer import TrailerParameters, next_joint
 from sim.world.drift import outline
+from tests.sim.worlds import of_kind
 from vehicle_agent.core.beside import Beside
 from vehicle_agent.core.clearance import (
     ASIDE_M,
@@ -365,6 +367,136 @@ def test_finder_of_a_machine__stands_at_its_front_and_is_as_wide(name: str) -> N
     finder = RangeFinder.of(size, 30.0)
     assert finder.mount_m == finder.front_m == size.front_of_reference_m
     assert (finder.half_m, finder.range_m) == (size.width_m / 2, 30.0)
+
+
+# -- a trailer
+
+TOWING = load_machine(MACHINES / "electric_tractor_trailer.toml")
+TRAILER = of_kind(TOWING.plant.trailer, TrailerParameters)
+
+
+def towing(fold_m: float = 3.0, axle_m: float = 4.0, half_m: float = 1.0) -> RangeFinder:
+    """A short machine with a long trailer, to be driven on a circle of 4 m: by 3-4-5 its hitch runs
+    on 5 m, and its axle settles on 3 m, a quarter turn behind."""
+    rear = RearUnit(fold_m, axle_m, 3.0, gap_m=1.0, half_m=half_m - ASIDE_M, towed=True)
+    return RangeFinder(1.0, 1.0, 1.0 - ASIDE_M, 99.0, 0.0, rear)
+
+
+@pytest.mark.parametrize(
+    ("at_m", "angle_rad", "turn_rad"),
+    [
+        (2.5, -0.5, -0.5 + math.pi / 2 - math.acos(2.0 / 2.5)),
+        (4.5, -0.5, -0.5 + math.pi / 2 - math.asin(3.0 / 4.5)),
+        (5.5, -0.5, -0.5 + math.asin(4.0 / 5.5)),
+        (6.5, 0.2, 0.2 + math.acos(6.0 / 6.5)),
+        (11.6, 0.2, 0.2 + math.acos(6.0 / 11.6)),
+    ],
+    ids=["inner side", "front, settled", "front, straight", "tail, straight", "end of the tail"],
+)
+def test_trailer__is_met_both_settled_on_the_curve_and_straight_behind(
+    at_m: float, angle_rad: float, turn_rad: float
+) -> None:
+    x_m, y_m = on_circle(at_m, angle_rad)
+    assert free_way_m([(x_m, y_m)], towing(), 0.25) == pytest.approx(4.0 * turn_rad)
+    assert free_way_m([(x_m, -y_m)], towing(), -0.25) == pytest.approx(4.0 * turn_rad)
+
+
+@pytest.mark.parametrize(("at_m", "angle_rad"), [(1.9, -0.5), (11.7, 0.2)])
+def test_trailer__passes_what_lies_farther_in_or_out(at_m: float, angle_rad: float) -> None:
+    assert free_way_m([on_circle(at_m, angle_rad)], towing(), 0.25) == 99.0
+
+
+@pytest.mark.parametrize("at_m", [4.9, 5.5])
+def test_trailer_straight_behind__is_as_far_in_as_what_tows_it(at_m: float) -> None:
+    point = at_m * math.sin(-0.1), 5.0 - at_m * math.cos(-0.1)
+    way_m = 5.0 * (-0.1 + math.asin(1.0 / at_m))
+    assert free_way_m([point], towing(fold_m=0.0), 0.2) == pytest.approx(way_m)
+
+
+def test_point_nearer_to_the_centre_than_a_straight_trailers_front__is_met_abeam() -> None:
+    point = on_circle(3.5, -0.2)
+    way_m = 4.0 * (-0.2 + math.pi / 2 - math.acos(2.0 / 3.5))
+    assert free_way_m([point], towing(), 0.25) == pytest.approx(way_m)
+
+
+def test_trailer_that_cannot_run_so_narrow__turns_about_its_own_inner_side() -> None:
+    finder, point = towing(axle_m=5.0, half_m=2.0), on_circle(1.5, 0.5)
+    turn_rad = 0.5 + math.atan2(3.0, 4.0) + math.atan2(5.0, 2.0) - math.pi / 2
+    assert free_way_m([point], finder, 0.25) == pytest.approx(4.0 * turn_rad)
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_trailer_wider_than_what_tows_it__meets_on_the_straight_what_that_has_passed(
+    side: float,
+) -> None:
+    finder = towing(half_m=1.5)
+    ways_m = [free_way_m([(-0.5, side * y_m)], finder, 0.0) for y_m in (0.99, 1.0, 1.49, 1.5)]
+    assert ways_m == [99.0, 3.5, 3.5, 99.0]
+    assert free_way_m([(8.0, side * 1.2)], finder, 0.0) == 12.0
+    assert free_way_m([(-4.1, side * 1.2)], finder, 0.0) == 99.0
+
+
+def test_body_as_wide_as_the_front_one__meets_nothing_more_on_the_straight() -> None:
+    assert free_way_m([(-0.5, 1.0)], articulated(1.0, fold_m=3.0, axle_m=4.0), 0.0) == 99.0
+
+
+def test_finder_of_a_tractor_with_a_trailer__has_its_sizes() -> None:
+    size = TOWING.profile.machine
+    finder = RangeFinder.of(size, 30.0)
+    assert finder.rear == RearUnit(0.75, 3.2, 1.3, 1.2, 1.05, True)
+    assert (finder.mount_m, finder.front_m) == (size.front_of_reference_m,) * 2
+    assert (finder.half_m, finder.range_m, finder.tail_m) == (1.0, 30.0, size.rear_overhang_m)
+
+
+@pytest.mark.requirement("HF-GOV-01")
+@pytest.mark.parametrize("curvature_per_m", [0.15, -0.2])
+def test_free_way_with_a_trailer__is_never_more_than_that_of_its_bodies_moved_step_by_step(
+    curvature_per_m: float,
+) -> None:
+    finder, dice = RangeFinder.of(TOWING.profile.machine, 12.0), Random(8)
+    assert finder.rear is not None
+    joint_rad = finder.rear.joint_rad(curvature_per_m)
+    side = math.copysign(1.0, curvature_per_m)
+    poses = [BodyPose(0.0, 0.0, 0.0, each_rad) for each_rad in (0.0, joint_rad)]
+    points = [(dice.uniform(-5.0, 5.0), dice.uniform(-4.0, 5.0) * side) for _ in range(150)]
+    met = 0
+    for point in (each for each in points if not any(covers(TOWING, pose, each) for pose in poses)):
+        wanted_m = towed_after_m(point, curvature_per_m, joint_rad)
+        found_m = free_way_m([point], finder, curvature_per_m)
+        assert found_m <= wanted_m + STEP_M + 0.05, point
+        met += point[0] < 0.0 and wanted_m < 12.0
+    assert met > 5
+
+
+STEP_M = 0.06
+
+
+def towed_after_m(point: Point, curvature_per_m: float, joint_rad: float) -> float:
+    """Way until tractor or trailer covers a point anew, from the straight on and settled."""
+    ways_m = []
+    for folded_rad in (0.0, joint_rad):
+        covered, joint, way_m = True, folded_rad, 0.0
+        while way_m < 12.0:
+            turn = way_m * curvature_per_m
+            x_m, y_m = math.sin(turn) / curvature_per_m, (1 - math.cos(turn)) / curvature_per_m
+            before, covered = covered, covers(TOWING, BodyPose(x_m, y_m, turn, joint), point)
+            if covered and not before:
+                break
+            joint = next_joint(TRAILER, joint, 1.0, curvature_per_m, STEP_M)
+            way_m += STEP_M
+        ways_m.append(way_m)
+    return min(ways_m)
+
+
+def test_beside_a_trailer__points_are_kept_as_far_as_it_reaches() -> None:
+    beside = RangeFinder.of(TOWING.profile.machine, 30.0).beside()
+    points = [(4.0, 5.1), (4.0, -5.1), (4.0, 5.3)]
+    beside.move(0.1, 0.0, 0.0, 0.0)
+    beside.see(0, points)
+    beside.move(1.0, 8.5, 0.0, 0.7)
+    assert [y_m for _, y_m in beside.see(1, ())] == [5.1, -5.1]
+    beside.move(1.0, 0.8, 0.0, 0.0)
+    assert beside.see(2, ()) == []
 
 
 # -- what is seen

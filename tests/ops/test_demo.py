@@ -333,7 +333,28 @@ def test_driver_result__is_printed_and_its_code_returned(
         demo, "driver_spec", lambda *_: ChildSpec("driver", (sys.executable, "-c", code))
     )
     assert demo.run(DemoOptions(port=0, scripted=True, as_json=True)) == 1
-    assert json.loads(capfd.readouterr().out) == {"stops": 0}
+    figures = json.loads(capfd.readouterr().out)
+    assert figures["stops"] == 0
+    assert set(figures) == {"stops", "busy_cores", "cores_taken"}
+    assert set(figures["cores_taken"]) == {"one", "two", "driver"}
+    assert all(0.0 <= share <= 1.0 for share in figures["busy_cores"].values())
+
+
+def test_machine_that_says_how_late_it_was__stands_in_the_result(
+    stubbed: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def stages(plan: Plan) -> tuple[tuple[ChildSpec, ...], ...]:
+        plan.address_file.write_text("http://x\n", encoding="ascii")
+        return ((ChildSpec("machine", (sys.executable, "-c", TELLS_AT_ITS_END)),),)
+
+    monkeypatch.setattr(demo, "stages", stages)
+    drives = (sys.executable, "-c", "print('ready'); print('{\"stops\": 0}')")
+    monkeypatch.setattr(demo, "driver_spec", lambda *_: ChildSpec("driver", drives))
+    assert demo.run(DemoOptions(port=0, scripted=True)) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines][:4] == [
+        "stops", "busy_cores", "cores_taken", "real_time",
+    ]  # fmt: skip
 
 
 def test_driver_without_result__error_carries_its_last_words(
@@ -423,13 +444,14 @@ def _interrupt_scripted(driver: str, after: str) -> tuple[int, str, str]:
 
 def test_ctrl_c_in_a_scripted_drive__figures_say_so_and_exit_0() -> None:
     code, out, errors = _interrupt_scripted(OBEYS, "driving for")
-    assert (code, json.loads(out)) == (0, {"interrupted": True, "stops": 0})
+    figures = json.loads(out)
+    assert (code, figures["interrupted"], figures["stops"]) == (0, True, 0)
     assert "Traceback" not in errors
 
 
 def test_ctrl_c_before_the_driver_is_ready__is_no_error() -> None:
     code, out, errors = _interrupt_scripted(STILL_LOADING, "the page, to watch")
-    assert (code, json.loads(out)) == (0, {"interrupted": True})
+    assert (code, json.loads(out)["interrupted"]) == (0, True)
     assert "Traceback" not in errors
 
 
@@ -490,7 +512,8 @@ def test_link_figures__stand_in_the_result_and_its_decisions_are_kept(
     options = DemoOptions(link="lte-loaded", port=0, scripted=True, as_json=True)
     assert demo.run(options) == 0
     printed = capfd.readouterr()
-    assert json.loads(printed.out) == {"stops": 0, "link": LINK_FIGURES}
+    figures = json.loads(printed.out)
+    assert (figures["stops"], figures["link"]) == (0, LINK_FIGURES)
     assert "lte-loaded, LTE, loaded cell (seed 1)" in printed.err
     (kept,) = stubbed.iterdir()
     assert (kept / demo.LINK_LOG).read_text(encoding="ascii") == "decision\n"

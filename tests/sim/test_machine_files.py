@@ -69,6 +69,11 @@ def test_shipped_file__is_named_as_its_machine_and_its_limits_fit_its_plant(name
         ("peak_power_w = 88000.0", "peak_power_w = 8000.0", "must not lie below rated_power_w"),
         ("fade_to_c = 250.0", "fade_to_c = 100.0", "fade_to_c must lie above fade_from_c"),
         ("front_gap_m = 1.2", "front_gap_m = 3.3", "front_gap_m must be less than drawbar_m"),
+        (
+            "drawbar_m = 3.2",
+            "drawbar_m = 3.3",
+            r"\[machine.trailer\] and \[plant.trailer\] are not",
+        ),
         ('kind = "electric"', 'kind = "steam"', "plant: drive"),
         ('kind = "dump_body"', 'kind = "plough"', "plant: tool"),
         ("fold_max_deg = 60.0", "fold_max_deg = 160.0", "plant: trailer.fold_max_deg"),
@@ -95,6 +100,26 @@ def test_articulated_machine_with_a_trailer__is_refused(tmp_path: Path) -> None:
     bad.write_text(text + "\n[plant.mounted]\nlength_m = 1.0\nwidth_m = 1.0\n", encoding="utf-8")
     with pytest.raises(WorldFileError, match=r"carries no \[plant.mounted\]"):
         load_machine(bad)
+
+
+def test_trailer_that_the_machines_computer_is_not_told_of__is_refused(tmp_path: Path) -> None:
+    text = (MACHINES / "electric_tractor_trailer.toml").read_text(encoding="utf-8")
+    head, _, rest = text.partition("[machine.trailer]")
+    bad = tmp_path / "bad.toml"
+    bad.write_text(head + rest[rest.index("[limits]") :], encoding="utf-8")
+    with pytest.raises(WorldFileError, match=r"\[plant.trailer\] are not the same"):
+        load_machine(bad)
+
+
+def test_articulated_machine_that_tows__is_refused() -> None:
+    text = (MACHINES / "roller_13t.toml").read_text(encoding="utf-8")
+    towed = text.replace(
+        "[limits]",
+        "[machine.trailer]\nhitch_m = 0.0\ndrawbar_m = 3.0\nfront_gap_m = 1.0\ntail_m = 1.0\n"
+        "width_m = 2.0\n\n[limits]",
+    )
+    with pytest.raises(ValueError, match=r"kind articulated tows no \[machine.trailer\]"):
+        parse_profile(towed, "bad")
 
 
 def test_second_axle_ahead_of_the_first__is_refused() -> None:

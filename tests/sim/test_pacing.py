@@ -30,3 +30,18 @@ def test_long_stall__few_steps_are_made_and_the_rest_counted() -> None:
 
 def test_overdue__waits_not_at_all() -> None:
     assert StepPacer(0, STEP_NS, 4).wait_ms(7) == 0.0
+
+
+def test_lateness__is_that_of_the_steps_to_the_next_fifty_microseconds() -> None:
+    pacer = StepPacer(0, STEP_NS, 4)
+    for number in range(100):
+        pacer.take(number * STEP_NS + (2_010_000 if number == 7 else 120_000))
+    assert pacer.lateness_ms(99) == 0.15
+    assert pacer.lateness_ms(100) == 2.05
+
+
+def test_lateness__look_before_the_time_is_none_and_beyond_the_scale_is_its_end() -> None:
+    pacer = StepPacer(STEP_NS, STEP_NS, 4)
+    assert (pacer.take(0), pacer.lateness_ms(99)) == (0, 0.0)
+    pacer.take(STEP_NS + 9_000_000_000)
+    assert pacer.lateness_ms(50) == 50.05

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 import headframe
+from sim.runner.rolling import Rolled, rolled_share
 from sim.runner.run import Run
 from sim.runner.watch import Row, Stop
 from sim.scenario.file import (
@@ -245,6 +247,29 @@ def test_machine_fault__is_the_machines_while_it_lasts() -> None:
     run.machine.simulated.set_faults = lambda faults: broken.append(len(list(faults)))  # type: ignore[method-assign]
     run.finish()
     assert broken == [1, 0]
+
+
+ROLLED = Rolled("Lane 1", np.array([[0, 1], [2, 2]], np.int32))
+
+
+def test_rolled_mats__are_in_text_object_and_plot_by_their_passes() -> None:
+    made = outcome(rolled=(ROLLED, Rolled("Lane 2", np.zeros((2, 2), np.int32))))
+    assert made.as_dict()["rolled"][0] == {
+        "mat": "Lane 1",
+        "cell_m": 0.25,
+        "share_by_passes": {"1": 0.75, "2": 0.5},
+    }
+    assert "Lane 1 rolled at least: 75.0 % 1x, 50.0 % 2x" in as_text(made)
+    assert "Lane 2 rolled at least: nowhere" in as_text(made)
+    site = Scenario("x", {"title": "x", "seconds": 1.0}, "x.yaml").site
+    drawn = plot(made, site)
+    assert "50.0 % rolled 2x or more" in drawn
+    assert drawn.count('fill-opacity="0.90"') == 2
+
+
+def test_share_of_all_mats__counts_every_cell_and_is_unknown_without_a_mat() -> None:
+    assert rolled_share([ROLLED, Rolled("x", np.zeros((2, 2), np.int32))]) == 3 / 8
+    assert rolled_share([]) is None
 
 
 def test_text__names_the_stop_its_cause_and_its_distance() -> None:

@@ -4,7 +4,8 @@ A stop holds its curvature (rule 6), so the way that counts is the arc that the 
 not the straight line ahead: in a bend of a drift the rock ahead is no obstacle, and on the straight
 before it the rock is one. It is met by whatever part of the machine comes to it first: the front,
 the inner side, or the outer corner of the tail. An articulated machine freezes its joint in a stop,
-so that both its bodies turn about one centre; a trailer is not looked at.
+so that both its bodies turn about one centre. A trailer's joint is held by nothing and measured by
+nobody: it is taken to be straight behind, or folded as it settles on the curve, or in between.
 
 A scan carries the machine's own monotonic time; what is old, malformed, from the future or full of
 holes is not "clear": nothing is known then.
@@ -18,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from protocol.profiles import MachineSize
+from protocol.profiles import MachineSize, TrailerSize
 from vehicle_agent.core.beside import Beside
 
 VERSION = 1
@@ -47,16 +48,20 @@ SECTORS = 8
 
 @dataclass(frozen=True, slots=True)
 class RearUnit:
-    """The rear body of an articulated machine.
+    """The rear body of an articulated machine, or a trailer.
 
     Attributes:
-        fold_m: from the reference point back to the joint. axle_m: from there to its axle.
-        tail_m: from its axle to its tail.
+        fold_m: from the reference point back to joint or hitch. axle_m: from there to its axle.
+        tail_m: from its axle to its tail. gap_m: from the fold to the front of its body.
+        half_m: half its width; None: as wide as the front body. towed: it is a trailer.
     """
 
     fold_m: float
     axle_m: float
     tail_m: float
+    gap_m: float = 0.0
+    half_m: float | None = None
+    towed: bool = False
 
     def joint_rad(self, curvature_per_m: float) -> float:
         """Of the joint, on this curve of the reference point, + left."""
@@ -74,7 +79,7 @@ class RangeFinder:
         front_m: from the reference point to the front. half_m: half the width.
         range_m: farthest that is measured.
         tail_m: from the reference point back to the end of the same body.
-        rear: the body that folds behind it; None of a machine that does not fold.
+        rear: the body that folds behind it, or its trailer; None without either.
     """
 
     mount_m: float
@@ -88,6 +93,10 @@ class RangeFinder:
     def of(cls, size: MachineSize, range_m: float) -> Self:
         """A scanner at the front bumper of a machine of this size."""
         front_m, half_m = size.front_of_reference_m, 0.5 * size.width_m
+        if size.trailer is not None:
+            return cls(
+                front_m, front_m, half_m, range_m, size.rear_overhang_m, _towed(size.trailer)
+            )
         if size.front_joint_m is None or size.rear_joint_m is None:
             return cls(front_m, front_m, half_m, range_m, size.rear_overhang_m)
         rear = RearUnit(size.front_joint_m, size.rear_joint_m, size.rear_overhang_m)
@@ -99,7 +108,20 @@ class RangeFinder:
         if rear is None:
             return Beside(self.front_m, self.tail_m, self.half_m, 0.0)
         behind_m = rear.fold_m + rear.axle_m
+        if rear.towed:  # on the tightest curve its axle runs about a drawbar's length farther in
+            return Beside(self.front_m, behind_m + rear.tail_m, self.half_m + rear.axle_m, 0.0)
         return Beside(self.front_m, behind_m + rear.tail_m, self.half_m, rear.axle_m / behind_m)
+
+
+def _towed(trailer: TrailerSize) -> RearUnit:
+    return RearUnit(
+        trailer.hitch_m,
+        trailer.drawbar_m,
+        trailer.tail_m,
+        trailer.front_gap_m,
+        0.5 * trailer.width_m,
+        towed=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +285,7 @@ def _filled(counts: Sequence[int], index: int) -> int:
 
 
 def free_way_m(
-    points: Iterable[tuple[float, float]], finder: RangeFinder, curvature_per_m: float
+    points: Sequence[tuple[float, float]], finder: RangeFinder, curvature_per_m: float
 ) -> float:
     """Return how far the reference point may travel before the machine meets one of ``points``.
 
@@ -275,6 +297,7 @@ def free_way_m(
     half_m, front_m = finder.half_m + ASIDE_M, finder.front_m
     if abs(curvature_per_m) < STRAIGHT_PER_M:
         ways_m = [x_m - front_m for x_m, y_m in points if abs(y_m) < half_m]
+        ways_m += _straight_ways_m(points, finder.rear, half_m)
     else:
         radius_m = max(abs(1.0 / curvature_per_m), half_m + ASIDE_M)
         side = math.copysign(1.0, curvature_per_m)
@@ -283,6 +306,19 @@ def free_way_m(
         turns_rad = [each for sweep in _sweeps(finder, radius_m) for each in sweep.turns_rad(polar)]
         ways_m = [turn_rad * radius_m for turn_rad in turns_rad]
     return min((way_m for way_m in ways_m if way_m >= 0.0), default=finder.range_m)
+
+
+def _straight_ways_m(
+    points: Iterable[tuple[float, float]], rear: RearUnit | None, half_m: float
+) -> list[float]:
+    """How far until a rear body that is wider than the front one meets what that has passed."""
+    if rear is None or rear.half_m is None:
+        return []
+    return [
+        x_m + rear.fold_m + rear.gap_m
+        for x_m, y_m in points
+        if half_m <= abs(y_m) < rear.half_m + ASIDE_M
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +350,9 @@ class Sweep:
         tail_corner_m = math.hypot(self.tail_m, self.outer_m)
         by_front = [
             angle_rad
-            - min(math.asin(min(self.front_m / at_m, 1.0)), math.acos(self.inner_m / at_m))
+            - min(
+                math.asin(min(max(self.front_m / at_m, -1.0), 1.0)), math.acos(self.inner_m / at_m)
+            )
             for at_m, angle_rad in points
             if self.inner_m < at_m < front_corner_m
         ]
@@ -327,14 +365,24 @@ class Sweep:
 
 
 def _sweeps(finder: RangeFinder, radius_m: float) -> tuple[Sweep, ...]:
-    """The bodies of the machine when its reference point runs round a circle, joint held."""
+    """The bodies when the reference point runs round a circle: a joint held, a trailer twice."""
     half_m = finder.half_m + ASIDE_M
     front = Sweep(0.0, finder.front_m, finder.tail_m, radius_m - half_m, radius_m + half_m)
     rear = finder.rear
     if rear is None:
         return (front,)
+    if rear.half_m is not None:
+        half_m = rear.half_m + ASIDE_M
     behind_m2 = radius_m * radius_m + rear.fold_m * rear.fold_m - rear.axle_m * rear.axle_m
     axle_radius_m = math.sqrt(max(behind_m2, half_m * half_m))
     abeam_rad = -math.atan2(rear.fold_m, radius_m) - math.atan2(rear.axle_m, axle_radius_m)
     inner_m, outer_m = axle_radius_m - half_m, axle_radius_m + half_m
-    return front, Sweep(abeam_rad, rear.axle_m, rear.tail_m, inner_m, outer_m)
+    settled = Sweep(abeam_rad, rear.axle_m - rear.gap_m, rear.tail_m, inner_m, outer_m)
+    if not rear.towed:
+        return front, settled
+    behind_m = rear.fold_m + rear.axle_m + rear.tail_m
+    hitch_m = math.hypot(radius_m, rear.fold_m)
+    straight = Sweep(
+        0.0, -(rear.fold_m + rear.gap_m), behind_m, radius_m - half_m, hitch_m + half_m
+    )
+    return front, settled, straight
