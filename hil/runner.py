@@ -31,6 +31,7 @@ from hil.conform.suite import ConformanceSuite
 from hil.drivers.opened import open_ports
 from hil.faults import Injector
 from hil.judge import Outcome, Verdict, bring, run_case
+from hil.ports import PortLost
 from hil.realtime import TimedRig
 from hil.rig import Mutants, Rig, RigSettings
 from sim.ecu_defects import EcuDefect
@@ -96,6 +97,8 @@ class Result:
     @property
     def verdict(self) -> Verdict:
         """The worst of its cases; cases that the bench cannot run do not count."""
+        if self.stopped:
+            return Verdict.BENCH_ERROR
         verdicts = [c.verdict for c in self.cases if c.verdict is not Verdict.NOT_RUN]
         return min(verdicts, key=ORDER.index) if verdicts else Verdict.NOT_RUN
 
@@ -145,9 +148,9 @@ class Benches:
             relay_fitted=bench.channels.relay is not None,
         )
         self.capabilities = frozenset(bench.capabilities)
-        self.ports = open_ports(path, bench.channels)
         foreign = bench.conformance
         self.conformance = None if foreign is None else ConformanceSuite(path, foreign)
+        self.ports = open_ports(path, bench.channels)
         self._ready: dict[tuple[str, int, str], tuple[Rig, str]] = {}
 
     def missing(self, case: Case, variant: Variant | None) -> list[str]:
@@ -176,14 +179,14 @@ class Benches:
             self._ready[key] = (rig, bring(rig, start))
         return self._ready[key]
 
-    def close(self) -> None:
-        """Leave every rig."""
+    def close(self) -> str:
+        """Leave every rig and port; return what was not left safe."""
         for rig, _ in self._ready.values():
             rig.close()
         self._ready.clear()
-        self.ports.close()
         if self.conformance is not None:
             self.conformance.close()
+        return self.ports.close()
 
     def fits(self, mutant: Mutant, case: Case) -> bool:
         """Return whether a case can notice a mutant: it is a part of what the case looks at."""
@@ -198,12 +201,14 @@ class Benches:
         if case.suite == CONFORMANCE:
             assert self.conformance is not None, "chosen only with one"
             return self.conformance.run(str(case.procedure), mutant.foreign)
-        if self.bench.channels.dbw.kind != "emulated":
-            return self._run_in_time(mutant, seed, case, variant, folder)
-        rig, wrong = self.ready(mutant, seed, case.start)
+        try:
+            if self.bench.channels.dbw.kind != "emulated":
+                return self._run_in_time(mutant, seed, case, variant, folder)
+            rig, wrong = self.ready(mutant, seed, case.start)
+        except PortLost as error:
+            return Outcome(Verdict.BENCH_ERROR, str(error))
         if wrong:
             return Outcome(Verdict.INCONCLUSIVE, wrong)
-
         return in_copy(lambda: self._judged(rig, seed, case, variant, folder))
 
     def _run_in_time(
@@ -248,6 +253,7 @@ class Benches:
     def _judged(
         self, rig: Rig, seed: int, case: Case, variant: Variant | None, folder: Path | None
     ) -> Outcome:
+        self.ports.restore()
         outcome = run_case(rig, case, variant, Injector(rig, self.capabilities, seed))
         if folder is None or outcome.verdict is Verdict.PASS:
             return outcome
@@ -329,7 +335,8 @@ def run(options: Options, say: Callable[[str], None] = lambda _: None) -> Result
     try:
         _run_all(benches, chosen(bench, options), result, say)
     finally:
-        benches.close()
+        left = benches.close()
+    result.stopped = "; ".join(filter(None, (result.stopped, left)))
     return result
 
 
