@@ -71,7 +71,7 @@ endif
 test-kernel: $(READY)
 	@.ci/needs qemu-system-x86_64=qemu-system-x86 depmod=kmod busybox=busybox-static \
 	  ip=iproute2 mosquitto=mosquitto
-	@$(BIN)/python -c 'import virtme' 2>/dev/null || PIP_DISABLE_PIP_VERSION_CHECK=1 \
+	@$(BIN)/python -c 'import virtme, gpiod' 2>/dev/null || PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	  $(BIN)/python -m pip install --no-input -c constraints.txt -e '.[kernel]' >&2
 	$(BIN)/python -m hil.kernel test --out out/kernel $(ARGS)
 

@@ -87,19 +87,37 @@ class SerialChannel(BaseModel):
     kind: Literal["emulated"]
 
 
+Contact = Literal["estop_a", "estop_b", "key_remote", "override", "bridge"]
+
+
 class RelayBoard(BaseModel):
     """Contacts on a serial relay board (LCUS); lines: number of the relay, from 1, by contact."""
 
     model_config = _STRICT
     kind: Literal["relay_board"]
     port: str
-    lines: Annotated[
-        dict[
-            Literal["estop_a", "estop_b", "key_remote", "override", "bridge"],
-            Annotated[int, Field(ge=1, le=16)],
-        ],
-        Field(min_length=1),
-    ]
+    lines: Annotated[dict[Contact, Annotated[int, Field(ge=1, le=16)]], Field(min_length=1)]
+
+
+class GpioLines(BaseModel):
+    """Contacts on a GPIO chip; lines: number of the line, from 0, by contact.
+
+    Attributes:
+        port: the chip's device; numbers of chips change, a udev link does not.
+        active_low: an active line is at low voltage.
+    """
+
+    model_config = _STRICT
+    kind: Literal["gpio_lines"]
+    port: str
+    lines: Annotated[dict[Contact, Annotated[int, Field(ge=0, le=1023)]], Field(min_length=1)]
+    active_low: bool = False
+
+    @model_validator(mode="after")
+    def _one_line_each(self) -> Self:
+        if len(set(self.lines.values())) != len(self.lines):
+            raise ValueError("two contacts have one line")
+        return self
 
 
 class Power(BaseModel):
@@ -132,7 +150,7 @@ class Channels(BaseModel):
     model_config = _STRICT
     dbw: CanChannel
     relay: SerialChannel | None = None
-    gpio: RelayBoard | None = None
+    gpio: Annotated[RelayBoard | GpioLines, Field(discriminator="kind")] | None = None
     power: Power | None = None
 
 

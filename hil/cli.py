@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,7 +55,7 @@ def run_bench(
     from hil.report import write
     from hil.runner import Options, run
 
-    options = Options(bench, report, tuple(suite or ()), tuple(case or ()), repeat, mutants)
+    options = Options(bench, report, tuple(suite or ()), tuple(case or ()), repeat, mutants, True)
     result = run(options, _progress)
     content = write(result)
     if as_json:
@@ -79,7 +79,7 @@ def _tell(content: dict[str, object]) -> None:
         spreads = [v["reaction_ms"] for v in case["variants"] if v["reaction_ms"]]
         worst = max(spreads, key=lambda s: s["max"], default=None)
         times = "" if worst is None else f"  p99 {worst['p99']:.1f} ms, max {worst['max']:.1f} ms"
-        why = f"  {case['why']}" if case["why"] else ""
+        why = f"  {case['why']}" if case["why"] else _left_out(case)
         typer.echo(f"{case['id']}  {case['verdict']:<12} {case['title']}{times}{why}")
     mutants = content["mutants"]
     assert isinstance(mutants, list)
@@ -87,6 +87,12 @@ def _tell(content: dict[str, object]) -> None:
         caught = sum(bool(m["caught_by"]) for m in mutants)
         missed = [m["name"] for m in mutants if not m["caught_by"]]
         typer.echo(f"defective parts noticed: {caught} of {len(mutants)}" + _missed(missed))
+
+
+def _left_out(case: dict[str, Any]) -> str:
+    """Say what of a case was not run: a pass that is one in part."""
+    names = [v["name"] for v in case["variants"] if v["verdict"] == "not-run"]
+    return f"  not run: {', '.join(names)}" if names else ""
 
 
 def _missed(names: list[str]) -> str:

@@ -83,6 +83,9 @@ def hil(request: pytest.FixtureRequest) -> Iterator[HilBench]:
     check_ports(path, bench)
     chosen: int | None = request.config.getoption(SEED_OPTION)
     seed = bench.seed if chosen is None else chosen
-    rig = Benches(path, bench).fresh(GOOD, seed)
+    benches = Benches(path, bench)
+    rig = benches.fresh(GOOD, seed)
     yield HilBench(rig, frozenset(bench.capabilities), seed)
     rig.close()
+    left = benches.close()
+    assert not left, left

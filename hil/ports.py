@@ -28,8 +28,17 @@ class Level(StrEnum):
     """A contact whose diagnosis says that it is neither; emulated only."""
 
 
+OPEN_AT_START = frozenset({"override", "bridge"})
+"""Contacts that do something when they close: a driver at the pedals, a bridged relay."""
+
+
+def at_start(line: str) -> Level:
+    """Return how a contact stands before any fault: the chain closed, nothing bridged."""
+    return Level.OPEN if line in OPEN_AT_START else Level.CLOSED
+
+
 class Pins(Protocol):
-    """Contacts by name. A port that is closed leaves every contact open."""
+    """Contacts by name, each as at the start. A port that is closed leaves every contact open."""
 
     @property
     def lines(self) -> frozenset[str]:

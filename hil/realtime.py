@@ -140,17 +140,19 @@ class TimedRig(Rig):
             return made[0].bus
 
         self.pacer, self._slower = Pacer(START_NS), slower
+        self._judged = False
         super().__init__(settings, seed, mutants, make, self.pacer.wait, POLL_NS)
         self.medium = made[0]
         self.polls.append(self.medium.poll)
 
     def clock_ns(self) -> int:
-        """Return bench time as the computer's clock stands now."""
-        return self.pacer.now_ns()
+        """Return bench time as the computer's clock stands now; on the way, what it was told."""
+        return self.pacer.now_ns() if self._judged else self.now_ns
 
     def judged_from_here(self) -> None:
         """From now on a second is a second, or as many as the bench file says."""
         self.pacer.restart(self.now_ns, self._slower)
+        self._judged = True
 
     def drain(self) -> None:
         """Forget what waits in the medium, both ways."""

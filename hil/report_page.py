@@ -56,7 +56,7 @@ def page(report: Json) -> str:
         _plots(report["cases"]),
         _parts(report["cases"]),
         _coverage(report, bench["machine"]),
-        _mutants(report["mutants"]),
+        _mutants(report["mutants"], report["cases"]),
     ]
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
@@ -79,13 +79,22 @@ def _head(report: Json) -> str:
         f'<p class="why">Stopped: {escape(report["stopped"])}</p>' if report["stopped"] else ""
     )
     shown = report["verdicts"]["pass"]
+    partly = sum(c["verdict"] == "pass" and bool(_left_out(c)) for c in report["cases"])
+    how = f", {partly} of them only in part (see below)" if partly else ""
     return (
         f"<h1>Hardware-in-the-loop report {_badge(report['verdict'])}</h1>"
-        f"<p><b>{shown} of the {report['table']} cases of the table are shown to pass.</b></p>"
+        f"<p><b>{shown} of the {report['table']} cases of the table are shown to pass{how}.</b></p>"
         f'<p class="dim">Bench {escape(bench["id"])}, machine {escape(bench["machine"])}, '
         f"revision {escape(bench['revision'])}, {escape(report['when'])}</p>"
         f'<div class="sum">{counts}</div>{stopped}'
     )
+
+
+def _left_out(case: Json) -> list[Json]:
+    """Return the variants of a case that this bench could not run, though it ran others."""
+    if case["verdict"] == "not-run":
+        return []
+    return [v for v in case["variants"] if v["verdict"] == "not-run"]
 
 
 def _limits(report: Json) -> str:
@@ -103,8 +112,7 @@ def _limits(report: Json) -> str:
     said += [
         f"<b>{c['id']}</b> {escape(v['name'])}: not shown, {escape(v['not_passed'][0]['why'])}."
         for c in report["cases"]
-        for v in c["variants"]
-        if c["verdict"] != "not-run" and v["verdict"] == "not-run"
+        for v in _left_out(c)
     ]
     missed = [m["name"] for m in report["mutants"] if not m["caught_by"]]
     if missed:
@@ -149,7 +157,8 @@ def _cases(cases: list[Json]) -> str:
     rows = "".join(_case_rows(case) for case in cases)
     return (
         "<h2>Cases</h2><p class=dim>Reaction: from when the fault took effect on the bus or "
-        "pin, to the first thing that was asked for.</p><table><tr><th>Case<th>What<th>Verdict"
+        "pin, to the first thing that was asked for. Of fewer than 100 runs p99 is the longest.</p>"
+        "<table><tr><th>Case<th>What<th>Verdict"
         "<th class=n>Runs<th class=n>Limit<th class=n>p50<th class=n>p99<th class=n>Max, ms"
         "<th>Reaction is<th>First cause told</tr>" + rows + "</table>"
     )
@@ -159,9 +168,11 @@ def _case_rows(case: Json) -> str:
     why = f'<div class="why">{escape(case["why"])}</div>' if case["verdict"] != "pass" else ""
     requirements = f'<div class="dim">{", ".join(case["verifies"])}</div>'
     single = len(case["variants"]) == 1
+    left_out, every = len(_left_out(case)), len(case["variants"])
+    partly = f'<div class="why">{left_out} of {every} not run</div>' if left_out else ""
     head = (
         f"<tr><td class=id><b>{case['id']}</b><td>{escape(case['title'])}{requirements}{why}"
-        f"<td>{_badge(case['verdict'])}"
+        f"<td>{_badge(case['verdict'])}{partly}"
     )
     if single:
         return head + _figures(case["variants"][0]) + "</tr>"
@@ -327,7 +338,7 @@ def _covering(cases: list[Json]) -> str:
     )
 
 
-def _mutants(mutants: list[Json]) -> str:
+def _mutants(mutants: list[Json], cases: list[Json]) -> str:
     if not mutants:
         return ""
     ids = list(dict.fromkeys(case for m in mutants for case in m["verdicts"]))
@@ -342,10 +353,23 @@ def _mutants(mutants: list[Json]) -> str:
     )
     return (
         f"<h2>Defective parts: {caught} of {len(mutants)} noticed</h2><p class=dim>Each row is an "
-        "ECU, relay or guardian with one named defect. ● the case failed on it, as it must; i: "
-        "inconclusive, no evidence; empty: the case does not see this defect.</p>"
+        "ECU, relay, guardian or foreign machine with one named defect. ● the case failed on it, "
+        "as it must; i: inconclusive, no evidence; empty: the case does not see this defect.</p>"
+        f"{_never_failed(mutants, ids, cases)}"
         f'<table class="grid"><tr><th>Defect<th>by{head}</tr>{rows}</table>'
     )
+
+
+def _never_failed(mutants: list[Json], tried: list[str], cases: list[Json]) -> str:
+    """Name the cases whose pass is worth less: no defect made them fail, or none was tried."""
+    failed = {case for m in mutants for case in m["caught_by"]}
+    blind = [case for case in tried if case not in failed]
+    untried = [c["id"] for c in cases if c["id"] not in tried and c["verdict"] != "not-run"]
+    said = [
+        *([f"Cases that failed on none of them: <b>{', '.join(blind)}</b>."] if blind else []),
+        *([f"Cases that were not tried on them: <b>{', '.join(untried)}</b>."] if untried else []),
+    ]
+    return f"<p>{' '.join(said)}</p>" if said else ""
 
 
 def _mark(verdict: str | None) -> str:

@@ -237,10 +237,7 @@ class Rig:
         self.relay.defects = set(mutants.relay)
         self.cockpit = Cockpit(bench_keys(), site, limits, dice.randbytes(32))
         self.contacts = Contacts()
-        pins = EmulatedPins(self._drive_contact, CONTACTS)
-        for line in ("override", "bridge"):
-            pins.set(line, Level.OPEN)
-        self.pins: Pins = pins
+        self.pins: Pins = EmulatedPins(self._drive_contact, CONTACTS)
         self.supply: Supply = EmulatedSupply(self._drive_supply, EMULATED_LIMITS)
         self.polls: list[Callable[[int], None]] = []
         self.to_relay: Callable[[bytes], bytes] = bytes

@@ -6,6 +6,7 @@ that moment in a process of its own, so that no run can leave anything behind fo
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import platform
@@ -13,6 +14,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,20 +33,26 @@ from hil.conform.suite import ConformanceSuite
 from hil.drivers.opened import open_ports
 from hil.faults import Injector
 from hil.judge import Outcome, Verdict, bring, run_case
+from hil.ports import PortLost
 from hil.realtime import TimedRig
 from hil.rig import Mutants, Rig, RigSettings
 from sim.ecu_defects import EcuDefect
 from sim.relay import Defect as RelayDefect
+from vehicle_agent.shell.realtime import ask_realtime
 
 _MS = 1_000_000
-TRIES_IN_TIME = 3
+TRIES_IN_TIME = 5
 SLICE_NS = 2_000 * _MS
 ORDER = tuple(Verdict)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run: empty suites and cases take all; ``repeat``: of each variant."""
+    """What to run: empty suites and cases take all.
+
+    Attributes:
+        repeat: of each variant. prompt: where the clock is real, ask for real-time priority.
+    """
 
     bench: Path
     report: Path
@@ -52,6 +60,7 @@ class Options:
     cases: tuple[str, ...] = ()
     repeat: int = 20
     mutants: bool = True
+    prompt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,8 @@ class Result:
     @property
     def verdict(self) -> Verdict:
         """The worst of its cases; cases that the bench cannot run do not count."""
+        if self.stopped:
+            return Verdict.BENCH_ERROR
         verdicts = [c.verdict for c in self.cases if c.verdict is not Verdict.NOT_RUN]
         return min(verdicts, key=ORDER.index) if verdicts else Verdict.NOT_RUN
 
@@ -136,8 +147,9 @@ def chosen(bench: BenchFile, options: Options) -> list[Case]:
 class Benches:
     """Makes rigs of one bench, and keeps those that stand in a start state."""
 
-    def __init__(self, path: Path, bench: BenchFile) -> None:
+    def __init__(self, path: Path, bench: BenchFile, *, prompt: bool = False) -> None:
         self.bench = bench
+        self._prompt = prompt
         self.settings = RigSettings(
             machine=resolved(path, bench.machine),
             site=resolved(path, bench.site),
@@ -145,9 +157,9 @@ class Benches:
             relay_fitted=bench.channels.relay is not None,
         )
         self.capabilities = frozenset(bench.capabilities)
-        self.ports = open_ports(path, bench.channels)
         foreign = bench.conformance
         self.conformance = None if foreign is None else ConformanceSuite(path, foreign)
+        self.ports = open_ports(path, bench.channels)
         self._ready: dict[tuple[str, int, str], tuple[Rig, str]] = {}
 
     def missing(self, case: Case, variant: Variant | None) -> list[str]:
@@ -176,14 +188,14 @@ class Benches:
             self._ready[key] = (rig, bring(rig, start))
         return self._ready[key]
 
-    def close(self) -> None:
-        """Leave every rig."""
+    def close(self) -> str:
+        """Leave every rig and port; return what was not left safe."""
         for rig, _ in self._ready.values():
             rig.close()
         self._ready.clear()
-        self.ports.close()
         if self.conformance is not None:
             self.conformance.close()
+        return self.ports.close()
 
     def fits(self, mutant: Mutant, case: Case) -> bool:
         """Return whether a case can notice a mutant: it is a part of what the case looks at."""
@@ -198,12 +210,14 @@ class Benches:
         if case.suite == CONFORMANCE:
             assert self.conformance is not None, "chosen only with one"
             return self.conformance.run(str(case.procedure), mutant.foreign)
-        if self.bench.channels.dbw.kind != "emulated":
-            return self._run_in_time(mutant, seed, case, variant, folder)
-        rig, wrong = self.ready(mutant, seed, case.start)
+        try:
+            if self.bench.channels.dbw.kind != "emulated":
+                return self._run_in_time(mutant, seed, case, variant, folder)
+            rig, wrong = self.ready(mutant, seed, case.start)
+        except PortLost as error:
+            return Outcome(Verdict.BENCH_ERROR, str(error))
         if wrong:
             return Outcome(Verdict.INCONCLUSIVE, wrong)
-
         return in_copy(lambda: self._judged(rig, seed, case, variant, folder))
 
     def _run_in_time(
@@ -229,8 +243,9 @@ class Benches:
 
         def judged(rig: Rig) -> Outcome:
             assert isinstance(rig, TimedRig), "its channel is a real one"
-            rig.judged_from_here()
-            outcome = self._judged(rig, seed, case, variant, folder)
+            with undisturbed(prompt=self._prompt):
+                rig.judged_from_here()
+                outcome = self._judged(rig, seed, case, variant, folder)
             late_ms = rig.pacer.latest_ns / _MS
             rig.drain()
             return replace(outcome, late_ms=late_ms)
@@ -248,10 +263,30 @@ class Benches:
     def _judged(
         self, rig: Rig, seed: int, case: Case, variant: Variant | None, folder: Path | None
     ) -> Outcome:
+        self.ports.restore()
         outcome = run_case(rig, case, variant, Injector(rig, self.capabilities, seed))
         if folder is None or outcome.verdict is Verdict.PASS:
             return outcome
         return _with_slice(rig, outcome, folder / _slice_name(case, variant, seed))
+
+
+@contextmanager
+def undisturbed(*, prompt: bool) -> Iterator[None]:
+    """Python's garbage collector rests; ``prompt``: memory locked, real-time priority, if granted.
+
+    Not on the way to the start state: Linux holds up whoever takes a whole processor so.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        if prompt:
+            ask_realtime()
+        yield
+    finally:
+        if prompt:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        gc.unfreeze()
+        gc.enable()
 
 
 def _slice_name(case: Case, variant: Variant | None, seed: int) -> str:
@@ -325,11 +360,12 @@ def run(options: Options, say: Callable[[str], None] = lambda _: None) -> Result
     check_ports(options.bench, bench)
     check_capabilities(options.bench, bench)
     result = Result(options, bench)
-    benches = Benches(options.bench, bench)
+    benches = Benches(options.bench, bench, prompt=options.prompt)
     try:
         _run_all(benches, chosen(bench, options), result, say)
     finally:
-        benches.close()
+        left = benches.close()
+    result.stopped = "; ".join(filter(None, (result.stopped, left)))
     return result
 
 

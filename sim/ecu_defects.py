@@ -6,6 +6,7 @@ for shows nothing; the table of defect and case is part of the bench's report.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
@@ -76,6 +77,8 @@ class EcuDefect(StrEnum):
     """It tells a low supply within its first two seconds."""
     BOOTS_ACTIVE = "boots_active"
     """After a power-up it goes on where it was."""
+    IGNORES_LOST_SPEED = "ignores_lost_speed"
+    """It takes a speed that it does not know for standstill."""
     ECHOES_LATE = "echoes_late"
     """Its echo leaves out how long it was held."""
 
@@ -200,6 +203,11 @@ class DefectiveEcu(Ecu):
         fresh = not self._late & set(COMMANDS[:4])
         if sup is not None and sup.enable and self.mode is EcuMode.STANDBY and fresh:
             self.mode, self._session, self._boot_done = EcuMode.ACTIVE, sup.session, True
+
+    def _watch_feedback(self, now_ns: int, feedback: MachineFeedback) -> None:
+        if EcuDefect.IGNORES_LOST_SPEED in self._defects and not math.isfinite(feedback.speed_mps):
+            feedback = feedback._replace(speed_mps=0.0)
+        super()._watch_feedback(now_ns, feedback)
 
     def _watch_contacts(self, now_ns: int) -> None:
         real, seen = self._inputs, self._inputs

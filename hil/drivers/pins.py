@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from hil.ports import Level, Pins, PortRefused, SerialLine
+from hil.ports import Level, Pins, PortRefused, SerialLine, at_start
 
 _START = 0xA0
 
@@ -23,7 +23,7 @@ class EmulatedPins:
 
     def __init__(self, drive: Callable[[str, Level], None], lines: frozenset[str]) -> None:
         self._drive = drive
-        self._levels = dict.fromkeys(sorted(lines), Level.CLOSED)
+        self._levels = {line: at_start(line) for line in sorted(lines)}
 
     @property
     def lines(self) -> frozenset[str]:
@@ -58,7 +58,7 @@ class RelayBoardPins:
         self._line, self._relays = line, dict(relays)
         self._levels: dict[str, Level] = {}
         for name in sorted(self._relays):
-            self.set(name, Level.CLOSED)
+            self.set(name, at_start(name))
 
     @property
     def lines(self) -> frozenset[str]:
@@ -81,9 +81,11 @@ class RelayBoardPins:
 
     def close(self) -> None:
         """Open every contact, and leave the board."""
-        for name in sorted(self._relays):
-            self.set(name, Level.OPEN)
-        self._line.close()
+        try:
+            for name in sorted(self._relays):
+                self.set(name, Level.OPEN)
+        finally:
+            self._line.close()
 
 
 class MirroredPins:

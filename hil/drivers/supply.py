@@ -83,8 +83,10 @@ class ScpiSupply:
 
     def close(self) -> None:
         """Switch the output off, and leave the line."""
-        self._tell("OUTP OFF")
-        self._line.close()
+        try:
+            self._tell("OUTP OFF")
+        finally:
+            self._line.close()
 
     def _ask(self, query: str) -> str:
         self._line.waiting()

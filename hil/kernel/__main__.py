@@ -51,7 +51,16 @@ def pytest_command(files: list[Path], out: Path) -> list[str]:
     return [
         *("env", f"{OUT_VARIABLE}={out}", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1",
-        *(sys.executable, "-m", "pytest", "-v", "-c", "/dev/null", f"--rootdir={REPOSITORY}"),
+        *(
+            sys.executable,
+            "-m",
+            "pytest",
+            "-v",
+            "-rP",
+            "-c",
+            "/dev/null",
+            f"--rootdir={REPOSITORY}",
+        ),
         *("--import-mode=importlib", "--noconftest", "-p", "no:cacheprovider"),
         *("-p", "pytest_timeout", f"--timeout={ONE_TEST_S}"),
         f"--junitxml={out / 'junit.xml'}",

@@ -5,25 +5,31 @@ from __future__ import annotations
 import os
 import select
 import socketserver
+import sys
 import threading
 import tty
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hil.benchfile import BenchFile, BenchRefused, check_capabilities, check_ports, load_bench
 from hil.case import Case, Variant
+from hil.drivers.gpio_lines import GpioLinePins
 from hil.drivers.opened import open_ports
 from hil.drivers.pins import EmulatedPins, MirroredPins, RelayBoardPins
 from hil.drivers.serial_line import PySerialLine, fake_pair
 from hil.drivers.supply import EmulatedSupply, MirroredSupply, ScpiSupply
 from hil.faults import BenchCannot, Injector
 from hil.judge import Verdict, run_variant
+from hil.plugin import HilBench, hil
 from hil.ports import Level, Pins, PortLost, PortRefused, SerialLine, Supply, SupplyLimits
 from hil.rig import Rig, RigSettings
+from hil.runner import GOOD, Benches, Options, run
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 BENCHES = CONFIGS / "benches"
@@ -45,9 +51,15 @@ class Terminal:
             got += os.read(self.master, 256)
         return got
 
+    def hang_up(self) -> None:
+        """As when the cable is pulled; again is nothing more."""
+        if self.master >= 0:
+            os.close(self.master)
+            os.close(self._slave)
+            self.master = -1
+
     def close(self) -> None:
-        os.close(self.master)
-        os.close(self._slave)
+        self.hang_up()
 
 
 @pytest.fixture
@@ -139,8 +151,11 @@ class Wired:
     level: Callable[[str], str]
 
 
+WIRED = {"estop_a": 1, "estop_b": 2, "override": 3}
+
+
 def emulated_pins(_terminal: Terminal) -> Wired:
-    levels = {"estop_a": "CLOSED", "estop_b": "CLOSED"}
+    levels = {"estop_a": "CLOSED", "estop_b": "CLOSED", "override": "OPEN"}
 
     def drive(line: str, level: Level) -> None:
         levels[line] = str(level)
@@ -149,9 +164,8 @@ def emulated_pins(_terminal: Terminal) -> Wired:
 
 
 def board_pins(terminal: Terminal) -> Wired:
-    relays = {"estop_a": 1, "estop_b": 2}
     state: dict[int, int] = {}
-    pins = RelayBoardPins(PySerialLine(terminal.path), relays)
+    pins = RelayBoardPins(PySerialLine(terminal.path), WIRED)
 
     def level(line: str) -> str:
         while select.select([terminal.master], [], [], 0.0)[0]:
@@ -160,7 +174,7 @@ def board_pins(terminal: Terminal) -> Wired:
                 start, number, on, total = command[at : at + 4]
                 assert (start + number + on) & 0xFF == total
                 state[number] = on
-        return "CLOSED" if state[relays[line]] else "OPEN"
+        return "CLOSED" if state[WIRED[line]] else "OPEN"
 
     return Wired(pins, level)
 
@@ -175,15 +189,89 @@ def mirrored_pins(terminal: Terminal) -> Wired:
     return Wired(MirroredPins(real.pins, emulated.pins), level)
 
 
-@pytest.mark.parametrize(
-    "make", [emulated_pins, board_pins, mirrored_pins], ids=["emulated", "board", "both"]
-)
+class Value(Enum):
+    """As libgpiod has it."""
+
+    INACTIVE, ACTIVE = 0, 1
+
+
+class Chip(ModuleType):
+    """libgpiod's package as far as the driver uses it, with one chip of eight lines.
+
+    Attributes:
+        volts: True is high, by line. stuck: lines that do not follow. held: lines of others.
+    """
+
+    class RequestReleasedError(Exception):
+        """As libgpiod raises it."""
+
+    LineSettings = SimpleNamespace
+    line = SimpleNamespace(Value=Value, Direction=SimpleNamespace(OUTPUT="output"))
+
+    def __init__(self) -> None:
+        super().__init__("gpiod")
+        self.volts: dict[int, bool] = {}
+        self.stuck: dict[int, bool] = {}
+        self.held: set[int] = set()
+        self._low: dict[int, bool] = {}
+
+    def request_lines(self, chip: str, config: dict[int, Any], consumer: str) -> Chip:
+        assert (chip, consumer) == ("/dev/gpiochip7", "headframe hil")
+        for number, settings in config.items():
+            if number > 7:
+                raise ValueError("offset is out of range")
+            if number in self.held:
+                raise OSError(16, "Device or resource busy")
+            assert settings.direction == "output"
+            self._low[number] = settings.active_low
+            self.set_value(number, settings.output_value)
+        self.held |= set(config)
+        return self
+
+    def set_value(self, number: int, value: Value) -> None:
+        high = (value is Value.ACTIVE) is not self._low[number]
+        self.volts[number] = self.stuck.get(number, high)
+
+    def get_value(self, number: int) -> Value:
+        if not self.held:
+            raise self.RequestReleasedError("GPIO lines have been released")
+        return Value(self.volts[number] is not self._low[number])
+
+    def release(self) -> None:
+        self.held.clear()
+
+
+@pytest.fixture
+def chip(monkeypatch: pytest.MonkeyPatch) -> Chip:
+    made = Chip()
+    monkeypatch.setitem(sys.modules, "gpiod", made)
+    return made
+
+
+def gpio_pins(chip: Chip, *, active_low: bool = False) -> Wired:
+    pins = GpioLinePins("/dev/gpiochip7", WIRED, active_low=active_low)
+    levels = {not active_low: "CLOSED", active_low: "OPEN"}
+    return Wired(pins, lambda line: levels[chip.volts[WIRED[line]]])
+
+
+MAKES: dict[str, Callable[[Terminal, Chip], Wired]] = {
+    "emulated": lambda terminal, _: emulated_pins(terminal),
+    "board": lambda terminal, _: board_pins(terminal),
+    "both": lambda terminal, _: mirrored_pins(terminal),
+    "gpio": lambda _, chip: gpio_pins(chip),
+    "gpio_active_low": lambda _, chip: gpio_pins(chip, active_low=True),
+}
+
+
+@pytest.fixture(params=list(MAKES))
+def wired(request: pytest.FixtureRequest, terminal: Terminal, chip: Chip) -> Wired:
+    return MAKES[request.param](terminal, chip)
+
+
 class TestPins:
-    def test_contact__is_closed_at_first_and_then_as_driven(
-        self, make: Callable[[Terminal], Wired], terminal: Terminal
-    ) -> None:
-        wired = make(terminal)
-        assert wired.pins.lines == {"estop_a", "estop_b"}
+    def test_contact__is_as_at_the_start_and_then_as_driven(self, wired: Wired) -> None:
+        assert wired.pins.lines == {"estop_a", "estop_b", "override"}
+        assert wired.level("override") == wired.pins.driven("override") == "OPEN"
         assert wired.level("estop_a") == wired.pins.driven("estop_a") == "CLOSED"
         wired.pins.set("estop_a", Level.OPEN)
         assert wired.level("estop_a") == wired.pins.driven("estop_a") == "OPEN"
@@ -191,22 +279,58 @@ class TestPins:
         wired.pins.set("estop_a", Level.CLOSED)
         assert wired.level("estop_a") == "CLOSED"
 
-    def test_contact_that_is_not_wired__is_refused_with_those_that_are(
-        self, make: Callable[[Terminal], Wired], terminal: Terminal
-    ) -> None:
-        wired = make(terminal)
-        said = r"horn: no such contact on this bench \(wired: estop_a, estop_b\)"
+    def test_contact_that_is_not_wired__is_refused_with_those_that_are(self, wired: Wired) -> None:
+        said = r"horn: no such contact on this bench \(wired: estop_a, estop_b, override\)"
         with pytest.raises(PortRefused, match=said):
             wired.pins.set("horn", Level.OPEN)
         with pytest.raises(PortRefused, match=said):
             wired.pins.driven("horn")
 
-    def test_bench_that_ends__leaves_every_contact_open(
-        self, make: Callable[[Terminal], Wired], terminal: Terminal
-    ) -> None:
-        wired = make(terminal)
+    def test_bench_that_ends__leaves_every_contact_open(self, wired: Wired) -> None:
+        wired.pins.set("override", Level.CLOSED)
         wired.pins.close()
-        assert [wired.level(line) for line in ("estop_a", "estop_b")] == ["OPEN", "OPEN"]
+        assert {wired.level(line) for line in WIRED} == {"OPEN"}
+
+
+def test_line_that_does_not_follow__is_lost_and_not_believed(chip: Chip) -> None:
+    pins = gpio_pins(chip).pins
+    chip.stuck[1] = True
+    said = r"/dev/gpiochip7 line 1 \(estop_a\): does not follow to OPEN"
+    with pytest.raises(PortLost, match=said):
+        pins.set("estop_a", Level.OPEN)
+    assert pins.driven("estop_a") == "CLOSED"
+    with pytest.raises(PortLost, match=said):
+        pins.close()
+    assert chip.held == set()
+
+
+def test_line_of_another__is_lost_by_chip(chip: Chip) -> None:
+    chip.held.add(2)
+    with pytest.raises(PortLost, match=r"/dev/gpiochip7: .*busy"):
+        gpio_pins(chip)
+
+
+def test_line_that_the_chip_has_not__is_lost_by_chip(chip: Chip) -> None:
+    with pytest.raises(PortLost, match=r"/dev/gpiochip7: offset is out of range"):
+        GpioLinePins("/dev/gpiochip7", {"estop_a": 8})
+
+
+def test_lines_given_back__are_lost(chip: Chip) -> None:
+    pins = gpio_pins(chip).pins
+    pins.close()
+    with pytest.raises(PortLost, match=r"line 1 \(estop_a\): GPIO lines have been released"):
+        pins.set("estop_a", Level.CLOSED)
+
+
+def test_line__has_no_error(chip: Chip) -> None:
+    with pytest.raises(PortRefused, match="estop_a: a line is active or not"):
+        gpio_pins(chip).pins.set("estop_a", Level.ERROR)
+
+
+def test_package_that_is_missing__is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gpiod", None)
+    with pytest.raises(PortLost, match=r"gpiochip7: needs pip install 'headframe\[gpio\]'"):
+        GpioLinePins("/dev/gpiochip7", WIRED)
 
 
 def test_relay__has_no_error(terminal: Terminal) -> None:
@@ -370,11 +494,12 @@ def test_measurement_that_is_none__is_lost(lab: tuple[str, Instrument], answer: 
 def bench_with(text: str, tmp_path: Path) -> tuple[Path, BenchFile]:
     path = tmp_path / "bench.yaml"
     whole = (BENCHES / "emulated.yaml").read_text(encoding="utf-8")
-    whole = whole.replace("  relay: {kind: emulated}\n", text, 1)
+    whole = whole.replace(RELAY, text, 1)
     path.write_text(whole.replace("path: ../", f"path: {CONFIGS}/"), encoding="utf-8")
     return path, load_bench(path)
 
 
+RELAY = "  relay: {kind: emulated}\n"
 GPIO = "  gpio: {{kind: relay_board, port: '{0}', lines: {{estop_a: 1}}}}\n"
 POWER = "  power: {{kind: scpi, port: '{0}', nominal_v: 24, high_v: 32, current_a: 5}}\n"
 
@@ -399,7 +524,7 @@ def test_faults__go_by_the_benchs_ports(
     opened = open_ports(path, bench.channels)
     made = rig()
     opened.attach(made)
-    assert terminal.read(4) == bytes.fromhex("A00101A2")
+    assert terminal.read(8) == bytes.fromhex("A00101A2 A00101A2")
     injector = Injector(made, frozenset({"estop", "brownout"}), 1)
     injector.put({"kind": "pin", "to": {"estop_a": "OPEN"}})
     injector.put({"kind": "supply", "volts": 6.0, "for_ms": 20})
@@ -419,6 +544,81 @@ def test_faults__go_by_the_benchs_ports(
     opened.close()
     assert not lab[1].on
     made.close()
+
+
+def test_bench_of_gpio_lines__opens_those_of_the_file(chip: Chip, tmp_path: Path) -> None:
+    text = (
+        "  gpio: {kind: gpio_lines, port: /dev/gpiochip7, lines: {estop_a: 4}, active_low: true}\n"
+    )
+    _, bench = bench_with(text, tmp_path)
+    opened = open_ports(tmp_path, bench.channels)
+    assert (chip.held, chip.volts) == ({4}, {4: False})
+    assert opened.close() == ""
+    assert (chip.held, chip.volts) == (set(), {4: True})
+
+
+def test_two_contacts_on_one_line__are_refused(tmp_path: Path) -> None:
+    text = "  gpio: {kind: gpio_lines, port: /dev/x, lines: {estop_a: 4, estop_b: 4}}\n"
+    with pytest.raises(BenchRefused, match="two contacts have one line"):
+        bench_with(text, tmp_path)
+
+
+def test_next_run__begins_with_every_contact_and_the_voltage_as_at_the_start(
+    terminal: Terminal, lab: tuple[str, Instrument], tmp_path: Path
+) -> None:
+    path, bench = bench_with(GPIO.format(terminal.path) + POWER.format(lab[0]), tmp_path)
+    benches = Benches(path, bench)
+    first = benches.fresh(GOOD, 1)
+    first.pins.set("estop_a", Level.OPEN)
+    first.supply.give(9.0)
+    second = benches.fresh(GOOD, 2)
+    assert terminal.read(16)[-8:] == bytes.fromhex("A00100A1 A00101A2")
+    assert (second.pins.driven("estop_a"), lab[1].volts) == ("CLOSED", 24.0)
+    for made in (first, second):
+        made.close()
+    assert benches.close() == ""
+
+
+def test_supply_that_does_not_answer__leaves_no_contact_closed(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    text = GPIO.format(terminal.path) + POWER.format("socket://127.0.0.1:1")
+    path, bench = bench_with(text, tmp_path)
+    with pytest.raises(BenchRefused, match=r"channels.power"):
+        open_ports(path, bench.channels)
+    assert terminal.read(8)[-4:] == bytes.fromhex("A00100A1")
+
+
+def test_port_lost_in_a_run__is_a_bench_error_and_the_others_are_left_safe(
+    terminal: Terminal, lab: tuple[str, Instrument], tmp_path: Path
+) -> None:
+    text = RELAY + GPIO.format(terminal.path) + POWER.format(lab[0])
+    path, _ = bench_with(text, tmp_path)
+    before = lab[1].take
+
+    def take(line: str) -> str | None:
+        terminal.hang_up()
+        return before(line)
+
+    lab[1].take = take  # type: ignore[method-assign]
+    result = run(Options(path, tmp_path / "out", cases=("HIL-01",), repeat=1, mutants=False))
+    assert result.verdict is Verdict.BENCH_ERROR
+    assert result.stopped.startswith(f"HIL-01: {terminal.path}: ")
+    assert f"channels.gpio was not left safe: {terminal.path}" in result.stopped
+    assert not lab[1].on
+
+
+def test_bench_of_a_pytest_case__leaves_its_ports_safe(
+    lab: tuple[str, Instrument], tmp_path: Path
+) -> None:
+    path, _ = bench_with(POWER.format(lab[0]), tmp_path)
+    options = {"--hil-bench": path, "--hil-seed": None}
+    request = SimpleNamespace(config=SimpleNamespace(getoption=options.get))
+    benches = hil.__wrapped__(request)  # type: ignore[attr-defined]
+    assert isinstance(next(benches), HilBench)
+    assert lab[1].on
+    assert list(benches) == []
+    assert not lab[1].on
 
 
 def test_fault_that_the_ports_cannot_do__is_not_run_and_never_a_pass() -> None:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from hil import realtime
-from hil.realtime import HURRY, Pacer
+from hil import realtime, runner
+from hil.benchfile import CanChannel
+from hil.judge import Outcome, Verdict
+from hil.realtime import HURRY, Pacer, TimedRig
+from hil.rig import Mutants, RigSettings
+from hil.runner import Options, run
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+BENCHES = CONFIGS / "benches"
+MACHINE, SITE = "machines/ug_truck_60t.toml", "sites/mine_drift.toml"
 
 BENCH_NS, REAL_NS = 5_000_000_000, 700_000_000
 MS = 1_000_000
@@ -64,3 +75,38 @@ def test_restart__forgets_what_was_late(clock: Clock) -> None:
     pacer.wait(BENCH_NS + 3 * MS)
     pacer.restart(BENCH_NS + 3 * MS, 1)
     assert pacer.latest_ns == 0
+
+
+@pytest.mark.parametrize(("prompt", "asked"), [(True, ["asked"]), (False, [])])
+def test_judged__collector_rests_and_real_time_is_asked_for_as_told(
+    prompt: bool, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    collects: list[bool] = []
+
+    def judge(*_: object) -> Outcome:
+        collects.append(gc.isenabled())
+        return Outcome(Verdict.PASS)
+
+    monkeypatch.setattr(runner, "ask_realtime", lambda: seen.append("asked"))
+    monkeypatch.setattr(runner, "run_case", judge)
+    monkeypatch.setattr(runner, "bring", lambda *_: "")
+    bench = BENCHES / "slcan-pty.yaml"
+    run(Options(bench, tmp_path, cases=("HIL-01",), repeat=1, mutants=False, prompt=prompt))
+    assert (seen, collects, gc.isenabled()) == (asked, [False], True)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_way_to_the_start_state__a_late_computer_is_not_the_guardians_lateness(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = RigSettings(CONFIGS / MACHINE, CONFIGS / SITE, 500_000)
+    rig = TimedRig(settings, 1, Mutants(), CanChannel(kind="slcan_pty"))
+    monkeypatch.setattr(realtime, "monotonic_ns", lambda: 10**18)
+    monkeypatch.setattr(realtime, "sleep_until_ns", lambda _: None)
+    rig.run(0.1)
+    assert rig.clock_ns() == rig.now_ns
+    rig.judged_from_here()
+    monkeypatch.setattr(realtime, "monotonic_ns", lambda: 10**18 + 5 * MS)
+    assert rig.clock_ns() == rig.now_ns + 5 * MS
+    rig.close()

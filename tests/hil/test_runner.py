@@ -19,6 +19,7 @@ from hil.coverage import LAYERS, NOT_FAULTS
 from hil.faults import FaultRefused, Injector
 from hil.judge import Outcome, Verdict
 from hil.report import Spread, write
+from hil.report_page import page
 from hil.report_schema import Report, schema_text
 from hil.runner import GOOD, Benches, Mutant, Options, Result, all_mutants, in_copy, run, variants
 from hil.trace import Seen, Trace
@@ -57,6 +58,7 @@ def test_good_parts__case_passes(benches: Benches, case_id: str) -> None:
         ("ecu:ignores_timeouts", "HIL-05"),
         ("ecu:skips_crc", "HIL-09"),
         ("agent:repeats_when_hung", "HIL-17"),
+        ("ecu:ignores_lost_speed", "HIL-28"),
     ],
 )
 def test_defective_part__case_fails(benches: Benches, mutant: str, case_id: str) -> None:
@@ -144,6 +146,46 @@ def test_page__needs_nothing_else_and_names_what_was_not_shown(written: Path) ->
     text = (written / "report.html").read_text(encoding="utf-8")
     outside = [word for word in ("http://", "https://", "<script", "src=") if word in text]
     assert (outside, "the bench lacks adapters" in text) == ([], True)
+
+
+def variant(name: str, verdict: str, passed: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "verdict": verdict,
+        "runs": 20,
+        "passed": passed,
+        "limit_ms": None,
+        "reaction_of": "",
+        "reaction_ms": None,
+        "samples_ms": [],
+        "first_causes": {},
+        "figures_ms": {},
+        "not_passed": [
+            {"verdict": "not-run", "why": "the bench lacks replug", "log": "", "seed": 1}
+        ][passed:],
+    }
+
+
+def test_page__a_pass_in_part_is_told_at_the_top_and_at_its_case(written: Path) -> None:
+    report = json.loads((written / "report.json").read_text(encoding="utf-8"))
+    variants = [variant("cable", "pass", 20), variant("adapter", "not-run", 0)]
+    report["cases"] = [report["cases"][0] | {"id": "HIL-24", "verdict": "pass", "why": ""}]
+    report["cases"][0]["variants"] = variants
+    report["verdicts"]["pass"] = 1
+    text = page(report)
+    assert "1 of the 37 cases of the table are shown to pass, 1 of them only in part" in text
+    assert '<div class="why">1 of 2 not run</div>' in text
+    assert "<b>HIL-24</b> adapter: not shown, the bench lacks replug." in text
+
+
+def test_page__names_cases_that_no_defect_made_fail_and_those_not_tried(written: Path) -> None:
+    report = json.loads((written / "report.json").read_text(encoding="utf-8"))
+    named = report["cases"][0] | {"verdict": "pass"}
+    report["cases"] = [named | {"id": "HIL-05"}, named | {"id": "HIL-28"}, named | {"id": "HIL-01"}]
+    report["mutants"][0]["verdicts"]["HIL-28"] = "pass"
+    text = page(report)
+    assert "Cases that failed on none of them: <b>HIL-28</b>." in text
+    assert "Cases that were not tried on them: <b>HIL-01</b>." in text
 
 
 @pytest.mark.parametrize("ending", [".asc", ".blf"])
