@@ -7,7 +7,7 @@ const STEP_M = 0.5;
 export const SHORTEST_M = 8;
 export const LONGEST_M = 20;
 /** Slower than this it stands, and there is nothing to stop. */
-const STANDS_MPS = 0.05;
+export const STANDS_MPS = 0.05;
 
 /** What the machine's factsheet says of it.
  * @typedef {object} Facts

@@ -1,7 +1,7 @@
 /** The plan view: the machine to scale, its way by the steering, and where it would stand. */
 
 import {
-  LONGEST_M, SHORTEST_M, areFacts, beside, leadingEndM, stopDistanceM, wayOf,
+  LONGEST_M, SHORTEST_M, STANDS_MPS, areFacts, beside, leadingEndM, stopDistanceM, wayOf,
 } from "/ui/path.js";
 import { t } from "/ui/text.js";
 
@@ -99,7 +99,10 @@ function missing(vehicle, ageMs, limitMs) {
     return "way.old";
   }
   if (typeof vehicle.gear !== "number") return "way.gear";
-  return typeof vehicle.steer_measured === "number" ? null : "way.steer";
+  if (typeof vehicle.steer_measured !== "number") return "way.steer";
+  // One that stands stops at once, whatever its delay and grade.
+  if (Math.abs(vehicle.speed_mps) < STANDS_MPS) return null;
+  return [vehicle.loop_ms, vehicle.grade].every(Number.isFinite) ? null : "way.delay";
 }
 
 /** Something is nearer than the machine would stop, in its direction of travel.

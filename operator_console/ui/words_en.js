@@ -24,6 +24,7 @@ export const EN = {
   // Plan and map
   "way": "Way", "way.stop": "stops in {m} m", "way.none": "no machine data",
   "way.old": "state too old", "way.gear": "gear unknown", "way.steer": "steering unknown",
+  "way.delay": "delay or grade unknown",
   "map": "Map", "map.none": "no position", "map.within": "±{m} m", "map.old": "position too old",
   // Sound of the machine, and of alerts
   "sound.off": "Sound off", "sound.waits": "Sound …", "sound.on": "Sound on", "sound.lost": "No sound",

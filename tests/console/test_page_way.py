@@ -38,6 +38,7 @@ DRIVEN = {
     "steer_measured": 0.0,
     "steer_commanded": 0.0,
     "loop_ms": 200.0,
+    "grade": 0.0,
     "articulation_rad": 0.0,
 }
 
@@ -101,6 +102,8 @@ def test_something_nearer_than_the_stop_line__line_says_so(rig: PageRig) -> None
         ({"gear": None}, "gear unknown"),
         ({"steer_measured": None}, "steering unknown"),
         ({"speed_mps": None}, "state too old"),
+        ({"loop_ms": None}, "delay or grade unknown"),
+        ({"grade": None}, "delay or grade unknown"),
     ],
 )
 def test_value_missing__no_way_is_drawn_and_it_is_said(
