@@ -13,6 +13,7 @@ from operator_console.core.desk import DeskSnapshot, Fault
 from operator_console.core.desk_layout import KeyDoes, KeyUse, Layout
 from operator_console.core.desk_line import decode_snapshot
 from operator_console.core.devices import serial_box
+from operator_console.shell import calibrate
 from operator_console.shell.box_port import BoxDevice, DeskFinder, open_box
 from operator_console.shell.calibrate import WatchedBox, WizardEnds, choose_box
 from operator_console.shell.clock import monotonic_ns, wait_s
@@ -230,6 +231,11 @@ class Folder:
         (folder / "usb-a").touch()
         (folder / "usb-b").symlink_to(self.box.path)
         self.asked: list[str] = []
+        self.now_ns = monotonic_ns()
+
+    def open(self, path: Path) -> BoxDevice | Fault:
+        """Open a line whose time stands but for pauses."""
+        return open_box(path, lambda: self.now_ns)
 
     def choose(self, answer: str) -> dict[str, WatchedBox]:
         def ask(words: str) -> str:
@@ -240,13 +246,15 @@ class Folder:
 
     def pause(self, _seconds: float) -> None:
         """Let the box speak while somebody waits for it."""
+        self.now_ns += 2 * TURN_NS
         self.box.say()
         wait_s(0.02)
 
 
 @pytest.fixture
-def lines(tmp_path: Path) -> Iterator[Folder]:
+def lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
     made = Folder(tmp_path)
+    monkeypatch.setattr(calibrate, "open_box", made.open)
     yield made
     made.box.unplug()
 
