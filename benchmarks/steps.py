@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -25,6 +26,7 @@ from benchmarks.chains.relay import Impairment
 from benchmarks.common import Measurement, Peer, percentiles, run
 from benchmarks.video import HD
 from sim.run_folder import run_folder
+from vehicle_agent.shell.picture_encoder import KeyCause
 
 WIDE_BPS, NARROW_BPS = 3_000_000.0, 500_000.0
 FULL_S, QUICK_S = (8.0, 12.0, 16.0), (4.0, 6.0, 6.0)
@@ -53,6 +55,13 @@ def recovered_s(ages_ms: Sequence[float], from_s: float) -> float | None:
     return None
 
 
+def key_frames(done: Run) -> str:
+    """Return how many key frames each cause made during the ride; "none" stands for no cause."""
+    first, last = (Counter(done.reports[at]["key_causes"]) for at in (0, -1))
+    made = {cause: last[cause] - first[cause] for cause in KeyCause}
+    return ", ".join(f"{cause} {number}" for cause, number in made.items())
+
+
 def described(done: Run, parts_s: Sequence[float]) -> str:
     """Return one chain's figures in a line."""
     edges = [round(sum(parts_s[:count]) * 1e6 / AGE_EVERY_US) for count in range(4)]
@@ -62,8 +71,7 @@ def described(done: Run, parts_s: Sequence[float]) -> str:
     text = f"age p95 wide/narrow/wide {ages} ms, good again after the cut in "
     text += "never" if back is None else f"{back:.2f} s"
     if done.reports:
-        keys = done.reports[-1]["key_frames"] - done.reports[0]["key_frames"]
-        text += f", {keys} key frames, last step {done.reports[-1]['step']}"
+        text += f", key frames {key_frames(done)}, last step {done.reports[-1]['step']}"
     return text
 
 

@@ -43,7 +43,7 @@ from vehicle_agent.shell.config import CameraSettings
 from vehicle_agent.shell.feed import CameraFeed
 from vehicle_agent.shell.framebuffer import FrameWriter
 from vehicle_agent.shell.media import MAX_PEERS_OF_ONE, MediaServer
-from vehicle_agent.shell.picture_encoder import MIN_KEY_INTERVAL_US
+from vehicle_agent.shell.picture_encoder import MIN_KEY_INTERVAL_US, KeyCause
 from vehicle_agent.shell.rtc_compat import AccessUnit
 from vehicle_agent.shell.viewers import (
     MAX_SEEN,
@@ -335,7 +335,7 @@ class FakeFeed:
     def leave(self, track: ViewerTrack) -> None:
         self.joined.remove(track)
 
-    def request_key_frame(self) -> None:
+    def request_key_frame(self, _: KeyCause = KeyCause.VIEWER) -> None:
         self.key_requests += 1
 
     def sent_bps(self, _: int) -> int:
@@ -422,6 +422,7 @@ async def test_rate_too_low_for_the_size__the_viewer_reads_smaller_pictures(rig:
             assert view.viewer.unread == 0
             report = await rig.report_where(lambda r: r["cameras"][0]["key_frames"] == 2)
             assert report["cameras"][0]["step"] == "320x180@30"
+            assert report["cameras"][0]["key_causes"] == {"viewer": 1, "size": 1}
 
 
 class FakeChannel:
@@ -543,7 +544,7 @@ async def test_drivers_link_is_away__probes_are_small_key_frames_and_the_rate_co
             monkeypatch.setattr(queue, "flow", lambda _: Flow.PROBE)
             rig.let_time_pass(MIN_KEY_INTERVAL_US)
             await follow(rig, view, 1)
-            assert feed._key_frames == 2
+            assert feed._key_frames == {KeyCause.VIEWER: 1, KeyCause.LINK: 1}
             assert feed._encoder.bit_rate_bps == 500_000
             monkeypatch.setattr(queue, "flow", lambda _: Flow.SEND)
             rig.let_time_pass(2 * PERIOD_US)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +19,7 @@ from vehicle_agent.shell.cameras import Camera, CameraPicture, fit_i420
 from vehicle_agent.shell.config import CameraSettings
 from vehicle_agent.shell.encoders import Encoders
 from vehicle_agent.shell.h264 import SOFTWARE
-from vehicle_agent.shell.picture_encoder import Codec
+from vehicle_agent.shell.picture_encoder import Codec, KeyCause
 from vehicle_agent.shell.picture_tap import PictureTap
 from vehicle_agent.shell.picture_watch import ChangeCount
 from vehicle_agent.shell.rtc_compat import AccessUnit, packetise
@@ -75,7 +75,8 @@ class CameraFeed:
         self.counters = FeedCounters()
         self._camera = camera
         self._bit_rate_bps = camera.settings.bit_rate_bps
-        self._key_frames = 0
+        self._key_frames: Counter[KeyCause] = Counter()
+        self._key_cause: KeyCause | None = None
         settings = camera.settings
         self._ladder = Ladder(settings.width, settings.height, settings.fps)
         self._encoder = self._new_encoder(self._ladder.step)
@@ -118,8 +119,9 @@ class CameraFeed:
         else:
             self._watched.clear()
 
-    def request_key_frame(self) -> None:
+    def request_key_frame(self, cause: KeyCause = KeyCause.VIEWER) -> None:
         """Ask for a key frame; the encoder keeps the least interval."""
+        self._key_cause = cause
         self._encoder.request_key_frame()
 
     def update_bit_rate(self) -> None:
@@ -146,7 +148,7 @@ class CameraFeed:
             return replace(step, fps=max(1, step.fps // part))
         smaller_bps = max(READABLE_BPS, self._bit_rate_bps // SMALLER[flow])
         self._encoder.bit_rate_bps = min(self._bit_rate_bps, smaller_bps)
-        self.request_key_frame()
+        self.request_key_frame(KeyCause.LINK)
         if flow is Flow.KEY:
             self._ladder.fall(taken_us)
         return self._ladder.small
@@ -185,7 +187,8 @@ class CameraFeed:
             "held": self.counters.held,
             "failed": self.counters.failed,
             "opened": camera.opened,
-            "key_frames": self._key_frames,
+            "key_frames": self._key_frames.total(),
+            "key_causes": dict(self._key_frames),
             "encode_ms": _part_of(encode_us, 0.5, 1000),
             "encode_max_ms": _part_of(encode_us, 1.0, 1000),
             "age_ms": _part_of(age_us, 0.5, 1000),
@@ -231,12 +234,16 @@ class CameraFeed:
         self._frame_counter = (self._frame_counter + 1) % COUNTER_MODULUS
         started_us = clock.monotonic_us()
         codecs = frozenset(track.codec for track in self.tracks)
+        if self._encoder.size != (step.width, step.height) and self._key_frames:
+            self._key_cause = self._key_cause or KeyCause.SIZE
         units = await asyncio.get_running_loop().run_in_executor(
             self._thread, self._encode, picture, self._frame_counter, step, codecs
         )
         unit = units[min(codecs)]
         now_us = clock.monotonic_us()
-        self._key_frames += unit.key
+        if unit.key:
+            self._key_frames[self._key_cause or KeyCause.NONE] += 1
+            self._key_cause = None
         self.counters.encode_us.append(now_us - started_us)
         self.counters.age_us.append(now_us - picture.capture_stamp_us)
         self.counters.sent += 1

@@ -31,6 +31,19 @@ class Codec(StrEnum):
     VP8 = "VP8"
 
 
+class KeyCause(StrEnum):
+    """Why a picture was a key frame."""
+
+    VIEWER = "viewer"
+    """One came, missed something or asked."""
+    LINK = "link"
+    """What waited in front of the leading viewer's link was lost."""
+    SIZE = "size"
+    """Another resolution begins with one."""
+    NONE = "none"
+    """Nobody asked: a change of the bit rate must not make one."""
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedPicture:
     """One access unit.

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from vehicle_agent.core.ladder import LinkRate, MissingPackets, Retransmissions, Want, allocate
 from vehicle_agent.core.queueing import Flow, QueueWatch
 from vehicle_agent.shell import clock
-from vehicle_agent.shell.picture_encoder import MIN_BIT_RATE_BPS, Codec
+from vehicle_agent.shell.picture_encoder import MIN_BIT_RATE_BPS, Codec, KeyCause
 from vehicle_agent.shell.rtc_compat import AccessUnit, SharedStreamTrack
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class ViewerLink:
         if flow not in (Flow.KEY, Flow.PROBE):
             return flow
         for each in self._tracks:
-            each.feed.request_key_frame()
+            each.feed.request_key_frame(KeyCause.LINK)
         lively = [each for each in self._tracks if each.feed.sent_bps(now_us)]
         first = max(lively or self._tracks, key=lambda each: each.feed.weight)
         return flow if track is first else Flow.HOLD
