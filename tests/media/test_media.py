@@ -441,15 +441,13 @@ class FakeChannel:
         self.sent.append(text)
 
 
-def test_channel_that_is_full__the_newest_announcement_wins(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(clock, "monotonic_us", lambda: 153_332)
+def test_channel_that_is_full__the_newest_announcement_wins() -> None:
     channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
     announcer.attach(channel)  # type: ignore[arg-type]
     channel.bufferedAmount = 1
     for number in range(5):
-        announcer.announce(2, replace(unit(number), begun_us=140_000, done_us=150_000), 7 + number)
+        timed = replace(unit(number), begun_us=140_000, done_us=150_000)
+        announcer.announce(2, timed, 7 + number, sent_us=153_332)
     channel.bufferedAmount = 0
     channel.listeners["bufferedamountlow"]()
     assert channel.sent == ['{"c":2,"f":4,"t":133332,"r":11,"k":0,"b":6668,"d":16668,"s":20000}']
@@ -460,9 +458,9 @@ def test_announcement_goes_out_and_is_echoed__the_queue_hears_of_both() -> None:
     channel, queue = FakeChannel(), QueueWatch()
     announcer = FrameAnnouncer(queue)
     announcer.attach(channel)  # type: ignore[arg-type]
-    announcer.announce(2, unit(4), 7)
+    announcer.announce(2, unit(4), 7, clock.monotonic_us())
     channel.listeners["message"]('{"c":2,"f":4}')
-    announcer.announce(2, unit(5), 8)
+    announcer.announce(2, unit(5), 8, clock.monotonic_us())
     assert queue.flow(clock.monotonic_us() + 150_000) is Flow.HOLD
 
 
@@ -474,8 +472,8 @@ def test_echo_tells_the_pages_clock__next_announcement_says_once_how_far_ahead_o
     monkeypatch.setattr(clock, "monotonic_us", lambda: 7_000_000)
     channel.listeners["message"]('{"c":2,"f":4,"p":6000000}')
     monkeypatch.setattr(clock, "monotonic_us", lambda: 7_100_000)
-    announcer.announce(2, unit(5), 8)
-    announcer.announce(2, unit(6), 9)
+    announcer.announce(2, unit(5), 8, clock.monotonic_us())
+    announcer.announce(2, unit(6), 9, clock.monotonic_us())
 
     assert [json.loads(text).get("u") for text in channel.sent] == [1_000_000, None]
 
@@ -485,7 +483,7 @@ def test_echo_tells_a_clock_that_is_none__nothing_is_said_of_it(told: str) -> No
     channel, announcer = FakeChannel(), FrameAnnouncer(QueueWatch())
     announcer.attach(channel)  # type: ignore[arg-type]
     channel.listeners["message"](f'{{"c":2,"f":4,"p":{told}}}')
-    announcer.announce(2, unit(5), 8)
+    announcer.announce(2, unit(5), 8, clock.monotonic_us())
 
     assert "u" not in json.loads(channel.sent[0])
 
@@ -495,9 +493,9 @@ def test_echo_that_is_none__is_passed_over(text: str | bytes) -> None:
     channel, queue = FakeChannel(), QueueWatch()
     announcer = FrameAnnouncer(queue)
     announcer.attach(channel)  # type: ignore[arg-type]
-    announcer.announce(2, unit(4), 7)
+    announcer.announce(2, unit(4), 7, clock.monotonic_us())
     channel.listeners["message"](text)
-    announcer.announce(2, unit(5), 8)
+    announcer.announce(2, unit(5), 8, clock.monotonic_us())
     assert queue.flow(clock.monotonic_us() + 150_000) is Flow.SEND
 
 
@@ -597,6 +595,23 @@ async def test_pictures_were_dropped__a_small_key_frame_goes_out_and_the_size_st
             rig.let_time_pass(PERIOD_US)
             await follow(rig, view, 1)
             assert feed._encoder.size == (640, 360)
+
+
+async def test_picture_leaves__its_packets_go_before_its_announcement(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, (front, _) = linked_tracks(rig)
+    channel = FakeChannel()
+    front._announcer.attach(channel)  # type: ignore[arg-type]
+    front.put(unit(4, key=True))
+    await front.next_access_unit()
+    monkeypatch.setattr(clock, "monotonic_us", lambda: 153_332)
+    front.on_rtp_timestamp(7)
+    assert channel.sent == []
+
+    monkeypatch.setattr(clock, "monotonic_us", lambda: 159_999)
+    await asyncio.sleep(0)
+    assert json.loads(channel.sent[0])["s"] == 20_000
 
 
 async def test_packet_from_before_the_newest_key_frame__is_not_sent_again(rig: Rig) -> None:

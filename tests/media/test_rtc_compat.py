@@ -109,7 +109,7 @@ def test_each_line_changed__fails_and_shows_it(compat: ModuleType) -> None:
 def test_playout_delay_agreed__these_bytes_are_on_the_wire() -> None:
     profile, block = configured(4).set(HeaderExtensions(mid="0", abs_send_time=0x123456))
     assert profile == 0xBEDE
-    assert block.hex() == "1030" + "32123456" + "42000000" + "0000"
+    assert block.hex() == "42000000" + "1030" + "32123456" + "0000"
 
 
 def test_playout_delay_agreed__the_whole_packet_carries_it() -> None:
@@ -118,7 +118,7 @@ def test_playout_delay_agreed__the_whole_packet_carries_it() -> None:
     packet.payload = b"\x41\x9a"
     packet.extensions = HeaderExtensions(mid="0", abs_send_time=0x123456)
     assert packet.serialize(configured(5)).hex() == (
-        "90e30001" + "00000002" + "00000003" + "bede0003" + "1030321234565200" + "00000000" + "419a"
+        "90e30001" + "00000002" + "00000003" + "bede0003" + "52000000" + "1030321234560000" + "419a"
     )
 
 

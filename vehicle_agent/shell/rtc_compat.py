@@ -82,6 +82,9 @@ PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 PLAYOUT_DELAY_ID = 4
 PLAYOUT_DELAY_ZERO = bytes(3)
 """Least and greatest delay, 12 bits each in units of 10 ms: both zero."""
+ONE_BYTE_PROFILE, ONE_BYTE_MAX_ID = 0xBEDE, 14
+"""Of header extensions with one-byte heads (RFC 8285, 4.2). With its head ours is four bytes, so
+that it stands before the others and nothing is packed anew."""
 RTP_HISTORY_PACKETS = 1024
 SOUND_BPS = 32_000
 CONSENT_INTERVAL_S = 0.5
@@ -351,6 +354,9 @@ class PlayoutDelayExtensionsMap(aiortc.rtp.HeaderExtensionsMap):
         profile, block = super().set(values)
         if self._playout_delay_id is None:
             return profile, block
+        if profile == ONE_BYTE_PROFILE and self._playout_delay_id <= ONE_BYTE_MAX_ID:
+            head = bytes([self._playout_delay_id << 4 | len(PLAYOUT_DELAY_ZERO) - 1])
+            return profile, head + PLAYOUT_DELAY_ZERO + block
         extensions = aiortc.rtp.unpack_header_extensions(profile, block)
         extensions.append((self._playout_delay_id, PLAYOUT_DELAY_ZERO))
         return aiortc.rtp.pack_header_extensions(extensions)

@@ -79,11 +79,10 @@ class FrameAnnouncer:
         channel.on("message", self._on_message)
         self._flush()
 
-    def announce(self, camera: int, unit: AccessUnit, rtp_timestamp: int) -> None:
-        """Send number, capture stamp and RTP timestamp of a picture about to be sent."""
+    def announce(self, camera: int, unit: AccessUnit, rtp_timestamp: int, sent_us: int) -> None:
+        """Send number, capture stamp and RTP timestamp of a picture whose packets left just now."""
         if camera in self._pending:
             self.dropped += 1
-        now_us = clock.monotonic_us()
         fields = {
             "c": camera,
             "f": unit.frame_counter,
@@ -92,13 +91,13 @@ class FrameAnnouncer:
             "k": unit.changes,
             "b": unit.begun_us - unit.capture_stamp_us,
             "d": unit.done_us - unit.capture_stamp_us,
-            "s": now_us - unit.capture_stamp_us,
+            "s": sent_us - unit.capture_stamp_us,
         }
         if self._ahead_us is not None:
             fields["u"], self._ahead_us = self._ahead_us, None
         text = json.dumps(fields, separators=(",", ":"))
         self._pending[camera] = (unit.frame_counter, text)
-        self._queue.on_sent(len(unit.data) * 8, now_us)
+        self._queue.on_sent(len(unit.data) * 8, sent_us)
         self._flush()
 
     def _on_message(self, text: str | bytes) -> None:
@@ -273,12 +272,13 @@ class ViewerTrack(SharedStreamTrack):
         return self._sending
 
     def on_rtp_timestamp(self, rtp_timestamp: int) -> None:
-        """Announce the picture that leaves now."""
+        """Announce the picture that leaves now, behind its packets: those go without a pause."""
         self._newest_rtp = rtp_timestamp
         if self._sending is not None:
             if self._sending.key:
                 self._key_rtp = rtp_timestamp
-            self._announcer.announce(self.feed.settings.id, self._sending, rtp_timestamp)
+            about = (self.feed.settings.id, self._sending, rtp_timestamp, clock.monotonic_us())
+            asyncio.get_running_loop().call_soon(self._announcer.announce, *about)
 
     @property
     def want(self) -> Want:
