@@ -10,6 +10,7 @@ there is one slot: a newer picture replaces one that nobody took, and is counted
 from __future__ import annotations
 
 import asyncio
+import select
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,8 @@ LATE_MAX_US = 500_000
 """A picture that is older when it comes is of no use: the view rule would stop the machine."""
 LATE_FOR_US = 2_000_000
 """A source whose pictures all come late for this long is opened again: that empties its queues."""
+LOOK_AGAIN_S = 0.25
+"""A thread that waits for a simulator's picture sees this late that it is to end."""
 SILENT_US = 1_000_000
 """Without a picture for this long a camera is said to be silent."""
 
@@ -125,6 +128,7 @@ def open_camera(settings: CameraSettings) -> Camera:
 class SimulatedCamera:
     """Pictures of the simulator, through shared memory; read only while somebody waits for one.
 
+    A thread waits for them and copies them: it has begun before the event loop would have woken.
     Their stamp is that of the simulated world, and stands still when that does.
     """
 
@@ -134,7 +138,7 @@ class SimulatedCamera:
         self._directory = directory
         self._blank = blank_watch(settings)
         self._reader: FrameReader | None = None
-        self._ready = asyncio.Event()
+        self._ending = threading.Event()
         self._number = 0
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, f"camera-{settings.id}")
@@ -143,28 +147,30 @@ class SimulatedCamera:
         """Return the newest picture, waiting for one that has not been returned before."""
         self.counters.expected_us = clock.monotonic_us()
         while True:
-            self._ready.clear()
             picture = await self._loop.run_in_executor(self._thread, self._read)
             if picture is not None:
                 self.counters.expected_us = None
                 return picture
-            assert self._reader is not None
-            self._loop.add_reader(self._reader.fileno(), self._on_ready)
-            await self._ready.wait()
 
     def close(self) -> None:
         """Free the buffer."""
-        if self._reader is not None:
-            self._loop.remove_reader(self._reader.fileno())
-            self._thread.submit(self._reader.close)
+        self._ending.set()
+        self._thread.submit(self._free)
         self._thread.shutdown(wait=False)
 
+    def _free(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
     def _read(self) -> CameraPicture | None:
-        """Copy the newest picture, in this camera's thread."""
+        """Wait a little for the newest picture and copy it, in this camera's thread."""
         if self._reader is None:
             self._reader = FrameReader(self._directory)
             self.counters.opened += 1
         got = self._reader.latest()
+        if got is None and not self._ending.is_set():
+            select.select([self._reader], [], [], LOOK_AGAIN_S)
+            got = self._reader.latest()
         if got is None:
             return None
         i420, stamp_us, _ = got
@@ -175,11 +181,6 @@ class SimulatedCamera:
         self.counters.blank = self._blank.is_blank(i420, stamp_us)
         own_us = self.settings.own_delay_ms * 1000
         return CameraPicture(i420, stamp_us - own_us, stamp_us, self._number)
-
-    def _on_ready(self) -> None:
-        assert self._reader is not None
-        self._loop.remove_reader(self._reader.fileno())
-        self._ready.set()
 
 
 class ThreadedCamera:
