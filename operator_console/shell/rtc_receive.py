@@ -13,8 +13,8 @@ after a loss lets the backlog out one picture a packet. Here:
    monotonic clock: a step of the wall clock would make it wait for a minute. Its congestion window
    never falls below what 50 messages a second need on the longest link that can be driven: stock
    falls to one packet a round trip when a loss goes unnoticed, some two states in 190 ms;
-6. threads hand over the interpreter after 0.5 ms (CPython: 5 ms): a decoded picture does not wait
-   while the next one's packets are taken in.
+6. threads hand over the interpreter after 0.1 ms (CPython: 5 ms): a whole picture does not wait for
+   its decoder while further packets and announcements are taken in.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ SCTP_RTO_INITIAL_S = 0.5
 SCTP_WINDOW_MIN_BYTES = 9280
 """Eight packets: 50 states of 670 bytes a second at a round trip of 250 ms. Less would not spare
 the link: nothing is repeated here, and what a full window keeps out is dropped, never queued."""
-SWITCH_S = 0.0005
+SWITCH_S = 0.0001
 
 _START_CODE = b"\x00\x00\x00\x01"
 _NAL_IDR, _NAL_SPS = 5, 7

@@ -59,7 +59,7 @@ BLANK_EVENT, SILENT_EVENT = "V104", "V105"
 COLLECT_AFTER_S = 1.0
 """A peer that has ended is a knot of references, several megabytes of it, which only the collector
 undoes. Left to itself that comes after some eight peers; their memory lies scattered by then."""
-SWITCH_S = 0.0005
+SWITCH_S = 0.0001
 """After this long a thread hands the interpreter over to one that waits (CPython: 5 ms): a picture
 that is encoded does not wait while another camera's packets are made."""
 LEADING_ROLES = frozenset({Role.DRIVER})
