@@ -19,6 +19,7 @@ from vehicle_agent.shell.cameras import (
     Camera,
     CameraCounters,
     Picture,
+    SimulatedCamera,
     ThreadedCamera,
     fit_i420,
     open_camera,
@@ -148,7 +149,12 @@ async def test_camera_closed__its_reader_is_gone(tmp_path: Path) -> None:
     await asyncio.to_thread(writer.publish, picture, 1)
     async with asyncio.timeout(WAIT_S):
         await waiting
+    still_waits = asyncio.create_task(camera.newest())
+    await asyncio.sleep(0)
     camera.close()
+    still_waits.cancel()
+    assert isinstance(camera, SimulatedCamera)
+    await asyncio.to_thread(camera._thread.shutdown)
     await asyncio.to_thread(writer.close)
     await asyncio.to_thread(reader.close)
     sockets = await asyncio.to_thread(lambda: list(tmp_path.glob("*.sock")))
