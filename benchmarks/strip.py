@@ -20,6 +20,7 @@ from benchmarks.common import Measurement, run
 from operator_console.shell.viewer import frame_of
 from protocol.strip import COUNTER_MODULUS, draw_strip_i420
 from sim.run_folder import run_folder
+from vehicle_agent.shell.h264 import OPTIONS, SOFTWARE
 
 SIZES = ((1280, 720), (640, 360))
 QUANTISER = "40"
@@ -35,7 +36,7 @@ def read(pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], count: int) 
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt = width, rows * 2 // 3, "yuv420p"
     encoder.time_base = Fraction(1, 30)
-    encoder.options = {"preset": "superfast", "tune": "zerolatency", "qp": QUANTISER}
+    encoder.options = OPTIONS[SOFTWARE] | {"qp": QUANTISER}
     decoder = av.CodecContext.create("h264", "r")
     assert isinstance(decoder, av.VideoCodecContext)
     right = wrong = 0

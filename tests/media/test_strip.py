@@ -23,6 +23,7 @@ from protocol.strip import (
     strip_bits,
     strip_size_px,
 )
+from vehicle_agent.shell.h264 import OPTIONS, SOFTWARE
 
 FRAMES = 320
 SIZES = [(1280, 720), (640, 360), (320, 180)]
@@ -109,7 +110,7 @@ def test_x264_at_quantiser_40__every_strip_is_read_rightly(width: int, height: i
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base = Fraction(1, 30)
-    encoder.options = {"preset": "superfast", "tune": "zerolatency", "qp": "40"}
+    encoder.options = OPTIONS[SOFTWARE] | {"qp": "40"}
     decoder = av.CodecContext.create("h264", "r")
     rng = np.random.default_rng(9)
     blocks = rng.integers(0, 256, (height * 3 // 16 + 1, width // 4), np.uint8)
