@@ -99,7 +99,8 @@ class ReplayTrack(SharedStreamTrack):
     def on_rtp_timestamp(self, rtp_timestamp: int) -> None:
         """Announce the picture that leaves now."""
         if self._sending is not None:
-            self._announcer.announce(self.camera, self._sending, rtp_timestamp)
+            sent_us = clock.monotonic_us()
+            self._announcer.announce(self.camera, self._sending, rtp_timestamp, sent_us)
 
     def on_key_frame_request(self) -> None:
         """Begin at the key frame before the moment again; not while that may be on its way."""
