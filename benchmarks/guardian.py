@@ -153,7 +153,7 @@ def rig() -> Iterator[Rig]:
         module = (sys.executable, "-m", "vehicle_agent.shell.guardian")
         with Children(folder, lambda _text: None) as children:
             for spec in demo.stages(plan)[0]:
-                if spec.name in ("machine", "relay"):
+                if spec.name in ("machine", "sensors", "relay"):
                     children.start(spec)
             children.wait_ready()
             children.start(ChildSpec("guardian", (*module, "--config", str(plan.agent_config))))

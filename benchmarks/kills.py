@@ -220,7 +220,7 @@ def _ahead_of_ordinary_programs() -> None:
 
 @contextmanager
 def stand() -> Iterator[Stand]:
-    """Run machine, relay and guardian for the time of the block."""
+    """Run machine, sensors, relay and guardian for the time of the block."""
     machine = demo.find_config("machines", demo.DEFAULT_MACHINE)
     site = demo.find_config("sites", demo.DEFAULT_SITE)
     with interruptible(), run_folder() as folder:
@@ -229,7 +229,7 @@ def stand() -> Iterator[Stand]:
         demo.write_settings(plan)
         with Children(folder, lambda _text: None) as children:
             for spec in demo.stages(plan)[0]:
-                if spec.name in ("machine", "relay"):
+                if spec.name in ("machine", "sensors", "relay"):
                     children.start(spec)
             children.wait_ready()
             _ahead_of_ordinary_programs()

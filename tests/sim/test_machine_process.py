@@ -74,7 +74,7 @@ def test_running_process__speaks_on_the_bus_and_tells_the_truth() -> None:
             _, errors = process.communicate(timeout=WAIT_S)
         truth.close()
         assert process.returncode == 0
-        assert errors.startswith("machine: late wake-ups ")
+        assert errors.startswith("machine: steps late by at most ")
         assert errors.count("\n") == 1
         assert matrix.ECU_STATE.name in heard
         assert record["speed_mps"] == 0.0
