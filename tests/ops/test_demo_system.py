@@ -32,6 +32,9 @@ FIGURES = {
     "stop_causes",
     "picture_age_ms",
     "command_age_ms",
+    "busy_cores",
+    "cores_taken",
+    "real_time",
 }
 PERCENTILES = {"p50", "p95", "p99", "max"}
 PROCESSES = {
