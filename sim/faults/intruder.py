@@ -113,6 +113,7 @@ class Catch:
     commands: list[Caught] = field(default_factory=list)
     states: list[Told] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    event_stamps_us: list[tuple[str, int]] = field(default_factory=list)
     answers: list[AckClaims] = field(default_factory=list)
     authority: dict[str, Any] = field(default_factory=dict)
 
@@ -166,7 +167,9 @@ class Intruder:
             elif topic == self.topics.authority:
                 self.heard.authority = json.loads(payload)
             elif topic == self.topics.event:
-                self.heard.events.append(json.loads(payload)["id"])
+                event = json.loads(payload)
+                self.heard.event_stamps_us.append((event["id"], event["stamp_us"]))
+                self.heard.events.append(event["id"])
             elif self.topics.author(topic, "ack") is not None:
                 claims = verify_signed(payload, self._trust)
                 if isinstance(claims, AckClaims):

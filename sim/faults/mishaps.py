@@ -235,9 +235,9 @@ class Scene:
             from_ns: when what leads to the stop was sent. limit_ms: longest time.
             since: the same in words.
             stopped: the first state that told of the stop, where the broker carried it in time:
-                a brake before it is the speed governor's.
+                a brake before the stop is the speed governor's.
         """
-        begun_ns = 0 if stopped is None else stopped.stamp_us * 1000
+        begun_ns = 0 if stopped is None else self._stop_ns(stopped)
         brake_ns = None if from_ns is None else self.running.stop_brake_ns(max(from_ns, begun_ns))
         if from_ns is None or brake_ns is None:
             self.expect(False, "no brake demand seen on the bus")
@@ -246,6 +246,18 @@ class Scene:
         self.result.brake_from = since
         late = f"brake demand after {self.result.brake_ms} ms, limit {limit_ms:g}"
         self.expect(self.result.brake_ms <= limit_ms, late)
+
+    def _stop_ns(self, stopped: Told) -> int:
+        """Return when the stop began, by the vehicle's clock.
+
+        States make way for newer ones where the link is busy, so that the first that is heard may
+        be a later one; the event of its cause is told once, less than a tick after it began.
+        """
+        stamps = self.intruder.heard.event_stamps_us
+        told = (us for name, us in stamps if name == stopped.state.cause and us < stopped.stamp_us)
+        tick_us = DEFAULT_TIMING.guardian_tick_ms * 1000
+        event_us = max(told, default=None)
+        return 1000 * (stopped.stamp_us if event_us is None else event_us - tick_us)
 
     # -- commands
 
