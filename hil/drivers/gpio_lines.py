@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from hil.drivers.pins import check_line
@@ -79,11 +79,10 @@ class GpioLinePins:
 
     def close(self) -> None:
         """Open every contact, and give the lines back; their chip keeps what was driven."""
-        try:
-            for name in sorted(self._numbers):
-                self.set(name, Level.OPEN)
-        finally:
-            self.give_back()
+        with ExitStack() as every:  # one that does not follow keeps no other one closed
+            every.callback(self.give_back)
+            for name in sorted(self._numbers, reverse=True):
+                every.callback(self.set, name, Level.OPEN)
 
     def give_back(self) -> None:
         """Give the lines back as they are; again is nothing more."""

@@ -8,6 +8,7 @@ power, without a cable and after the bench's end it is open.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 from hil.ports import Level, Pins, PortRefused, SerialLine, at_start
 
@@ -81,11 +82,10 @@ class RelayBoardPins:
 
     def close(self) -> None:
         """Open every contact, and leave the board."""
-        try:
-            for name in sorted(self._relays):
-                self.set(name, Level.OPEN)
-        finally:
-            self._line.close()
+        with ExitStack() as every:  # one that cannot be switched keeps no other one closed
+            every.callback(self._line.close)
+            for name in sorted(self._relays, reverse=True):
+                every.callback(self.set, name, Level.OPEN)
 
 
 class MirroredPins:
@@ -114,8 +114,9 @@ class MirroredPins:
 
     def close(self) -> None:
         """Open every contact of both."""
-        self._real.close()
-        self._emulated.close()
+        with ExitStack() as both:
+            both.callback(self._emulated.close)
+            both.callback(self._real.close)
 
 
 def check_line(pins: Pins, line: str) -> None:

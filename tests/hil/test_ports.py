@@ -304,6 +304,25 @@ def test_line_that_does_not_follow__is_lost_and_not_believed(chip: Chip) -> None
     assert chip.held == set()
 
 
+def test_line_that_does_not_follow_at_the_end__keeps_no_other_one_closed(chip: Chip) -> None:
+    wired = gpio_pins(chip)
+    wired.pins.set("override", Level.CLOSED)
+    chip.stuck[WIRED["estop_a"]] = True
+    with pytest.raises(PortLost, match="estop_a"):
+        wired.pins.close()
+    assert {wired.level(line) for line in ("estop_b", "override")} == {"OPEN"}
+
+
+def test_real_contact_that_fails_at_the_end__leaves_no_emulated_one_closed(chip: Chip) -> None:
+    seen: dict[str, Level] = {}
+    emulated = EmulatedPins(seen.__setitem__, frozenset(WIRED))
+    pins = MirroredPins(gpio_pins(chip).pins, emulated)
+    chip.stuck[WIRED["estop_a"]] = True
+    with pytest.raises(PortLost, match="estop_a"):
+        pins.close()
+    assert seen == dict.fromkeys(WIRED, Level.OPEN)
+
+
 def test_line_of_another__is_lost_by_chip(chip: Chip) -> None:
     chip.held.add(2)
     with pytest.raises(PortLost, match=r"/dev/gpiochip7: .*busy"):
