@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from sim.replay.ticks import Steps, TickStep
 from tests.rig import Rig
+from vehicle_agent.core import tape
+from vehicle_agent.core.keystate import KeyStateError
 from vehicle_agent.core.supervisor import TickInputs, TickOutputs
 from vehicle_agent.log.reader import Log, LogFile, open_log
 from vehicle_agent.log.ring import Ring, segment_name
@@ -167,3 +170,38 @@ def test_session_of_a_killed_recorder__is_found_with_its_last_file(tmp_path: Pat
     assert before is None
     assert found is not None
     assert found[:2] == ("20260102", 2)
+
+
+def cannot_be_written(*_: object) -> dict[str, float]:
+    return {"n": math.nan}
+
+
+@pytest.mark.parametrize("part", ["inputs_of", "outputs_of"])
+def test_tick_that_cannot_be_written_down__is_lost_and_the_next_one_is_told(
+    monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    recorder = Recorder()
+    guardian = Guardian(recorder)
+    with monkeypatch.context() as patched:
+        patched.setattr(tape, part, cannot_be_written)
+        guardian.run(1)
+    guardian.run(1)
+
+    assert guardian.sender.lost == 1
+    assert recorder.ticks() == [2]
+
+
+def test_state_that_cannot_be_written_down__is_lost_and_its_tick_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuses(*_: object) -> None:
+        raise KeyStateError("a socket")
+
+    monkeypatch.setattr(tape_sender, "freeze", refuses)
+    recorder = Recorder()
+    guardian = Guardian(recorder)
+    guardian.sender.ask_key()
+    guardian.run(2)
+
+    assert guardian.sender.lost == 1
+    assert recorder.ticks() == [1, 2]

@@ -33,7 +33,7 @@ class TapeSender:
         mailbox: of the guardian. setup: of this boot.
 
     Attributes:
-        lost: ticks that found no room.
+        lost: ticks that found no room, or that could not be written down.
     """
 
     def __init__(self, mailbox: ipc.Mailbox, setup: Setup) -> None:
@@ -64,18 +64,26 @@ class TapeSender:
     def tick(
         self, now_ns: int, given: TickInputs, supervisor: Supervisor, said: TickOutputs
     ) -> None:
-        """Keep a tick and offer what is kept."""
+        """Keep a tick and offer what is kept; what cannot be written down is lost, and no tick."""
         self._number += 1
+        try:
+            self._take(now_ns, given, supervisor, said)
+        except (ValueError, TypeError):
+            self.lost += 1
+        self._offer()
+
+    def _take(
+        self, now_ns: int, given: TickInputs, supervisor: Supervisor, said: TickOutputs
+    ) -> None:
         number = self._number
+        key_wanted, self._key_wanted = self._key_wanted, False
         heard = tape.to_bytes(tape.inputs_of(number, now_ns, given))
         spoken = tape.to_bytes(tape.outputs_of(number, now_ns, supervisor, said))
         self._keep(ipc.TO_RECORDER_TICK + SIZES.pack(len(heard)) + heard + spoken)
-        if self._key_wanted:
-            self._key_wanted = False
+        if key_wanted:
             state = {"n": number, "t": now_ns, "state": freeze(supervisor, self._setup)}
             self._keep(self._boot)
             self._keep(ipc.TO_RECORDER_KEY + tape.to_bytes(state))
-        self._offer()
 
     def _keep(self, datagram: bytes) -> None:
         self._waiting.append((self._number, datagram))
