@@ -386,6 +386,7 @@ def _run_all(
             if number and (into.case.once or into.verdict is Verdict.NOT_RUN):
                 continue
             _run_once(benches, into, seed + number, options.report / "logs")
+            say(f"{into.case.id} {into.verdict}")
             if into.verdict is Verdict.BENCH_ERROR:
                 result.stopped = f"{into.case.id}: {into.why}"
                 _mark_the_rest(result.cases)

@@ -79,6 +79,15 @@ def test_capability_missing__case_is_not_run_and_says_which(tmp_path: Path) -> N
     )
 
 
+def test_progress__tells_each_case_with_its_verdict(tmp_path: Path) -> None:
+    said: list[str] = []
+    run(
+        Options(lacking(tmp_path), tmp_path, cases=("HIL-29",), repeat=1, mutants=False),
+        said.append,
+    )
+    assert said == ["repeat 1 of 1", "HIL-29 not-run"]
+
+
 def test_nothing_could_be_run__is_no_pass(tmp_path: Path) -> None:
     result = run(Options(lacking(tmp_path), tmp_path, cases=("HIL-29",), repeat=1, mutants=False))
     assert result.verdict is Verdict.NOT_RUN
