@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from hil import procedures
 from hil.benchfile import load_bench
 from hil.faults import Injector
 from hil.judge import Outcome, Verdict
 from hil.procedures import MISSED, PARTS, WHOLE, Way, parted, ways, wrong_in
 from hil.rig import Rig
 from hil.runner import GOOD, Benches, in_copy
+from protocol.dbw.endpoint import DbwReceiver, Received
 from sim.network.parameters import DirectionParameters, LinkParameters
 from tests.hil.test_benchfile import EMULATED
 
@@ -30,25 +32,32 @@ def middle_ms(figures: dict[str, list[float]]) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def measured() -> Iterator[Callable[[Callable[[Rig], None]], dict[str, float]]]:
-    """Middle of each part on a copy of a driving rig that was changed before."""
+def driving() -> Iterator[Rig]:
+    """A driving rig, of which only copies are run."""
     benches = Benches(EMULATED, load_bench(EMULATED))
     rig, wrong = benches.ready(GOOD, SEED, "driving")
     assert wrong == ""
+    yield rig
+    benches.close()
+
+
+@pytest.fixture(scope="module")
+def measured(driving: Rig) -> Callable[[Callable[[Rig], None]], dict[str, float]]:
+    """Middle of each part on a copy of the rig that was changed before."""
 
     def measure(change: Callable[[Rig], None]) -> dict[str, float]:
         def run() -> Outcome:
-            change(rig)
-            since_ns = rig.now_ns
-            rig.run(SECONDS)
-            return Outcome(Verdict.PASS, figures=parted(ways(rig, since_ns)))
+            change(driving)
+            since_ns = driving.now_ns
+            driving.run(SECONDS)
+            found = ways(driving, since_ns, driving.now_ns)
+            return Outcome(Verdict.PASS, figures=parted(found))
 
         figures = in_copy(run).figures
         assert max(map(abs, figures[MISSED])) < 0.01
         return middle_ms(figures)
 
-    yield measure
-    benches.close()
+    return measure
 
 
 Measured = Callable[[Callable[[Rig], None]], dict[str, float]]
@@ -77,6 +86,47 @@ def test_known_delay_planted_in_a_part__is_found_there_and_in_the_whole(
     assert [after[name] for name in unmoved] == pytest.approx(
         [before[name] for name in unmoved], abs=1.0
     )
+
+
+def test_two_spans__both_are_reckoned_when_both_are_over(
+    driving: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int, int]] = []
+
+    def noted(rig: Rig, since_ns: int, until_ns: int) -> list[Way]:
+        asked.append((since_ns, until_ns, rig.now_ns))
+        return ways(rig, since_ns, until_ns)
+
+    def run() -> Outcome:
+        monkeypatch.setattr(procedures, "ways", noted)
+        monkeypatch.setattr(procedures, "LATENCY_S", SECONDS)
+        monkeypatch.setattr(procedures, "LATENCY_OVER_LINK_S", SECONDS)
+        outcome = procedures.latency(driving, Injector(driving, frozenset(), SEED))
+        return Outcome(outcome.verdict, f"{[at - driving.now_ns for each in asked for at in each]}")
+
+    span = round(SECONDS * 1e9)
+    assert in_copy(run) == Outcome(Verdict.PASS, f"{[-2 * span, -span, 0, -span, 0, 0]}")
+
+
+def test_random_loss__decodes_no_older_history_than_it_needs(
+    driving: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+
+    class Noting(DbwReceiver):
+        def receive(self, now_ns: int, can_id: int, data: bytes) -> Received:
+            heard.append(now_ns)
+            return super().receive(now_ns, can_id, data)
+
+    def run() -> Outcome:
+        begun_ns = driving.now_ns
+        monkeypatch.setattr(procedures, "DbwReceiver", Noting)
+        monkeypatch.setattr(procedures, "LOSS_WATCH_S", 0.01)
+        outcome = procedures.random_loss(driving, Injector(driving, frozenset({"drop"}), SEED))
+        older = [at for at in heard if at < begun_ns - procedures.HEARD_BEFORE_NS]
+        return Outcome(outcome.verdict, f"{len(older)} older")
+
+    assert in_copy(run) == Outcome(Verdict.PASS, "0 older")
 
 
 def test_parts_of_one_way__make_the_whole() -> None:
