@@ -405,6 +405,30 @@ def test_above_the_cap_on_a_decline__gravity_is_held_and_the_rest_slows(
     assert demand.brake_mps2 == pytest.approx(brake_mps2, abs=1e-9)
 
 
+@pytest.mark.requirement("HF-GOV-03")
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize(
+    ("speed_mps", "cap_mps", "brake_mps2"),
+    [
+        (0.0, 0.0, 2.5),
+        (0.1, 0.0, 2.5),
+        (0.19, 0.0, 2.5),
+        (0.21, 0.0, 1.41),
+        (0.9, 0.0, 2.1),
+        (0.0, 0.01, 0.0),
+        (0.11, 0.01, 0.7),
+    ],
+)
+def test_cap_of_nothing__what_almost_stands_is_held_as_in_a_stop(
+    bench: Bench, sign: int, speed_mps: float, cap_mps: float, brake_mps2: float
+) -> None:
+    bench.under_way()
+
+    demand = bench.settle(sign * speed_mps, throttle=8000, cap_mps=cap_mps, pull_mps2=1.4)
+
+    assert demand.brake_mps2 == pytest.approx(brake_mps2, abs=1e-9)
+
+
 @pytest.mark.requirement("HF-ECU-09")
 def test_speed_unknown__brakes_as_in_a_stop_with_the_retarder(bench: Bench) -> None:
     bench.under_way()

@@ -198,6 +198,9 @@ class Gate:
         # A gain of 1/s: 1 m/s² for each m/s above. Gravity is held beside it, all of it from the
         # margin on: else a decline carries the machine past its cap.
         over_mps = abs(measured.speed_mps) - cap_mps - OVERSPEED_MARGIN_MPS
+        if cap_mps <= 0.0 and over_mps <= 0.0:
+            # Within the margin of a stand nothing else holds: a grade would carry it on.
+            return self._limits.stop_decel_mps2
         held_share = min(max(over_mps / OVERSPEED_MARGIN_MPS + 1.0, 0.0), 1.0)
         slowing_mps2 = min(max(over_mps, 0.0), OVERSPEED_BRAKE_MAX_MPS2)
         return min(
