@@ -167,6 +167,9 @@ _ROWS = (
     Event("Z106", Severity.CAUTION,
           "Place unknown, rules unknown - walking pace - wait, or call maintenance",
           "位置与规则未知-步行速度-请等待或报修"),
+    Event("Z107", Severity.CAUTION,
+          "Zone ahead on call - machine stops before the line - call the control room, wait",
+          "前方区域须申请-线前停车-请呼叫调度并等待准入"),
     # Guardian
     Event("G101", Severity.ALARM,
           "Guardian was late - machine stopped - reset, then arm; tell maintenance if it returns",

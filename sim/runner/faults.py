@@ -12,7 +12,18 @@ from sim.runner.cockpit import Cockpit
 from sim.runner.link import Link, Way
 from sim.runner.machine import MachineSide
 from sim.runner.pictures import Pictures
-from sim.scenario.file import ChangeLink, CloseZone, DelayLink, Doing, Event, MachineFault, Mishap
+from sim.scenario.file import (
+    ChangeLink,
+    CloseZone,
+    DelayLink,
+    Doing,
+    Event,
+    LetIn,
+    MachineFault,
+    Mishap,
+    known_as,
+)
+from sim.sensors.zones import ZoneWatch
 
 NS_PER_S = 1_000_000_000
 
@@ -178,6 +189,10 @@ class Faults:
                 self._closed.append(event.zone)
                 self._tell_zones()
                 return lambda: self._reopen(event.zone)
+            case LetIn():
+                room, machine = self._zones.room, self._machine_of(event)
+                room.let_in(event.zone, machine)
+                return lambda: room.take_back(event.zone, machine)
             case ChangeLink():
                 before = stage.link.parameters
                 stage.link.change(find_link(event.link), stage.agenda.now_ns)
@@ -188,9 +203,16 @@ class Faults:
         self._tell_zones()
 
     def _tell_zones(self) -> None:
+        self._zones.closed = frozenset(self._closed)
+
+    @property
+    def _zones(self) -> ZoneWatch:
         locator = self._stage.machine.sensors.locator
         assert locator is not None, "checked by the scenario"
-        locator.zones.closed = frozenset(self._closed)
+        return locator.zones
+
+    def _machine_of(self, event: LetIn) -> str:
+        return self._zones.name if event.machine is None else known_as(event.machine)
 
     def _delay(self, change_ns: int) -> None:
         self._stage.link.up.trouble.delay_ns += change_ns

@@ -140,7 +140,19 @@ class CloseZone(_Event):
     zone: str
 
 
-_OWN_SETTINGS = frozenset({"delay_link", "change_link", "machine_fault", "close_zone"})
+class LetIn(_Event):
+    """The control room lets a machine into a ``call`` zone, once; with ``for_s`` only so long.
+
+    Attributes:
+        machine: which one, a name in configs or a file; None is the one that drives here.
+    """
+
+    do: Literal["let_in"]
+    zone: str
+    machine: str | None = None
+
+
+_OWN_SETTINGS = frozenset({"delay_link", "change_link", "machine_fault", "close_zone", "let_in"})
 
 
 def _event_kind(given: Any) -> str:
@@ -155,6 +167,7 @@ Event = Annotated[
         Annotated[ChangeLink, Tag("change_link")],
         Annotated[MachineFault, Tag("machine_fault")],
         Annotated[CloseZone, Tag("close_zone")],
+        Annotated[LetIn, Tag("let_in")],
     ],
     Discriminator(_event_kind),
 ]
@@ -489,6 +502,15 @@ def _site_file(path: Path) -> Site:
     return load_site(path)
 
 
+def known_as(machine: str) -> str:
+    """The name by which a site knows a machine, from its name in configs or its file.
+
+    Raises:
+        ScenarioError: there is no such machine.
+    """
+    return _machine_file(_config("machines", machine)).profile.machine.name
+
+
 def _machine(file: ScenarioFile) -> Machine:
     return _machine_file(_config("machines", file.machine))
 
@@ -512,12 +534,20 @@ def _site(file: ScenarioFile) -> Site:
 
 def _zones_known(site: Site, file: ScenarioFile) -> None:
     names = dict.fromkeys(zone.name for zone in site.zones)
+    on_call = dict.fromkeys(zone.name for zone in site.zones if zone.entry == "call")
     for number, event in enumerate(file.events):
-        if isinstance(event, CloseZone) and not file.locator:
-            raise ScenarioError(f"events.{number}: close_zone needs locator: true")
-        if isinstance(event, CloseZone) and event.zone not in names:
-            known = ", ".join(names)
-            raise ScenarioError(f"events.{number}.zone: no zone {event.zone!r}; there are: {known}")
+        if not isinstance(event, CloseZone | LetIn):
+            continue
+        if not file.locator:
+            raise ScenarioError(f"events.{number}: {event.do} needs locator: true")
+        fit, which = (on_call, "call zone") if isinstance(event, LetIn) else (names, "zone")
+        if event.zone not in fit:
+            known = ", ".join(fit) or "none"
+            raise ScenarioError(
+                f"events.{number}.zone: no {which} {event.zone!r}; there are: {known}"
+            )
+        if isinstance(event, LetIn) and event.machine is not None:
+            known_as(event.machine)
 
 
 def _within(site: Site, key: str, station_m: float | None) -> None:

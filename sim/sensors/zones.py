@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from sim.sensors.control_room import ControlRoom
 from sim.simulated_machine import Truth
 from sim.world.site import Site, Zone
 from vehicle_agent.core.place import Rule
@@ -32,6 +34,14 @@ class Ruling:
     rule: Rule
 
 
+class _Line(NamedTuple):
+    """A line not to be crossed now: how far, why, and into which zone."""
+
+    distance_m: float
+    rule: Rule
+    zone: str
+
+
 class ZoneWatch:
     """The zones as one machine meets them.
 
@@ -41,14 +51,18 @@ class ZoneWatch:
 
     Attributes:
         closed: names of zones that are closed now, beside those that always are.
+        room: lets the machine into zones that are entered on call.
+        name: of the machine.
     """
 
     def __init__(self, site: Site, name: str, front_m: float, tail_m: float) -> None:
-        self._site, self._name = site, name
+        self._site, self.name = site, name
         self._front_m, self._tail_m = front_m, tail_m
         self._shared = any(zone.entry == "one_at_a_time" for zone in site.zones)
         self._stood_for: str | None = None
+        self._backwards = False
         self.closed: Collection[str] = ()
+        self.room = ControlRoom(name, site.answers_after_s)
 
     def look(self, truth: Truth) -> Ruling:
         """What holds for the machine where it is."""
@@ -56,39 +70,47 @@ class ZoneWatch:
         aside_rad = truth["heading_rad"] - site.pose_at(station_m).heading_rad
         way = 1 if math.cos(aside_rad) >= 0.0 else -1
         front_m, tail_m = station_m + way * self._front_m, station_m - way * self._tail_m
-        occupied = frozenset(self._occupied(truth["site_s"]))
-        ahead = self._line(front_m, way, occupied)
-        behind = self._line(tail_m, -way, occupied)
-        if ahead is not None and self._has_stood(truth["speed_mps"], ahead):
-            ahead = self._line(front_m, way, occupied)
-        nearer = ahead or behind
+        self.room.follow(self._under(tail_m, way))
+        stands = abs(truth["speed_mps"]) < STOOD_MPS
+        self._backwards = self._backwards if stands else truth["speed_mps"] < 0.0
+        lines = self._lines(truth["site_s"], front_m, tail_m, way)
+        at_line = _near(lines[self._backwards]) if stands else None
+        if self._opens(truth["t_us"] / 1e6, at_line):
+            lines = self._lines(truth["site_s"], front_m, tail_m, way)
+        ahead, behind = lines
+        at_other = _near(lines[not self._backwards]) if stands else None
+        told = lines[self._backwards] or at_other
         return Ruling(
             self._limit_mps(front_m, tail_m, way),
-            None if ahead is None else ahead[0],
-            None if behind is None else behind[0],
-            Rule.NONE if nearer is None else nearer[1],
+            None if ahead is None else ahead.distance_m,
+            None if behind is None else behind.distance_m,
+            Rule.NONE if told is None else told.rule,
         )
 
-    def _has_stood(self, speed_mps: float, line: tuple[float, Rule, str]) -> bool:
-        """Note that the machine stands before a stop line: it may cross it once."""
-        distance_m, rule, name = line
-        stands = abs(speed_mps) < STOOD_MPS and distance_m <= STOOD_WITHIN_M
-        if not (stands and rule is Rule.STAND_FIRST):
-            return False
-        self._stood_for = name
-        return True
+    def _opens(self, at_s: float, line: _Line | None) -> bool:
+        """Whether the line that the machine came to and stands at opens now: a stop line at once,
+        that of a call when the control room answers."""
+        rule, zone = (Rule.NONE, None) if line is None else (line.rule, line.zone)
+        if rule is Rule.STAND_FIRST:
+            self._stood_for = zone
+        let_in = self.room.hear(at_s, zone if rule is Rule.CALL_FIRST else None)
+        return let_in or rule is Rule.STAND_FIRST
 
-    def _line(
-        self, from_m: float, way: int, occupied: Collection[str]
-    ) -> tuple[float, Rule, str] | None:
-        """The next line not to be crossed: how far, why, and into which zone."""
+    def _lines(
+        self, site_s: float, front_m: float, tail_m: float, way: int
+    ) -> tuple[_Line | None, _Line | None]:
+        """The next lines not to be crossed, ahead and behind."""
+        occupied = frozenset(self._occupied(site_s))
+        return self._line(front_m, way, occupied), self._line(tail_m, -way, occupied)
+
+    def _line(self, from_m: float, way: int, occupied: Collection[str]) -> _Line | None:
         within = self._site.zone_at(from_m).name
         if self._stood_for is not None and within == self._stood_for:
             self._stood_for = None
         for distance_m, zone in self._ahead(from_m, way):
             rule = self._rule(zone, way, occupied) if zone.name != within else Rule.NONE
             if rule is not Rule.NONE:
-                return distance_m, rule, zone.name
+                return _Line(distance_m, rule, zone.name)
             within = zone.name
         return None
 
@@ -108,7 +130,7 @@ class ZoneWatch:
     def _rule(self, zone: Zone, way: int, occupied: Collection[str]) -> Rule:
         if zone.entry == "closed" or zone.name in self.closed:
             return Rule.CLOSED
-        if zone.only_for and self._name not in zone.only_for:
+        if zone.only_for and self.name not in zone.only_for:
             return Rule.NOT_FOR_THIS
         if zone.entry == "one_way" and way < 0:
             return Rule.ONE_WAY
@@ -116,7 +138,18 @@ class ZoneWatch:
             return Rule.OCCUPIED
         if zone.entry == "stop" and zone.name != self._stood_for:
             return Rule.STAND_FIRST
+        if zone.entry == "call" and not self.room.has_let_in(zone.name):
+            return Rule.CALL_FIRST
         return Rule.NONE
+
+    def _under(self, tail_m: float, way: int) -> Collection[str]:
+        """Names of the zones that some part of the machine is in."""
+        names, long_m = {self._site.zone_at(tail_m).name}, self._tail_m + self._front_m
+        for from_m, zone in self._ahead(tail_m, way):
+            if from_m >= long_m:
+                break
+            names.add(zone.name)
+        return names
 
     def _occupied(self, site_s: float) -> Iterator[str]:
         """Names of the zones in which another machine is."""
@@ -136,3 +169,8 @@ class ZoneWatch:
             for distance_m, zone in self._ahead(front_m, way)
         ]
         return min(limits)
+
+
+def _near(line: _Line | None) -> _Line | None:
+    """The line, for a machine that is at it."""
+    return None if line is None or line.distance_m > STOOD_WITHIN_M else line

@@ -212,6 +212,7 @@ def _pit(chance: random.Random) -> dict[str, object]:
     return {
         "site": _head("pit", "Open-pit haul road, bench 3 to the loading bench", legs,
                       ["rigid_truck_55t"]),
+        "control_room": {"answers_after_s": 5.0},
         "defaults": {"width_m": 19.0, "height_m": 20.0, "speed_limit_mps": 8.3,
                      "friction": 0.5, "verge_friction": 0.4},
         "segments": [leg.table() for leg in legs],

@@ -37,8 +37,8 @@ WALLED: frozenset[str] = frozenset({"drift", "pit"})
 Weather = Literal["clear", "overcast"]
 """Of an open site; for pictures only."""
 Entry = Literal["free", "stop", "call", "one_at_a_time", "one_way", "closed"]
-"""What a driver does before he enters: nothing, stand still, ask by radio, wait until no other
-machine is in, come with rising station only, stay out."""
+"""What a driver does before he enters: nothing, stand still, ask the control room to be let in,
+wait until no other machine is in, come with rising station only, stay out."""
 
 _GAUSS = ((0.5 - math.sqrt(0.15), 5 / 18), (0.5, 8 / 18), (0.5 + math.sqrt(0.15), 5 / 18))
 """Three-point Gauss-Legendre nodes and weights on 0…1."""
@@ -112,6 +112,8 @@ class Site:
         verge_friction: of the ground beyond the width, where no wall stands.
         weather: of an open site.
         things: what stands and moves here. shadows: where satellites are seen badly.
+        answers_after_s: a control room answers the call of a machine that has stood so long at
+            the line of a ``call`` zone; None: it does so only when somebody tells it to.
     """
 
     name: str
@@ -128,6 +130,7 @@ class Site:
     weather: Weather
     things: Things
     shadows: tuple[Shadow, ...]
+    answers_after_s: float | None
     _zone_starts_m: tuple[float, ...] = field(repr=False)
     _chords: tuple[tuple[float, float, float, float, float], ...] = field(repr=False)
     """Of each run between points: x, y of its start, unit direction, plan length."""
@@ -293,8 +296,13 @@ class _Arc(_SegmentBase):
 _Segment = Annotated[_Straight | _Arc, Field(discriminator="kind")]
 
 
+class _ControlRoomTable(Strict):
+    answers_after_s: Annotated[float, Field(ge=0.0, le=3600.0)]
+
+
 class _SiteFile(ThingsTables):
     site: _SiteHead
+    control_room: _ControlRoomTable | None = None
     defaults: _Opening
     segments: Annotated[list[_Segment], Field(min_length=2)]
     gnss_shadows: Annotated[list[_ShadowTable], Field(default_factory=list)]
@@ -320,7 +328,7 @@ class _AlignmentError(ValueError):
 
 
 def _build(parsed: _SiteFile) -> Site:
-    head, segments = parsed.site, parsed.segments
+    head, room, segments = parsed.site, parsed.control_room, parsed.segments
     lengths_m = [segment.length_m for segment in segments]
     longest_ease_m = max(head.grade_easing_m, head.width_easing_m)
     for segment in segments:
@@ -350,6 +358,7 @@ def _build(parsed: _SiteFile) -> Site:
         weather=head.weather,
         things=Things(),
         shadows=tuple(Shadow(each.from_m, each.to_m, each.best) for each in parsed.gnss_shadows),
+        answers_after_s=None if room is None else room.answers_after_s,
         _zone_starts_m=tuple(zone.from_m for zone in zones),
         _chords=_chords(centre_line),
     )

@@ -55,9 +55,9 @@ def test_bytes_of_a_place__are_those_of_the_layout() -> None:
 def test_fix_and_rule__are_numbered_from_none_on_in_their_order() -> None:
     fixes = [Fix.NONE, Fix.SINGLE, Fix.FLOAT, Fix.FIXED, Fix.TAG]
     rules = [Rule.NONE, Rule.CLOSED, Rule.OCCUPIED, Rule.ONE_WAY, Rule.NOT_FOR_THIS,
-             Rule.STAND_FIRST]  # fmt: skip
+             Rule.STAND_FIRST, Rule.CALL_FIRST]  # fmt: skip
     assert [Place(1, fix).encode()[2] for fix in fixes] == [0, 1, 2, 3, 4]
-    assert [Place(1, rule=rule).encode()[3] for rule in rules] == [0, 1, 2, 3, 4, 5]
+    assert [Place(1, rule=rule).encode()[3] for rule in rules] == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_place_of_which_nothing_is_said__knows_nothing() -> None:
@@ -77,7 +77,7 @@ def test_every_part_of_a_place__is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "value"), [(0, 0), (0, 2), (1, 32), (2, 5), (3, 6)],
+    ("at", "value"), [(0, 0), (0, 2), (1, 32), (2, 5), (3, 7)],
     ids=["version 0", "version 2", "bits", "fix", "rule"],
 )  # fmt: skip
 def test_value_that_has_no_meaning__is_none(at: int, value: int) -> None:
@@ -158,7 +158,11 @@ def test_telemetry__is_as_short_as_can_be() -> None:
     )
 
 
+@pytest.mark.requirement("HF-GOV-06")
 def test_every_rule__has_its_event() -> None:
+    assert [RULE_EVENTS[rule] for rule in Rule if rule is not Rule.NONE] == [
+        "Z101", "Z102", "Z103", "Z104", "Z105", "Z107",
+    ]  # fmt: skip
     assert set(RULE_EVENTS) == set(Rule) - {Rule.NONE}
     assert all(event in EVENTS for event in (*RULE_EVENTS.values(), PLACE_UNKNOWN))
 
@@ -453,6 +457,7 @@ def test_place_lost_on_the_way_to_a_line__it_comes_nearer_by_the_way_gone(rig: P
     assert cap_of(rig) == (0.0, CapReason.ZONE)
 
 
+@pytest.mark.requirement("HF-GOV-06")
 def test_rule__is_told_once_when_it_begins(rig: Placed) -> None:
     rig.said = {"ahead_m": 70.0, "rule": Rule.OCCUPIED}
     rig.run(0.5)

@@ -12,13 +12,16 @@ from statistics import fmean, pstdev
 import pytest
 
 from sim.machines.faults import LostFeedback, Sensor, SensorDrift, sensor_effects
-from sim.scenario.file import Scenario, ScenarioError, find_scenario
+from sim.runner.run import Run
+from sim.scenario.file import LetIn, Scenario, ScenarioError, find_scenario
+from sim.sensors.control_room import ControlRoom
 from sim.sensors.gnss import SETTLING_S, SIGMA_M, Gnss
 from sim.sensors.locator import Locator
 from sim.sensors.ring import FRONT, LEFT, REAR, RIGHT, Ring
 from sim.sensors.scenery import Scenery
 from sim.sensors.zones import SIGHT_M, ZoneWatch
 from sim.simulated_machine import SimulatedMachine, Truth
+from sim.world.files import WorldFileError
 from sim.world.site import Site, load_site
 from sim.world.things import Mover, Obstacle, Things, rectangle
 from tests.sim.worlds import DRIFT_FILE, ROOT, STADIUM, machine, shipped, stadium
@@ -191,7 +194,7 @@ NORTH_M = 100.0 + 15.0 * math.pi + 8.0
         ('only_for = ["a_truck"]', Rule.NONE),
         ('entry = "one_way"', Rule.NONE),
         ('entry = "stop"', Rule.STAND_FIRST),
-        ('entry = "call"', Rule.NONE),
+        ('entry = "call"', Rule.CALL_FIRST),
         ('entry = "free"', Rule.NONE),
         ('entry = "one_at_a_time"', Rule.NONE),
     ],
@@ -214,10 +217,31 @@ def test_one_way_from_the_wrong_end__is_a_line(tmp_path: Path) -> None:
 
 def test_line_behind__is_for_the_tail(tmp_path: Path) -> None:
     site = zoned(tmp_path, 'entry = "closed"')
-    ruling = ZoneWatch(site, "a_truck", 2.6, 9.0).look(at(site, 275.0))
+    ruling = ZoneWatch(site, "a_truck", 2.6, 9.0).look(at(site, 268.0))
     assert ruling.ahead_m is None
-    assert ruling.behind_m == pytest.approx(275.0 - 9.0 - NORTH_M - 100.0, abs=0.01)
+    assert ruling.behind_m == pytest.approx(268.0 - 9.0 - NORTH_M - 100.0, abs=0.01)
     assert ruling.rule is Rule.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("station_m", "speed_mps", "expected"),
+    [
+        (268.0, 2.0, Rule.NONE),
+        (268.0, -2.0, Rule.CLOSED),
+        (275.0, -2.0, Rule.CLOSED),
+        (275.0, 0.0, Rule.NONE),
+        (142.0, -2.0, Rule.NONE),
+        (142.0, 2.0, Rule.CLOSED),
+        (150.0, 0.0, Rule.CLOSED),
+    ],
+)
+def test_rule__is_that_of_the_line_that_way_and_of_one_at_which_the_machine_stands(
+    tmp_path: Path, station_m: float, speed_mps: float, expected: Rule
+) -> None:
+    site = zoned(tmp_path, 'entry = "closed"')
+    here = at(site, station_m)
+    watch = ZoneWatch(site, "a_truck", 2.6, 9.0)
+    assert watch.look({**here, "speed_mps": speed_mps}).rule is expected
 
 
 def test_machine_inside__is_not_held_there(tmp_path: Path) -> None:
@@ -243,6 +267,153 @@ def test_stop_line__is_open_once_the_machine_has_stood_before_it(tmp_path: Path)
     assert watch.look({**near, "speed_mps": 0.5}).rule is Rule.NONE
     watch.look(inside)
     assert watch.look(far).rule is Rule.STAND_FIRST
+
+
+def test_stop_line_behind__is_open_once_the_machine_has_come_to_it_and_stood(
+    tmp_path: Path,
+) -> None:
+    site = zoned(tmp_path, 'entry = "stop"')
+    watch = ZoneWatch(site, "a_truck", 2.6, 9.0)
+    near = at(site, NORTH_M + 100.0 + 9.0 + 4.0)
+    watch.look(near)
+    assert watch.look({**near, "speed_mps": -0.5}).behind_m is not None
+    assert watch.look(near).behind_m is None
+
+
+# -- a zone that is entered on call
+
+FAR, NEAR, ACROSS, WHOLE, PARTLY_OUT, OUT = (
+    NORTH_M + each for each in (-20.0, -4.0, 2.0, 50.0, 108.0, 110.0)
+)
+"""Of the reference point: 2.6 m behind the front, 9 m before the tail."""
+
+
+def called(folder: Path, answers: str = "") -> tuple[Site, ZoneWatch]:
+    """The stadium, its north straight entered on call."""
+    text = STADIUM.replace('name = "North"', 'name = "North"\nentry = "call"')
+    site = stadium(folder, text.replace("[defaults]", f"{answers}[defaults]"))
+    return site, ZoneWatch(site, "a_truck", 2.6, 9.0)
+
+
+def test_call_line__holds_whoever_stands_there_until_he_is_let_in(tmp_path: Path) -> None:
+    site, watch = called(tmp_path)
+    near = [at(site, NEAR, 60.0 * minute) for minute in range(60)]
+    assert {watch.look(truth).rule for truth in near} == {Rule.CALL_FIRST}
+    watch.room.let_in("South", "a_truck")
+    watch.room.let_in("North", "another_truck")
+    assert watch.look(near[0]).rule is Rule.CALL_FIRST
+    watch.room.let_in("North", "a_truck")
+    ruling = watch.look(near[0])
+    assert (ruling.ahead_m, ruling.rule) == (None, Rule.NONE)
+
+
+def test_permission__is_for_one_entry_and_ends_when_all_of_the_machine_has_left(
+    tmp_path: Path,
+) -> None:
+    site, watch = called(tmp_path)
+    watch.room.let_in("North", "a_truck")
+    for station_m in (FAR, NEAR, ACROSS, WHOLE, PARTLY_OUT):
+        watch.look(at(site, station_m))
+        assert watch.room.has_let_in("North")
+    watch.look(at(site, OUT))
+    assert not watch.room.has_let_in("North")
+    assert watch.look(at(site, FAR)).rule is Rule.CALL_FIRST
+
+
+def test_permission_of_a_machine_that_drew_back_from_the_zone__is_used_up(tmp_path: Path) -> None:
+    site, watch = called(tmp_path)
+    watch.room.let_in("North", "a_truck")
+    watch.look(at(site, ACROSS))
+    assert watch.look(at(site, FAR)).rule is Rule.CALL_FIRST
+
+
+def test_permission_of_a_machine_longer_than_the_zone__lasts_while_it_spans_it(
+    tmp_path: Path,
+) -> None:
+    site, _ = called(tmp_path)
+    watch = ZoneWatch(site, "a_train", 2.6, 109.0)
+    watch.room.let_in("North", "a_train")
+    for station_m in (ACROSS, PARTLY_OUT):
+        watch.look(at(site, station_m))
+        assert watch.room.has_let_in("North")
+
+
+def test_permission_taken_back__the_line_holds_again_and_only_of_that_machine(
+    tmp_path: Path,
+) -> None:
+    site, watch = called(tmp_path)
+    watch.room.let_in("North", "a_truck")
+    watch.room.take_back("North", "another_truck")
+    assert watch.look(at(site, NEAR)).rule is Rule.NONE
+    watch.room.take_back("North", "a_truck")
+    assert watch.look(at(site, NEAR)).rule is Rule.CALL_FIRST
+
+
+ANSWERS = "[control_room]\nanswers_after_s = 5.0\n"
+
+
+def test_control_room_that_answers__lets_in_who_has_stood_at_the_line_so_long(
+    tmp_path: Path,
+) -> None:
+    site, watch = called(tmp_path, ANSWERS)
+    watch.look({**at(site, NEAR, 0.0), "speed_mps": 0.5})
+    rules = [watch.look(at(site, NEAR, t_s)).rule for t_s in (1.0, 3.0, 5.99, 6.0)]
+    assert rules == [Rule.CALL_FIRST, Rule.CALL_FIRST, Rule.CALL_FIRST, Rule.NONE]
+    assert watch.look({**at(site, NEAR, 7.0), "speed_mps": 0.5}).rule is Rule.NONE
+
+
+@pytest.mark.parametrize(
+    "between", [{"speed_mps": 0.5}, {"station_m": NEAR - 6.0}], ids=["moved", "not at the line"]
+)
+def test_call_that_was_broken_off__the_wait_begins_anew(
+    tmp_path: Path, between: dict[str, float]
+) -> None:
+    site, watch = called(tmp_path, ANSWERS)
+    watch.look(at(site, NEAR, 1.0))
+    watch.look({**at(site, NEAR, 4.0), **between})  # type: ignore[typeddict-item]
+    rules = [watch.look(at(site, NEAR, t_s)).rule for t_s in (4.5, 6.0, 9.5)]
+    assert rules == [Rule.CALL_FIRST, Rule.CALL_FIRST, Rule.NONE]
+
+
+def test_call_at_another_line__the_wait_begins_anew(tmp_path: Path) -> None:
+    room = ControlRoom("a_truck", 5.0)
+    assert not room.hear(1.0, "North")
+    assert not room.hear(5.0, "South")
+    assert not room.hear(9.9, "South")
+    assert room.hear(10.0, "South")
+    assert not room.has_let_in("North")
+
+
+def test_machine_that_backs_up_to_a_call_line__is_answered_and_one_that_left_is_not(
+    tmp_path: Path,
+) -> None:
+    site, watch = called(tmp_path, ANSWERS)
+    left = NORTH_M + 100.0 + 9.0 + 4.0
+    watch.look({**at(site, left, 0.0), "speed_mps": 0.5})
+    for t_s in (1.0, 7.0):
+        assert watch.look(at(site, left, t_s)).behind_m is not None
+    watch.look({**at(site, left, 8.0), "speed_mps": -0.5})
+    assert watch.look(at(site, left, 9.0)).behind_m is not None
+    assert watch.look(at(site, left, 14.0)).behind_m is None
+
+
+def test_answer_before_the_call__is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorldFileError, match=r"control_room\.answers_after_s: "):
+        called(tmp_path, "[control_room]\nanswers_after_s = -1.0\n")
+
+
+def test_closed_zone__is_closed_to_who_was_let_in(tmp_path: Path) -> None:
+    site, watch = called(tmp_path)
+    watch.room.let_in("North", "a_truck")
+    watch.closed = ("North",)
+    assert watch.look(at(site, NEAR)).rule is Rule.CLOSED
+
+
+@pytest.mark.parametrize("name", ["haul_road", "mine_drift"])
+def test_shipped_site_with_a_zone_on_call__has_a_control_room_that_answers(name: str) -> None:
+    site = load_site(ROOT / f"configs/sites/{name}.toml")
+    assert any(zone.entry == "call" for zone in site.zones)
+    assert site.answers_after_s == 5.0
 
 
 def test_one_at_a_time__another_machine_in_it_closes_the_zone_and_a_person_does_not(
@@ -271,9 +442,17 @@ def test_slower_zone_ahead__the_limit_falls_towards_it(tmp_path: Path) -> None:
     [
         ({"zone": "Moon"}, r"events\.0\.zone: no zone 'Moon'; there are: Workshop bay, Level 420"),
         ({}, r"events\.0\.close_zone\.zone: is missing"),
+        (
+            {"do": "let_in", "zone": "Decline"},
+            r"events\.0\.zone: no call zone 'Decline'; there are: Loading point$",
+        ),
+        (
+            {"do": "let_in", "zone": "Loading point", "machine": "submarine"},
+            r"no machine 'submarine'; there are: ",
+        ),
     ],
 )
-def test_close_zone_that_cannot_be__is_refused_in_one_line(
+def test_event_of_a_zone_that_cannot_be__is_refused_in_one_line(
     event: dict[str, str], reason: str
 ) -> None:
     raw = {
@@ -284,10 +463,35 @@ def test_close_zone_that_cannot_be__is_refused_in_one_line(
         Scenario("x", raw, "x.yaml")
 
 
-def test_close_zone_without_a_locator__is_refused() -> None:
-    raw = {**find_scenario("closed_gate").raw, "locator": False}
-    with pytest.raises(ScenarioError, match=r"events\.0: close_zone needs locator: true"):
+@pytest.mark.parametrize(
+    ("name", "do"), [("closed_gate", "close_zone"), ("let_in_on_the_way", "let_in")]
+)
+def test_event_of_a_zone_without_a_locator__is_refused(name: str, do: str) -> None:
+    raw = {**find_scenario(name).raw, "locator": False}
+    with pytest.raises(ScenarioError, match=rf"events\.0: {do} needs locator: true"):
         Scenario("x", raw, "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("machine", "let_in"), [(None, True), ("ug_truck_60t", True), ("roller_13t", False)]
+)
+def test_let_in__is_for_the_machine_that_drives_or_the_one_that_it_names(
+    machine: str | None, let_in: bool
+) -> None:
+    run = Run(find_scenario("let_in_on_the_way"), 1)
+    run.faults.begin(LetIn(at_s=1.0, do="let_in", zone="Loading point", machine=machine))
+    assert run.machine.sensors.locator is not None
+    assert run.machine.sensors.locator.zones.room.has_let_in("Loading point") is let_in
+
+
+def test_let_in_for_a_while__is_taken_back() -> None:
+    run = Run(find_scenario("let_in_on_the_way"), 1)
+    run.faults.begin(LetIn(at_s=1.0, do="let_in", zone="Loading point", for_s=2.0))
+    assert run.machine.sensors.locator is not None
+    room = run.machine.sensors.locator.zones.room
+    before = room.has_let_in("Loading point")
+    run.agenda.run_until(run.agenda.now_ns + 2_000 * MS)
+    assert (before, room.has_let_in("Loading point")) == (True, False)
 
 
 # -- all round

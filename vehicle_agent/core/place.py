@@ -48,6 +48,7 @@ class Rule(IntEnum):
     ONE_WAY = 3
     NOT_FOR_THIS = 4
     STAND_FIRST = 5
+    CALL_FIRST = 6
 
 
 RULE_EVENTS = {
@@ -56,6 +57,7 @@ RULE_EVENTS = {
     Rule.ONE_WAY: "Z103",
     Rule.NOT_FOR_THIS: "Z104",
     Rule.STAND_FIRST: "Z105",
+    Rule.CALL_FIRST: "Z107",
 }
 PLACE_UNKNOWN = "Z106"
 
