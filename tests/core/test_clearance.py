@@ -369,6 +369,15 @@ def test_finder_of_a_machine__stands_at_its_front_and_is_as_wide(name: str) -> N
     assert (finder.half_m, finder.range_m) == (size.width_m / 2, 30.0)
 
 
+def test_finder_of_a_machine_that_folds__its_rear_body_begins_at_the_joint() -> None:
+    size = TRUCK.profile.machine
+    joint = (size.front_joint_m, size.rear_joint_m, size.rear_overhang_m)
+    rear = RangeFinder.of(size, 30.0).rear
+    assert rear is not None
+    assert (rear.fold_m, rear.axle_m, rear.tail_m) == joint
+    assert (rear.gap_m, rear.half_m, rear.towed) == (0.0, None, False)
+
+
 # -- a trailer
 
 TOWING = load_machine(MACHINES / "electric_tractor_trailer.toml")

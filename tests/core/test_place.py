@@ -205,6 +205,10 @@ def test_rules_told_a_while_ago__lines_are_nearer_and_farther_by_the_way_gone(
     assert places.line_m(reverse=True) == pytest.approx(4.0 + speed_mps)
 
 
+def test_way_gone_since_the_rules_were_told__is_speed_by_time() -> None:
+    assert told(RULED, NOW_US + 500_000, 2.0).line_m(reverse=False) == 7.0
+
+
 def test_place_that_does_not_know_the_rules__those_known_before_go_on_holding() -> None:
     places = told(RULED)
     places.take(NOW_US + 1_000_000, 1.0, [Place(NOW_US + 1).encode()])

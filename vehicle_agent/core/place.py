@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import NamedTuple
 
 VERSION = 1
 _LAYOUT = struct.Struct("<BBBBQ6f")
@@ -140,18 +141,35 @@ def decode(data: bytes) -> Place | None:
     )
 
 
+class _Ruled(NamedTuple):
+    """A place that knew the rules, and the way gone from its stamp until a later time."""
+
+    place: Place
+    gone_m: float
+    until_us: int
+
+    def moved(self, now_us: int, speed_mps: float) -> _Ruled:
+        """The same, until now."""
+        way_m = speed_mps * (now_us - self.until_us) / 1e6
+        return _Ruled(self.place, self.gone_m + way_m, now_us)
+
+
 class Places:
     """Keeps the newest place, and the newest that knew the rules, with the way gone since.
 
     Attributes:
-        rules: the newest place that knew them, however old. refused: what did not count.
+        refused: what did not count.
     """
 
     def __init__(self) -> None:
         self._newest: Place | None = None
-        self.rules: Place | None = None
-        self._gone_m, self._gone_us = 0.0, 0
+        self._ruled: _Ruled | None = None
         self.refused = 0
+
+    @property
+    def rules(self) -> Place | None:
+        """The newest place that knew them, however old."""
+        return None if self._ruled is None else self._ruled.place
 
     def take(self, now_us: int, speed_mps: float, told: Iterable[bytes]) -> None:
         """Take what came since the last tick; the newest stamp counts.
@@ -159,8 +177,6 @@ class Places:
         Args:
             now_us: of the tick. speed_mps: measured, negative backwards. told: by the locator.
         """
-        self._gone_m += speed_mps * (now_us - self._gone_us) / 1e6
-        self._gone_us = now_us
         for data in told:
             place = decode(data)
             if place is None or place.stamp_us > now_us or not self._is_newer(place):
@@ -168,7 +184,9 @@ class Places:
                 continue
             self._newest = place
             if place.rules_known:
-                self.rules, self._gone_m = place, speed_mps * (now_us - place.stamp_us) / 1e6
+                self._ruled = _Ruled(place, 0.0, place.stamp_us)
+        if self._ruled is not None:
+            self._ruled = self._ruled.moved(now_us, speed_mps)
 
     def _is_newer(self, place: Place) -> bool:
         return self._newest is None or place.stamp_us > self._newest.stamp_us
@@ -180,15 +198,15 @@ class Places:
 
     def limit_mps(self) -> float | None:
         """What the place allowed when its rules were last known."""
-        return None if self.rules is None else self.rules.limit_mps
+        return None if self._ruled is None else self._ruled.place.limit_mps
 
     def line_m(self, *, reverse: bool) -> float | None:
         """To the line that way, less what is kept before it and what has been gone since."""
-        if self.rules is None:
+        if self._ruled is None:
             return None
-        told_m = self.rules.behind_m if reverse else self.rules.ahead_m
-        gone_m = -self._gone_m if reverse else self._gone_m
-        return None if told_m is None else told_m - LINE_KEPT_M - gone_m
+        place, gone_m, _ = self._ruled
+        told_m = place.behind_m if reverse else place.ahead_m
+        return None if told_m is None else told_m - LINE_KEPT_M - (-gone_m if reverse else gone_m)
 
 
 def telemetry(now_us: int, place: Place | None) -> bytes:
