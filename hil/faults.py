@@ -8,7 +8,7 @@ frame on the wire, for what is put in it is the end of the first such frame, for
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Any
@@ -224,7 +224,7 @@ class Injector:
         def act(at_ns: int, spec: FrameSpec, data: bytes) -> list[tuple[int, int, bytes]]:
             if fields:
                 message: Any = codec.decode(spec.can_id, data)
-                data = codec.encode(replace(message, **fields), data[1] & 0x0F)[1]
+                data = codec.encode(message._replace(**fields), data[1] & 0x0F)[1]
             body = bytearray(data)
             for at, byte in raw.items():
                 body[at] = byte
@@ -458,7 +458,7 @@ class Injector:
 
         def wrong(data: bytes) -> bytes:
             return b"".join(
-                encode_line(replace(r.message, answer=r.message.answer ^ 1), r.sequence, 0)
+                encode_line(r.message._replace(answer=r.message.answer ^ 1), r.sequence, 0)
                 for r in decoder.feed(data)
                 if isinstance(r.message, RelayStroke)
             )
@@ -622,7 +622,7 @@ def _value(key: str, value: Any) -> Any:
 def _otherwise(message: codec.Message) -> codec.Message:
     """Return a command that asks for a little more to the left; others as they are."""
     if isinstance(message, codec.SteerCommand):
-        return replace(message, curvature_per_m=0.5 * message.curvature_per_m + 0.01)
+        return message._replace(curvature_per_m=0.5 * message.curvature_per_m + 0.01)
     return message
 
 

@@ -27,9 +27,9 @@ from __future__ import annotations
 import binascii
 import zlib
 from collections import Counter
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from struct import Struct
+from typing import NamedTuple
 
 from cobs import cobs
 
@@ -111,8 +111,7 @@ class RelayFrameError(ProtocolError):
         self.fault = fault
 
 
-@dataclass(frozen=True, slots=True)
-class RelayStroke:
+class RelayStroke(NamedTuple):
     """Guardian to relay: it lives, and this is what it wants.
 
     Attributes:
@@ -123,8 +122,7 @@ class RelayStroke:
     wish: RelayWish
 
 
-@dataclass(frozen=True, slots=True)
-class RelayReport:
+class RelayReport(NamedTuple):
     """Relay to guardian: everything it knows.
 
     Attributes:
@@ -150,8 +148,7 @@ class RelayReport:
 RelayMessage = RelayStroke | RelayReport
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A frame that counts: its message, and its header's sequence and time."""
 
     message: RelayMessage

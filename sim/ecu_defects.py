@@ -160,7 +160,7 @@ class DefectiveEcu(Ecu):
         if EcuDefect.ANY_SESSION in self._defects:
             self._used_sessions.clear()
             if self._session:
-                sup = replace(sup, session=self._session)
+                sup = sup._replace(session=self._session)
         super()._on_sup(now_ns, sup)
 
     def _standby_frame(self, now_ns: int, sup: SupCommand) -> None:
@@ -250,7 +250,7 @@ class DefectiveEcu(Ecu):
     def _safety_message(self, feedback: MachineFeedback) -> SafetyIo:
         message = super()._safety_message(feedback)
         if EcuDefect.SWAPS_CHANNELS in self._defects:
-            return replace(message, estop_a=message.estop_b, estop_b=message.estop_a)
+            return message._replace(estop_a=message.estop_b, estop_b=message.estop_a)
         return message
 
     def _message(
@@ -258,7 +258,7 @@ class DefectiveEcu(Ecu):
     ) -> Message | None:
         message = super()._message(spec, now_ns, feedback, demand)
         if EcuDefect.ECHOES_LATE in self._defects and isinstance(message, Echo):
-            return replace(message, hold_us=0)
+            return message._replace(hold_us=0)
         return message
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from functools import lru_cache
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
 
 from protocol.dbw import matrix
 from protocol.dbw.e2e import crc_fits, protect
@@ -268,8 +268,7 @@ class BodyFunction(IntFlag):
     DRUM = 8
 
 
-@dataclass(frozen=True, slots=True)
-class SupCommand:
+class SupCommand(NamedTuple):
     """Supervision: what the agent asks of the ECU, and that it is alive.
 
     Attributes:
@@ -291,8 +290,7 @@ class SupCommand:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True)
-class SteerCommand:
+class SteerCommand(NamedTuple):
     """Wanted path curvature.
 
     Attributes:
@@ -308,8 +306,7 @@ class SteerCommand:
     speed_basis_mps: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DriveCommand:
+class DriveCommand(NamedTuple):
     """Traction.
 
     Attributes:
@@ -321,8 +318,7 @@ class DriveCommand:
     direction: int
 
 
-@dataclass(frozen=True, slots=True)
-class BrakeCommand:
+class BrakeCommand(NamedTuple):
     """Brakes.
 
     Attributes:
@@ -334,8 +330,7 @@ class BrakeCommand:
     retarder: float
 
 
-@dataclass(frozen=True, slots=True)
-class BodyCommand:
+class BodyCommand(NamedTuple):
     """Gear, lights, horn and implement.
 
     Attributes:
@@ -349,8 +344,7 @@ class BodyCommand:
     functions: BodyFunction = BodyFunction.NONE
 
 
-@dataclass(frozen=True, slots=True)
-class EcuState:
+class EcuState(NamedTuple):
     """What the ECU is doing and why.
 
     Attributes:
@@ -366,8 +360,7 @@ class EcuState:
     session_echo: int
 
 
-@dataclass(frozen=True, slots=True)
-class SafetyIo:
+class SafetyIo(NamedTuple):
     """Contacts and supply as the ECU sees them; supply_v is 0…50."""
 
     estop_a: ContactState
@@ -380,8 +373,7 @@ class SafetyIo:
     door_seat: ContactState = ContactState.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
-class SteerFeedback:
+class SteerFeedback(NamedTuple):
     """Measured steering.
 
     Attributes:
@@ -397,8 +389,7 @@ class SteerFeedback:
     actuator_current_a: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DriveFeedback:
+class DriveFeedback(NamedTuple):
     """Measured driveline.
 
     Attributes:
@@ -423,8 +414,7 @@ class BrakeSource(IntFlag):
     PARK = 16
 
 
-@dataclass(frozen=True, slots=True)
-class BrakeFeedback:
+class BrakeFeedback(NamedTuple):
     """Measured brakes.
 
     Attributes:
@@ -437,8 +427,7 @@ class BrakeFeedback:
     source_bits: int
 
 
-@dataclass(frozen=True, slots=True)
-class Motion:
+class Motion(NamedTuple):
     """Body motion of the front unit.
 
     Attributes:
@@ -453,8 +442,7 @@ class Motion:
     ay_mps2: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BodyFeedback:
+class BodyFeedback(NamedTuple):
     """Measured body functions; implement is −1…1."""
 
     implement: float | None
@@ -463,8 +451,7 @@ class BodyFeedback:
     functions: BodyFunction = BodyFunction.NONE
 
 
-@dataclass(frozen=True, slots=True)
-class Echo:
+class Echo(NamedTuple):
     """The newest accepted SUP_CMD, given back for latency measuring.
 
     Attributes:
@@ -477,8 +464,7 @@ class Echo:
     hold_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class E2eStat:
+class E2eStat(NamedTuple):
     """Reception counters of one command frame; 250 stands for 250 or more.
 
     Attributes:
@@ -934,6 +920,10 @@ _UNPACK: dict[int, Callable[[bytes], Message]] = {
     matrix.MOTION.can_id: _unpack_motion,
     matrix.BODY_FB.can_id: _unpack_body_fb,
 }
+
+
+CAN_IDS: dict[type[Message], int] = {kind: spec.can_id for kind, (spec, _) in _PACK.items()}
+"""Under which id messages of a type travel."""
 
 
 def spec_of(message_type: type[Message]) -> FrameSpec:

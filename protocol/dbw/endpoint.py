@@ -6,7 +6,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from protocol.dbw import matrix
-from protocol.dbw.codec import Message, decode, decode_checked, encode, spec_of
+from protocol.dbw.codec import CAN_IDS, Message, decode, decode_checked, encode
 from protocol.dbw.e2e import E2EReceiver, E2EStatus, crc_fits
 from protocol.dbw.errors import DbwError
 from protocol.dbw.matrix import COUNTER_STATES, Direction, FrameSpec
@@ -27,7 +27,7 @@ class DbwSender:
         Raises:
             ValueRangeError: nothing is given out and the counter stays.
         """
-        can_id = spec_of(type(message)).can_id
+        can_id = CAN_IDS[type(message)]
         counter = self._counters[can_id]
         frame = encode(message, counter)
         self._counters[can_id] = (counter + 1) % COUNTER_STATES

@@ -180,7 +180,7 @@ def test_engaged_at_standstill__is_not_at_rest_and_not_parked_unasked() -> None:
 
 def test_open_emergency_stop__is_an_alarm() -> None:
     bench = Bench().driving()
-    bench.module.safety = replace(SAFE, estop_a=ContactState.OPEN)
+    bench.module.safety = SAFE._replace(estop_a=ContactState.OPEN)
     assert bench.tick(DRIVE, ENABLE, 3).alarmed
 
 
@@ -254,17 +254,17 @@ def silent(row: str) -> dict[str, Any]:
         ({}, {"ready": False}, EcuMode.SAFE_STOP),
         ({}, {"overridden": True}, EcuMode.STANDBY),
         ({}, {"exit_reason": ExitReason.SPEED_HIGH}, EcuMode.SAFE_STOP),
-        ({"safety": replace(SAFE, relay_feedback=ContactState.OPEN)}, {}, EcuMode.SAFE_STOP),
-        ({"safety": replace(SAFE, key_remote=False)}, {}, EcuMode.STANDBY),
-        ({"safety": replace(SAFE, manual_override=True)}, {}, EcuMode.STANDBY),
-        ({"safety": replace(SAFE, estop_b=ContactState.OPEN)}, {}, EcuMode.ESTOP),
-        ({"safety": replace(SAFE, estop_a=ContactState.UNKNOWN)}, {}, EcuMode.ESTOP),
+        ({"safety": SAFE._replace(relay_feedback=ContactState.OPEN)}, {}, EcuMode.SAFE_STOP),
+        ({"safety": SAFE._replace(key_remote=False)}, {}, EcuMode.STANDBY),
+        ({"safety": SAFE._replace(manual_override=True)}, {}, EcuMode.STANDBY),
+        ({"safety": SAFE._replace(estop_b=ContactState.OPEN)}, {}, EcuMode.ESTOP),
+        ({"safety": SAFE._replace(estop_a=ContactState.UNKNOWN)}, {}, EcuMode.ESTOP),
         (
-            {"brakes": replace(BRAKES, source_bits=BrakeSource.ECU_STOP)},
+            {"brakes": BRAKES._replace(source_bits=BrakeSource.ECU_STOP)},
             {},
             EcuMode.SAFE_STOP,
         ),
-        ({"brakes": replace(BRAKES, source_bits=BrakeSource.ESTOP)}, {}, EcuMode.SAFE_STOP),
+        ({"brakes": BRAKES._replace(source_bits=BrakeSource.ESTOP)}, {}, EcuMode.SAFE_STOP),
     ],
 )
 def test_anything_wrong_with_the_machine__ends_traction(
@@ -393,7 +393,7 @@ def test_what_the_standard_tells__goes_before_the_module() -> None:
 )
 def test_park_brake__is_known_or_it_is_none(park: ParkState, applied: bool | None) -> None:
     bench = Bench()
-    bench.module.brakes = replace(BRAKES, park=park)
+    bench.module.brakes = BRAKES._replace(park=park)
     bench.tick(times=5)
     assert bench.wire.feedback(bench.now_ns).park_applied is applied
 

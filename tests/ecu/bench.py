@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from protocol.dbw import matrix
 from protocol.dbw.codec import (
@@ -68,7 +68,7 @@ DISABLED = SupCommand(
     link_age_ms=20,
     sequence=0,
 )
-ENABLED = replace(DISABLED, mode_request=EcuMode.ACTIVE, enable=True)
+ENABLED = DISABLED._replace(mode_request=EcuMode.ACTIVE, enable=True)
 STEER = SteerCommand(0.02, 250, valid=True)
 DRIVE = DriveCommand(0.5, 5.0, 1)
 NO_BRAKE = BrakeCommand(0.0, park=False, retarder=0.0)
@@ -113,7 +113,7 @@ class Bench:
     def _messages(self) -> list[Message]:
         self.sequence = (self.sequence + (self.ms % 10 == 0)) % 65536
         due: list[tuple[FrameSpec, Message]] = [
-            (matrix.SUP_CMD, replace(self.sup, sequence=self.sequence)),
+            (matrix.SUP_CMD, self.sup._replace(sequence=self.sequence)),
             (matrix.STEER_CMD, self.steer),
             (matrix.DRIVE_CMD, self.drive),
             (matrix.BRAKE_CMD, self.brake),

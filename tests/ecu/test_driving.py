@@ -124,11 +124,11 @@ def test_reverse__speed_limit_is_the_reverse_one() -> None:
 
 def test_degraded_asked__speed_capped_until_active_is_asked_again() -> None:
     bench = active()
-    bench.sup = replace(bench.sup, mode_request=EcuMode.DEGRADED)
+    bench.sup = bench.sup._replace(mode_request=EcuMode.DEGRADED)
     bench.run(50)
     assert bench.state().state is EcuMode.DEGRADED
     assert bench.demand().speed_limit_mps == 1.8
-    bench.sup = replace(bench.sup, mode_request=EcuMode.ACTIVE)
+    bench.sup = bench.sup._replace(mode_request=EcuMode.ACTIVE)
     bench.run(50)
     assert bench.demand().speed_limit_mps == 5.0
 
@@ -205,7 +205,7 @@ def test_late_step__missed_slots_are_skipped() -> None:
 def test_state_change__is_sent_at_once() -> None:
     bench = standby()
     bench.run(5)
-    bench.sup = replace(bench.sup, enable=True, mode_request=EcuMode.ACTIVE)
+    bench.sup = bench.sup._replace(enable=True, mode_request=EcuMode.ACTIVE)
     bench.run(10)
     armed = [ms for ms, s in bench.states if s.state is EcuMode.ARMED]
     assert armed[0] == bench.ms - 5
@@ -266,7 +266,7 @@ def test_echo_of_an_old_frame__is_not_sent() -> None:
 
 def test_horn_and_lights__heard_in_standby_too() -> None:
     bench = standby()
-    bench.body = replace(bench.body, horn=True)
+    bench.body = bench.body._replace(horn=True)
     bench.run(300)
     body = bench.of(BodyFeedback)[-1][1]
     assert isinstance(body, BodyFeedback)

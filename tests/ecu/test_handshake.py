@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from protocol.dbw import matrix
@@ -54,7 +52,7 @@ def test_active__needs_three_enabled_frames() -> None:
 
 def test_armed_request__waits_armed_and_parked_until_active_is_asked() -> None:
     bench = standby()
-    bench.sup = replace(ENABLED, mode_request=EcuMode.ARMED)
+    bench.sup = ENABLED._replace(mode_request=EcuMode.ARMED)
     bench.run(3000)
     assert bench.state().state is EcuMode.ARMED
     assert bench.demand().park
@@ -148,14 +146,14 @@ def test_low_supply__edge_refused() -> None:
 @pytest.mark.parametrize("mode", [EcuMode.STANDBY, EcuMode.SAFE_STOP])
 def test_edge_without_a_remote_mode__refused(mode: EcuMode) -> None:
     bench = standby()
-    bench.sup = replace(ENABLED, mode_request=mode)
+    bench.sup = ENABLED._replace(mode_request=mode)
     bench.run(500)
     assert not bench.ever(EcuMode.ARMED)
 
 
 def test_session_zero__refused() -> None:
     bench = standby()
-    bench.sup = replace(ENABLED, session=0)
+    bench.sup = ENABLED._replace(session=0)
     bench.run(500)
     assert not bench.ever(EcuMode.ARMED)
     assert bench.state().sub_state == SubState.SESSION_REFUSED
@@ -188,7 +186,7 @@ def test_replayed_session__never_active_again() -> None:
 
 def test_other_session_while_active__refused_and_times_out() -> None:
     bench = active()
-    bench.sup = replace(ENABLED, session=8)
+    bench.sup = ENABLED._replace(session=8)
     bench.run(60)
     assert bench.state().state is EcuMode.SAFE_STOP
     assert bench.state().first_cause == FirstCause.SUP
@@ -207,9 +205,9 @@ def _stopped_after_timeout() -> Bench:
 
 
 def _acknowledge(bench: Bench) -> None:
-    bench.sup = replace(DISABLED, fault_ack=True)
+    bench.sup = DISABLED._replace(fault_ack=True)
     bench.run(50)
-    bench.sup = replace(DISABLED, session=8)
+    bench.sup = DISABLED._replace(session=8)
     bench.run(50)
 
 
@@ -217,9 +215,9 @@ def _acknowledge(bench: Bench) -> None:
 def test_frames_back_after_a_stop__stays_stopped_for_ever() -> None:
     bench = _stopped_after_timeout()
     for session in (7, 8):
-        bench.sup = replace(ENABLED, session=session)
+        bench.sup = ENABLED._replace(session=session)
         bench.run(500)
-        bench.sup = replace(DISABLED, session=session)
+        bench.sup = DISABLED._replace(session=session)
         bench.run(500)
     assert bench.state().state is EcuMode.SAFE_STOP
     assert bench.demand().park
@@ -230,7 +228,7 @@ def test_ack_then_disable_then_edge_with_new_session__active() -> None:
     _acknowledge(bench)
     assert bench.state().state is EcuMode.STANDBY
     assert bench.state().first_cause == FirstCause.DRIVE
-    bench.sup = replace(ENABLED, session=8)
+    bench.sup = ENABLED._replace(session=8)
     bench.run(50)
     assert bench.state().state is EcuMode.ACTIVE
     assert bench.state().first_cause == FirstCause.NONE
@@ -255,20 +253,20 @@ def test_ack_while_rolling__refused() -> None:
 
 def test_ack_with_enable_held__refused() -> None:
     bench = _stopped_after_timeout()
-    bench.sup = replace(ENABLED, fault_ack=True)
+    bench.sup = ENABLED._replace(fault_ack=True)
     bench.run(200)
     assert bench.state().state is EcuMode.SAFE_STOP
 
 
 def test_ack_held_since_before_the_stop__is_no_edge() -> None:
     bench = active()
-    bench.sup = replace(ENABLED, fault_ack=True)
+    bench.sup = ENABLED._replace(fault_ack=True)
     bench.run(50)
     bench.silent = {matrix.DRIVE_CMD}
     bench.run(200)
     bench.silent = set()
     bench.feedback = STANDING
-    bench.sup = replace(DISABLED, fault_ack=True)
+    bench.sup = DISABLED._replace(fault_ack=True)
     bench.run(1000)
     assert bench.state().state is EcuMode.SAFE_STOP
 
@@ -293,7 +291,7 @@ def test_ack_with_the_relay_open__standby_but_no_start() -> None:
     bench.ecu.set_inputs(EcuInputs(relay_feedback=ContactState.OPEN))
     _acknowledge(bench)
     assert bench.state().state is EcuMode.STANDBY
-    bench.sup = replace(ENABLED, session=2)
+    bench.sup = ENABLED._replace(session=2)
     bench.run(500)
     assert bench.state().state is EcuMode.STANDBY
     assert bench.state().sub_state == SubState.INTERLOCK
@@ -341,6 +339,6 @@ def test_estop_pressed_after_the_ack_was_low__ack_needs_a_new_low() -> None:
     bench.ecu.set_inputs(EcuInputs(estop_a=ContactState.OPEN))
     bench.run(5)
     bench.ecu.set_inputs(EcuInputs())
-    bench.sup = replace(DISABLED, fault_ack=True)
+    bench.sup = DISABLED._replace(fault_ack=True)
     bench.run(100)
     assert bench.state().state is EcuMode.ESTOP

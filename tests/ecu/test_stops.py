@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -348,12 +347,12 @@ def test_second_source_address_in_standby__stops_and_arming_needs_quiet_and_ack(
         bench.put((can_id & ~0xFF) | 0x33, data)
     bench.run(200)
     assert bench.state().state is EcuMode.SAFE_STOP
-    bench.sup = replace(DISABLED, fault_ack=True)
+    bench.sup = DISABLED._replace(fault_ack=True)
     bench.run(100)
     assert bench.state().state is EcuMode.SAFE_STOP
     bench.sup = DISABLED
     bench.run(400)
-    bench.sup = replace(DISABLED, fault_ack=True)
+    bench.sup = DISABLED._replace(fault_ack=True)
     bench.run(100)
     assert bench.state().state is EcuMode.STANDBY
 
@@ -366,7 +365,7 @@ def test_second_sender_same_id__safe_stop_within_two_cycles(spec: FrameSpec, pha
     other = DbwSender()
     start_ms = bench.ms
     forged = (
-        replace(ENABLED, sequence=4711) if spec is matrix.SUP_CMD else DriveCommand(1.0, 8.0, 1)
+        ENABLED._replace(sequence=4711) if spec is matrix.SUP_CMD else DriveCommand(1.0, 8.0, 1)
     )
     own = {"counter": -1}
 
@@ -399,7 +398,7 @@ def test_steer_content_under_the_drive_id__always_refused(counter: int) -> None:
 
 def test_stop_request_moving__safe_stop_released() -> None:
     bench = active()
-    bench.sup = replace(ENABLED, estop_request=True)
+    bench.sup = ENABLED._replace(estop_request=True)
     bench.run(15)
     assert bench.state().state is EcuMode.SAFE_STOP
     assert bench.state().first_cause == FirstCause.STOP_REQUEST
@@ -407,7 +406,7 @@ def test_stop_request_moving__safe_stop_released() -> None:
 
 def test_safe_stop_mode_asked__safe_stop() -> None:
     bench = active()
-    bench.sup = replace(ENABLED, mode_request=EcuMode.SAFE_STOP)
+    bench.sup = ENABLED._replace(mode_request=EcuMode.SAFE_STOP)
     bench.run(15)
     assert bench.state().state is EcuMode.SAFE_STOP
 
@@ -424,7 +423,7 @@ def test_control_withdrawn_while_moving__safe_stop(
     change: dict[str, Any], cause: FirstCause
 ) -> None:
     bench = active()
-    bench.sup = replace(ENABLED, **change)
+    bench.sup = ENABLED._replace(**change)
     bench.run(15)
     assert bench.state().state is EcuMode.SAFE_STOP
     assert bench.state().first_cause == cause
@@ -478,7 +477,7 @@ def test_estop_chain_open__propulsion_off_in_one_step_and_latched(inputs: EcuInp
     bench.sup = DISABLED
     bench.run(1000)
     assert bench.state().state is EcuMode.ESTOP
-    bench.sup = replace(DISABLED, fault_ack=True)
+    bench.sup = DISABLED._replace(fault_ack=True)
     bench.run(30)
     assert bench.state().state is EcuMode.STANDBY
 
@@ -489,7 +488,7 @@ def test_estop_open__ack_frame_never_leaves_the_latch() -> None:
     bench.feedback = STANDING
     bench.sup = DISABLED
     bench.run(100)
-    bench.put(*bench.sender.encode(replace(DISABLED, fault_ack=True)))
+    bench.put(*bench.sender.encode(DISABLED._replace(fault_ack=True)))
     assert bench.ecu.mode is EcuMode.ESTOP
 
 
@@ -540,7 +539,7 @@ def test_estop_still_open__ack_refused() -> None:
     bench.feedback = STANDING
     bench.sup = DISABLED
     bench.run(100)
-    bench.sup = replace(DISABLED, fault_ack=True)
+    bench.sup = DISABLED._replace(fault_ack=True)
     bench.run(100)
     assert bench.state().state is EcuMode.ESTOP
 
@@ -598,7 +597,7 @@ def test_feedback_not_a_number__fault_until_power_up(name: str) -> None:
     bench.feedback = STANDING
     bench.sup = DISABLED
     bench.run(100)
-    bench.sup = replace(DISABLED, fault_ack=True)
+    bench.sup = DISABLED._replace(fault_ack=True)
     bench.run(100)
     assert bench.state().state is EcuMode.FAULT
 
@@ -674,7 +673,7 @@ def test_safe_stop__brake_ramps_by_the_profile_and_parks_only_at_standstill() ->
 
 def test_safe_stop_under_harder_braking__the_harder_braking_stays() -> None:
     bench = active()
-    bench.brake = replace(bench.brake, decel_mps2=2.5)
+    bench.brake = bench.brake._replace(decel_mps2=2.5)
     bench.run(300)
     bench.silent = {matrix.BRAKE_CMD}
     bench.run(300)

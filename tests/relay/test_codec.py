@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 from cobs import cobs
@@ -72,7 +71,7 @@ def test_report__is_these_bytes_on_the_wire() -> None:
     assert body_of(FRAMES[1]) == body
 
 
-@pytest.mark.parametrize("message", [STROKE, REPORT, replace(REPORT, last_accepted=None)])
+@pytest.mark.parametrize("message", [STROKE, REPORT, REPORT._replace(last_accepted=None)])
 def test_message__comes_back_as_it_was(message: RelayStroke | RelayReport) -> None:
     assert decode(encode(message, 7, 70_000)[:-1]) == Received(message, 7, 70_000 - 65_536)
 
@@ -166,7 +165,7 @@ def test_noise_of_1_in_1000_bytes_over_100_000_frames__no_wrong_frame_counts() -
     accepted = 0
     for number in range(100_000):
         challenge = number * 2_654_435_761 & 0xFFFF_FFFF
-        sent = replace(REPORT, challenge=challenge, refused=number & 0xFFFF)
+        sent = REPORT._replace(challenge=challenge, refused=number & 0xFFFF)
         frame = bytearray(encode(sent, number, number * 20))
         for place in [place for place in range(len(frame)) if rng.random() < 1e-3]:
             frame[place] = (frame[place] + rng.randrange(1, 256)) & 0xFF

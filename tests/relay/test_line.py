@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from protocol.dbw.codec import ContactState
@@ -29,7 +27,7 @@ SILENT_NS = 200 * MS
 
 def seen(age_ms: int = 10, proven_ms: int | None = 20, **changes: object) -> RelayView:
     proven_ns = None if proven_ms is None else proven_ms * MS
-    report = replace(GOOD, **changes)  # type: ignore[arg-type]
+    report = GOOD._replace(**changes)  # type: ignore[arg-type]
     return judge(RelayStatus(report, age_ms * MS, proven_ns), SILENT_NS)
 
 

@@ -52,6 +52,7 @@ SLOT_SLACK_NS = 2 * _MS
 
 
 CONFLICT_HEARD_NS = 2_000 * _MS
+_NEVER_CAME = (None, -1)
 RATE_LIMIT_MAX = 250
 """Largest code of the steering rate limit, 0.001 1/(m·s) a step."""
 
@@ -107,7 +108,7 @@ class ByWire:
         self._rate_limit = min(max(1, round(curvature_rate_per_m_s * 1000)), RATE_LIMIT_MAX)
         self._receiver = DbwReceiver(Direction.TO_AGENT)
         self._sender = DbwSender()
-        self._messages: dict[int, Message] = {}
+        self._messages: dict[int, tuple[Message, int]] = {}
         self._due_ns: dict[int, int] = {}
         self._sequence = 0
         self._conflict_ns: int | None = None
@@ -124,7 +125,8 @@ class ByWire:
             if received.conflict:
                 self._conflict_ns = now_ns
             if received.spec is not None and received.message is not None:
-                self._messages[can_id] = received.message
+                known_ns = (received.spec.rx_timeout_ms or 0) * _MS
+                self._messages[can_id] = (received.message, now_ns + known_ns)
 
     def feedback(self, now_ns: int) -> Feedback:
         """Return what is known now."""
@@ -172,10 +174,8 @@ class ByWire:
         )
 
     def _fresh(self, now_ns: int, spec: FrameSpec, kind: type[MessageT]) -> MessageT | None:
-        if self._receiver.timed_out(spec, now_ns):
-            return None
-        message = self._messages.get(spec.can_id)
-        return message if isinstance(message, kind) else None
+        message, until_ns = self._messages.get(spec.can_id, _NEVER_CAME)
+        return message if now_ns <= until_ns and isinstance(message, kind) else None
 
     def _is_due(self, now_ns: int, spec: FrameSpec) -> bool:
         period_ns = spec.period_ms * _MS
