@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 PREFIX = "headframe/v1"
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
+@lru_cache(maxsize=64)
 def checked_id(text: str, what: str = "id") -> str:
     """Return ``text`` when it is a legal id.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from protocol.profiles import MachineLimits
@@ -180,7 +180,7 @@ class Human:
         pose = _mistaken(self._now(picture.pose, age_s), place_m, heading_rad, speed)
         wanted = self._pursuit.controls(pose)
         steer = min(max(wanted.steer + hand, -1.0), 1.0)
-        return self._towards(replace(wanted, steer=steer))
+        return self._towards(Controls(steer, wanted.throttle, wanted.brake))
 
     def _now(self, pose: Pose, age_s: float) -> Pose:
         """Where he thinks the machine is by now, of the pose that he saw ``age_s`` ago."""

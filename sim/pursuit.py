@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from protocol.profiles import MachineLimits
 from sim.speed_plan import SpeedPlan
@@ -50,8 +51,7 @@ class Style:
     stop_mps2: float = 1.2
 
 
-@dataclass(frozen=True, slots=True)
-class Pose:
+class Pose(NamedTuple):
     """Where the front axle is: position, heading, signed speed, curvature that it now runs."""
 
     x_m: float
@@ -61,8 +61,7 @@ class Pose:
     curvature_per_m: float
 
 
-@dataclass(frozen=True, slots=True)
-class Controls:
+class Controls(NamedTuple):
     """Steering −1…1 of full lock (+ left), throttle and brake 0…1."""
 
     steer: float

@@ -6,9 +6,8 @@ The same rules sit behind the real page (sim/driver.py) and in lock-step (sim/ru
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sim.drive_log import DRIVING, STOPPED
 from sim.pursuit import Controls
@@ -21,8 +20,7 @@ RELEASE_FIRST = "D102"
 Json = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
+class Seat(NamedTuple):
     """What the driver reads on the screen.
 
     Attributes:

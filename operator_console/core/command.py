@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from operator_console.core.echo import Echo
 from operator_console.core.engagement import Lease
@@ -15,8 +15,7 @@ U16_MAX = (1 << 16) - 1
 U32_MAX = (1 << 32) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class OnScreen:
+class OnScreen(NamedTuple):
     """What the driver has in view, as it travels in a command.
 
     Attributes:

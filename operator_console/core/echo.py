@@ -10,7 +10,7 @@ long: the loop time, which caps the speed, counts from its stamp.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LATE_US = 50_000
 """A stamp this much longer on its way is late: what remains of 250 ms at the loop of 200 ms above
@@ -19,8 +19,7 @@ KEPT_NS = 100_000_000
 """A stamp is held in place of late ones for half of what the machine allows (``hold_max_ms``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Echo:
+class Echo(NamedTuple):
     """A proven vehicle stamp and when it arrived here; stamp 0: none yet."""
 
     stamp_us: int

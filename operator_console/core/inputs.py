@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 INPUT_MAX_AGE_NS = 60_000_000
 """A snapshot older than this is no input (cockpit rule 10)."""
@@ -36,8 +36,7 @@ class InputRefused(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class DriverInput:
+class DriverInput(NamedTuple):
     """One snapshot of every control, taken at one moment.
 
     Attributes:

@@ -8,7 +8,7 @@ had waited, so that both directions are timed by traffic that flows anyway.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SENT_KEPT = 256
 """Commands whose send time is remembered: 5 s at 50 Hz."""
@@ -22,8 +22,7 @@ RTT_MAX_AGE_NS = 2_000_000_000
 RATE_WINDOW_NS = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One command out, one state back.
 
     Attributes:
@@ -121,17 +120,12 @@ class VehicleClock:
         self._drop_old(now_ns)
         return self._exchanges[0].rtt_us // 2 if self._exchanges else None
 
-    def floor_us(self, now_ns: int) -> int | None:
-        """Lower bound of the offset from one-way arrivals; None without one in the window."""
-        self._drop_old(now_ns)
-        return self._floor[0][1] if self._floor else None
-
     def now_us(self, now_ns: int) -> int | None:
         """The vehicle's clock now, in µs: by exchanges, else its lower bound, else None."""
-        offset_us = self.offset_us(now_ns)
-        if offset_us is None:
-            offset_us = self.floor_us(now_ns)
-        return None if offset_us is None else now_ns // 1000 + offset_us
+        self._drop_old(now_ns)
+        if self._exchanges:
+            return now_ns // 1000 + self._exchanges[0].offset_us
+        return now_ns // 1000 + self._floor[0][1] if self._floor else None
 
     def is_exact(self, now_ns: int) -> bool:
         """Ages come from an exchange; otherwise they are lower bounds."""
@@ -176,8 +170,7 @@ booted is behind by all the time it had been up.
 STAMP_MAX_US = (1 << 64) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """What the driver's page said it shows.
 
     Attributes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from joserfc.jwk import OKPKey
@@ -85,8 +85,7 @@ IDLE_LOOK_NS = 20_000_000
 """How often a console without a lease looks whether it has one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One message to publish. Never retained."""
 
     topic: str
@@ -94,8 +93,7 @@ class Outgoing:
     qos: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """The newest vehicle state with when and how it came."""
 
     state: VehicleState
@@ -254,8 +252,7 @@ class ConsoleSession:
         if snapshot is None or snapshot.controls is None:
             return None
         state = self.heard.state if self.heard and self.state_known(now_ns) else None
-        return replace(
-            snapshot.controls,
+        return snapshot.controls._replace(
             steer_rest=None if state is None else state.steer_measured,
             steer_slack=ALIGNED,
             unproven=snapshot.unproven,
@@ -503,14 +500,14 @@ class ConsoleSession:
         self.lease = Lease(claims.epoch, claims.key_id, claims.boot, keys)
         self.lease_lost = False
         self._echo = NO_ECHO
-        self.heard = None if self.heard is None else replace(self.heard, authentic=False)
+        self.heard = None if self.heard is None else self.heard._replace(authentic=False)
         self.clock.reset()
         self.gate.pass_through(held=True, allowed=False)
         self.enable_cycle.restart()
 
     def _drop_lease(self, *, lost: bool) -> None:
         self.lease, self.lease_lost, self._echo = None, lost, NO_ECHO
-        self.heard = None if self.heard is None else replace(self.heard, authentic=False)
+        self.heard = None if self.heard is None else self.heard._replace(authentic=False)
         self.gate.pass_through(held=True, allowed=False)
 
     def _lose_lease_of_another_run(self, boot_tag: int, epoch: int) -> None:
@@ -528,8 +525,9 @@ class ConsoleSession:
             self.enable_sent = False
             self.enable_watch.barred()
             return None
-        driver = self.driver(now_ns)
-        enable = self._enable(driver, now_ns)
+        driver, permitted = self.driver(now_ns), self._may_enable(now_ns)
+        allowed = driver is not None and permitted
+        enable = self.gate.pass_through(driver is not None and driver.enable, allowed)
         frame = self._builder.build(
             now_ns,
             lease,
@@ -541,7 +539,7 @@ class ConsoleSession:
         if frame is None:
             return None
         self.enable_sent = frame.enable
-        if self._may_enable(now_ns):
+        if permitted:
             self.enable_watch.sent(frame.enable, driver, self.input_age_ms(now_ns))
         else:
             self.enable_watch.barred()
@@ -559,10 +557,6 @@ class ConsoleSession:
     def command_gap_ns(self, now_ns: int) -> int:
         """Time until a changed command may go out."""
         return 0 if self.lease is None else self._builder.gap_ns(now_ns)
-
-    def _enable(self, driver: DriverInput | None, now_ns: int) -> bool:
-        allowed = driver is not None and self._may_enable(now_ns)
-        return self.gate.pass_through(driver is not None and driver.enable, allowed)
 
     def _may_enable(self, now_ns: int) -> bool:
         """Lease, machine and screen permit enable, whatever the driver's hands do.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 from sim.pursuit import Pose
 from sim.runner.agenda import Agenda, Rank
@@ -34,8 +35,7 @@ LOWER, RAISE = 0.75, 1.02
 """What the sender makes of its rate after a slow picture, and after a good one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(NamedTuple):
     """One picture.
 
     Attributes:

@@ -55,7 +55,7 @@ def test_snapshot__comes_out_as_it_went_in(snapshot: DeskSnapshot) -> None:
 
 
 def test_figures__are_rounded_to_less_than_a_step_of_the_frame() -> None:
-    third = dataclasses.replace(ASKED, steer=1 / 3, throttle=1 / 3, brake=2 / 3, implement=1 / 3)
+    third = ASKED._replace(steer=1 / 3, throttle=1 / 3, brake=2 / 3, implement=1 / 3)
     data = encode_snapshot(
         dataclasses.replace(DATED, snapshot=dataclasses.replace(SNAPSHOT, controls=third))
     )

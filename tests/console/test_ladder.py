@@ -27,7 +27,7 @@ def missing(facts: LadderFacts) -> tuple[str, str] | None:
 
 
 def with_driver(**changes: object) -> LadderFacts:
-    driver = dataclasses.replace(READY, **changes)  # type: ignore[arg-type]
+    driver = READY._replace(**changes)  # type: ignore[arg-type]
     return dataclasses.replace(FACTS, driver=driver)
 
 

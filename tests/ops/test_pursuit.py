@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -134,7 +134,7 @@ def test_beside_the_line__steers_back(site: Site, limits: MachineLimits, left_m:
 
 
 def test_far_off_the_line__steer_stays_within_full_lock(site: Site, limits: MachineLimits) -> None:
-    pose = replace(_on_line(site, 120.0), heading_rad=2.5)
+    pose = _on_line(site, 120.0)._replace(heading_rad=2.5)
     assert abs(Pursuit(site, limits).controls(pose).steer) <= 1.0
 
 
