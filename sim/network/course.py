@@ -11,16 +11,16 @@ _NS_PER_S = 1e9
 
 
 class Course:
-    """Linear between its points, from the first point's time (0) to the last one's, over again."""
+    """Linear between its points, from the first point's time (0) to the last one's, over again.
+
+    Attributes:
+        has_rate: some point sets a rate.
+    """
 
     def __init__(self, points: Sequence[CoursePoint], start_ns: int) -> None:
         self._points = tuple(points)
         self._start_ns = start_ns
-
-    @property
-    def has_rate(self) -> bool:
-        """Some point sets a rate."""
-        return any(point.rate_bps is not None for point in self._points)
+        self.has_rate = any(point.rate_bps is not None for point in self._points)
 
     def loss(self, at_ns: int) -> float:
         """Return the share of packets lost there."""

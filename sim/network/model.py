@@ -7,10 +7,9 @@ runs through it (as FlowEmu keeps it).
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sim.network.air import Air
 from sim.network.capacity import Capacity, Rate, Trace, Unlimited
@@ -30,8 +29,7 @@ class Verdict(StrEnum):
     LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What the link does with one packet.
 
     Attributes:
@@ -65,7 +63,9 @@ class Radio:
         start_ns: int,
         air: Air | None = None,
     ) -> None:
-        self._parameters = parameters
+        bursts = parameters.bursts
+        self._loss = parameters.loss
+        self._bad_loss = parameters.loss if bursts is None else bursts.loss
         self._air = air
         self._bad = loss_spells(parameters.bursts, dice(seed, name, "states"), start_ns)
         self._gaps = gap_spells(parameters.gaps, dice(seed, name, "gaps"), start_ns)
@@ -81,9 +81,7 @@ class Radio:
 
     def loss(self, at_ns: int) -> float:
         """Return the share of packets lost there, gaps aside."""
-        bursts = self._parameters.bursts
-        bad = bursts is not None and self._bad.ends_ns(at_ns) is not None
-        state = bursts.loss if bursts is not None and bad else self._parameters.loss
+        state = self._loss if self._bad.ends_ns(at_ns) is None else self._bad_loss
         lost = 1.0 - (1.0 - state) * (1.0 - self.course.loss(at_ns))
         return lost if self._air is None else 1.0 - (1.0 - lost) * (1.0 - self._air.loss)
 
@@ -114,8 +112,10 @@ class LinkModel:
     ) -> None:
         self._parameters = parameters
         self._air = air
-        self._jitter, self._chance = dice(seed, name, "jitter"), dice(seed, name, "loss")
-        self._order, self._double = dice(seed, name, "reorder"), dice(seed, name, "duplicate")
+        self._jitter = dice(seed, name, "jitter").uniform
+        self._chance = dice(seed, name, "loss").random
+        self._order = dice(seed, name, "reorder").random
+        self._double = dice(seed, name, "duplicate").random
         self._radio = Radio(parameters, seed, name, start_ns, air)
         self._capacity = _capacity(parameters, self._radio.course, start_ns, air)
         self._waiting: deque[tuple[int, int]] = deque()
@@ -158,7 +158,7 @@ class LinkModel:
         leaves_ns = self._leaves(now_ns, size_bytes)
         if not self._radio.stalls and self._radio.gap_ends_ns(leaves_ns) is not None:
             return Decision(Verdict.IN_GAP)
-        if self._chance.random() < self._radio.loss(leaves_ns):
+        if self._chance() < self._radio.loss(leaves_ns):
             return Decision(Verdict.LOST)
         return Decision(Verdict.CARRIED, self._deliveries(leaves_ns))
 
@@ -185,15 +185,15 @@ class LinkModel:
         delay_ns, jitter_ns = parameters.delay_ns, parameters.jitter_ns
         if self._air is not None:
             delay_ns, jitter_ns = delay_ns + self._air.delay_ns, jitter_ns + self._air.jitter_ns
-        shift_ns = round(self._jitter.uniform(-1.0, 1.0) * jitter_ns)
+        shift_ns = round(self._jitter(-1.0, 1.0) * jitter_ns)
         due_ns = leaves_ns + max(0, delay_ns + shift_ns)
-        held_back = self._order.random() < parameters.reorder
+        held_back = self._order() < parameters.reorder
         due_ns = max(due_ns, self._out_ns)
         if held_back:
             due_ns += parameters.reorder_ns
         else:
             self._out_ns = due_ns
-        twice = self._double.random() < parameters.duplicate
+        twice = self._double() < parameters.duplicate
         return (due_ns, due_ns) if twice else (due_ns,)
 
 
