@@ -79,6 +79,7 @@ class StateFlag(IntFlag):
     LEASED = 1
 
 
+_LEASED = int(StateFlag.LEASED)
 STATE_KIND = 16
 
 
@@ -338,7 +339,7 @@ class StateFrame(NamedTuple):
             head = _STATE_HEAD.pack(
                 VERSION,
                 STATE_KIND,
-                StateFlag.LEASED if self.leased else 0,
+                _LEASED if self.leased else 0,
                 self.vehicle_id,
                 self.key_id,
                 len(self.json),
@@ -383,7 +384,7 @@ def decode_state(data: bytes, keys: Mapping[int, bytes]) -> StateEnvelope:
         raise UnknownVersion(f"state frame version {version}, this program speaks {VERSION}")
     if kind != STATE_KIND:
         raise UnknownKind(f"state frame kind {kind}")
-    if flags & ~int(StateFlag.LEASED):
+    if flags & ~_LEASED:
         raise ReservedBits("state frame has reserved bits set")
     if json_length > STATE_JSON_MAX_BYTES:
         raise FrameLong(f"state JSON of {json_length} bytes, limit {STATE_JSON_MAX_BYTES}")
@@ -393,7 +394,7 @@ def decode_state(data: bytes, keys: Mapping[int, bytes]) -> StateEnvelope:
     if len(data) > expected:
         raise FrameLong(f"state frame has {len(data)} bytes, needs {expected}")
     body, tag = data[:-TAG_BYTES], data[-TAG_BYTES:]
-    leased = bool(flags & StateFlag.LEASED)
+    leased = flags == _LEASED
     key = keys.get(key_id) if leased else None
     if key is not None and not hmac.compare_digest(frame_tag(key, body), tag):
         raise BadTag("state frame's tag does not fit its bytes")

@@ -40,10 +40,17 @@ def with_command(at_ns: int = T_NS, **wish: Any) -> Driver:
 def test_window__gives_the_largest_value_until_it_is_older_than_the_window() -> None:
     worst = WorstOf(100)
     assert worst.worst(0) is None
-    for at_ns, value in ((0, 5), (10, 9), (20, 7), (20, 3)):
+    for at_ns, value in ((0, 5), (10, 9), (20, 7), (25, 3), (30, 6)):
         worst.add(at_ns, value)
 
-    assert [worst.worst(now_ns) for now_ns in (20, 110, 111, 120, 121)] == [9, 9, 7, 7, None]
+    assert [worst.worst(now_ns) for now_ns in (30, 110, 111, 120, 121, 131)] == [
+        9,
+        9,
+        7,
+        7,
+        6,
+        None,
+    ]
 
 
 def test_window_cleared__knows_nothing() -> None:

@@ -187,6 +187,7 @@ def test_no_command_was_given__no_share_is_known() -> None:
     watch.look(START_NS, None, (PathCounters(), PathCounters()))
 
     assert watch.figures(0) == PathFigures(None, None)
+    assert watch.delivered_pct(0) is None
 
 
 def test_path_that_is_not_fitted__has_no_figures() -> None:
@@ -194,6 +195,7 @@ def test_path_that_is_not_fitted__has_no_figures() -> None:
     traffic.run(1.0)
 
     assert traffic.watch.figures(1) == PathFigures(None, None)
+    assert traffic.watch.delivered_pct(1) is None
 
 
 def test_pause_of_300_ms__is_the_longest_silence_until_the_window_has_passed() -> None:

@@ -22,7 +22,11 @@ _MS = 1_000_000
 
 
 class WorstOf:
-    """The largest of the values of a window of time."""
+    """The largest of the values of a window of time.
+
+    A value that a later one reaches will not be the largest again and is not kept, so that the
+    first that is kept is the largest.
+    """
 
     def __init__(self, window_ns: int) -> None:
         self._window_ns = window_ns
@@ -31,6 +35,9 @@ class WorstOf:
 
     def add(self, now_ns: int, value: int) -> None:
         """Add a value at its time."""
+        while self._values and max(self._values[-1], value) == value:
+            self._times_ns.pop()
+            self._values.pop()
         self._times_ns.append(now_ns)
         self._values.append(value)
 
@@ -40,7 +47,7 @@ class WorstOf:
         while times_ns and now_ns - times_ns[0] > self._window_ns:
             times_ns.popleft()
             self._values.popleft()
-        return max(self._values, default=None)
+        return self._values[0] if self._values else None
 
     def clear(self) -> None:
         """Forget all."""
@@ -68,6 +75,7 @@ class Driver:
         self, timing: Timing, main_camera: int = 0, rear_camera: int | None = None
     ) -> None:
         self._timing = timing
+        self._late_ns = timing.command_degraded_ms * _MS
         self._main_camera = main_camera
         self._rear_camera = main_camera if rear_camera is None else rear_camera
         self._loop = WorstOf(LOOP_WINDOW_NS)
@@ -92,8 +100,7 @@ class Driver:
         """Let an accepted command become the newest."""
         frame, now_ns = accepted.frame, accepted.at_ns
         before = self._newest
-        late_ns = self._timing.command_degraded_ms * _MS
-        if before is None or now_ns - before.at_ns > late_ns:
+        if before is None or now_ns - before.at_ns > self._late_ns:
             self._healthy_since_ns = now_ns
         if self._changed_from is None or _has_moved(self._changed_from, frame):
             self._changed_ns, self._changed_from = now_ns, frame
@@ -132,13 +139,13 @@ class Driver:
 
     def late(self, now_ns: int) -> bool:
         """Return True when no command was accepted for the degraded time."""
-        age_ns = self.age_ns(now_ns)
-        return age_ns is None or age_ns > self._timing.command_degraded_ms * _MS
+        newest = self._newest
+        return newest is None or now_ns - newest.at_ns > self._late_ns
 
     def stale(self, now_ns: int) -> bool:
         """Return True when the newest command may no longer act."""
-        left_ns = self.command_left_ns(now_ns)
-        return left_ns is None or left_ns <= 0
+        until_ns = self._acts_until_ns
+        return until_ns is None or now_ns >= until_ns
 
     def command_left_ns(self, now_ns: int) -> int | None:
         """Return the time until the newest command stops acting, None without one.

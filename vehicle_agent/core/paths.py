@@ -91,16 +91,21 @@ class PathWatch:
         newest = self._slices[-1].silent_ns
         newest[:] = map(max, newest, silence_ns)
 
+    def delivered_pct(self, path: int) -> int | None:
+        """Return what share of the commands has come by a path lately; see PathFigures."""
+        if not self._slices or path not in self._paths:
+            return None
+        oldest = self._slices[0]
+        issued = self._newest - oldest.newest_sequence
+        heard = self._heard[path] - oldest.heard[path]
+        return None if issued <= 0 else min(100, 100 * heard // issued)
+
     def figures(self, path: int) -> PathFigures:
         """Return how a path has done lately."""
         if not self._slices or path not in self._paths:
             return PathFigures()
-        oldest = self._slices[0]
-        issued = self._newest - oldest.newest_sequence
-        heard = self._heard[path] - oldest.heard[path]
         longest_ns = max(each.silent_ns[path] for each in self._slices)
-        share = None if issued <= 0 else min(100, 100 * heard // issued)
-        return PathFigures(share, longest_ns // 1_000_000)
+        return PathFigures(self.delivered_pct(path), longest_ns // 1_000_000)
 
     def _silence_ns(self, now_ns: int, counters: PathCounters) -> int:
         last_ns = counters.last_valid_ns

@@ -45,7 +45,7 @@ def state_json(
     stop_id: str | None,
     warning_ms: int | None,
     blockers: tuple[str, ...],
-    figures: Sequence[PathFigures],
+    delivered_pct: tuple[int | None, ...],
     silent_paths: tuple[int, ...],
     proximity_m: tuple[float | None, ...] = (),
 ) -> bytes:
@@ -58,7 +58,7 @@ def state_json(
         mode=mode,
         cause=verdict.cause,
         accepted=(acceptance.paths[0].last_sequence, acceptance.paths[1].last_sequence),
-        delivered_pct=tuple(each.delivered_pct for each in figures),
+        delivered_pct=delivered_pct,
         silent_paths=silent_paths,
         accepted_hold_us=None if age_ns is None else age_ns // 1000,
         refusals=_top(acceptance.refusals()),

@@ -6,8 +6,9 @@ same inputs give the same outputs, byte for byte.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from joserfc.jwk import OKPKey
 
@@ -43,7 +44,7 @@ from vehicle_agent.core.governor import GRAVITY_MPS2, GovernorInput, SpeedCap, s
 from vehicle_agent.core.isobus import IsobusTranslator
 from vehicle_agent.core.j1939 import J1939Translator
 from vehicle_agent.core.nearby import Nearby
-from vehicle_agent.core.paths import PathFigures, PathWatch
+from vehicle_agent.core.paths import PathWatch
 from vehicle_agent.core.place import (
     PLACE_UNKNOWN,
     RULE_EVENTS,
@@ -57,6 +58,7 @@ from vehicle_agent.core.watch import Health, Heard, Watch
 
 _MS = 1_000_000
 M = VehicleMode
+FigureT = TypeVar("FigureT")
 STATE_PERIOD_NS = 20 * _MS
 IDLE_STATE_PERIOD_NS = 1_000 * _MS
 AUTHORITY_PERIOD_NS = 200 * _MS
@@ -291,8 +293,11 @@ class Supervisor:
         self._authority.age_nonce(now_ns)
         news = _News()
         self._locate(now_ns, given, feedback, news)
-        self._read_requests(now_ns, given, feedback, news)
-        self._read_stops(now_ns, given, news)
+        if given.requests:
+            self._read_requests(now_ns, given, feedback, news)
+        self._finish_grant(now_ns, news)
+        if given.stops:
+            self._read_stops(now_ns, given, news)
         self._read_commands(now_ns, given, news)
         self._watch_lease(now_ns, news)
         self._watch_handover(now_ns, news)
@@ -463,6 +468,8 @@ class Supervisor:
             answer = self._answer(now_ns, claims, feedback, news)
             if answer is not None:
                 news.acks.append(answer)
+
+    def _finish_grant(self, now_ns: int, news: _News) -> None:
         answer = self._authority.finish_grant(now_ns, self._durable.epoch)
         if answer is not None:
             self._begin_lease(now_ns)
@@ -838,6 +845,8 @@ class Supervisor:
 
     def _begun(self, now_ns: int, verdict: Verdict, news: _News) -> tuple[str, ...]:
         """Return the events that begin now: told again only after they were gone for a while."""
+        if not (self._told or verdict.holding or news.events):
+            return ()
         latched = self._failsafe.latched is not None
         self._told = {
             event: at_ns
@@ -879,7 +888,7 @@ class Supervisor:
             stop_id=self._stop_id,
             warning_ms=self._warning_left_ms(now_ns),
             blockers=self._blockers(now_ns, feedback),
-            figures=() if holder is None else self._path_figures(),
+            delivered_pct=() if holder is None else self._of_paths(self._paths.delivered_pct),
             silent_paths=self._silent_paths(now_ns),
             proximity_m=self._nearby.over(
                 now_ns // 1000, () if self._clearance is None else self._sight.sectors_m
@@ -926,7 +935,7 @@ class Supervisor:
             self._acceptance,
             self._authority,
             self._wire.refused,
-            figures=self._path_figures(),
+            figures=self._of_paths(self._paths.figures),
             silent_paths=self._silent_paths(now_ns),
             stops=self._stop_share,
             requests=self._request_share,
@@ -935,8 +944,8 @@ class Supervisor:
             return (("control", content),)
         return ("control", content), ("position", telemetry(now_ns // 1000, self._place))
 
-    def _path_figures(self) -> tuple[PathFigures, ...]:
-        return tuple(map(self._paths.figures, range(len(self._acceptance.paths))))
+    def _of_paths(self, figure: Callable[[int], FigureT]) -> tuple[FigureT, ...]:
+        return tuple(map(figure, range(len(self._acceptance.paths))))
 
     def _persist_due(self) -> Record | None:
         marks = self._mode in DRIVING or self._warning is not None
