@@ -23,6 +23,8 @@ STOPPED = frozenset(
     {VehicleMode.STOPPING, VehicleMode.STOPPED, VehicleMode.ESTOP, VehicleMode.FAULT}
 )
 DIGEST_BYTES = 4
+_HAS_DIGEST = b'"digest":'
+"""In a golden log's output; inside of a text its quotes would have strokes before them."""
 SHOWN_CHARACTERS = 400
 
 Follow = Callable[[TickStep, Supervisor, TickOutputs], None]
@@ -192,7 +194,8 @@ class Runner:
         assert step.said is not None
         self.result.compared += 1
         content = tape.outputs_of(step.number, step.now_ns, supervisor, said)
-        if tape.to_bytes(content) == step.said:
+        shown = digested(content) if _HAS_DIGEST in step.said else content
+        if tape.to_bytes(shown) == step.said:
             self._then.look(step.utc_ns, step.number, supervisor.mode, supervisor.latched)
             return
         then = json.loads(step.said)

@@ -38,6 +38,8 @@ Plain = dict[str, Any]
 _ADAPTER: TypeAdapter[Adapter | None] = TypeAdapter(Adapter | None)
 _FINDER: TypeAdapter[RangeFinder | None] = TypeAdapter(RangeFinder | None)
 _STATE_HEAD_BYTES, _TAG_BYTES = 32, 16
+_CONTACTS = {int(state): state for state in ContactState}
+_REASONS = {int(reason): reason for reason in OpenReason}
 _dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -232,12 +234,12 @@ def _relay_of(row: Sequence[Any]) -> RelayStatus:
     return RelayStatus(
         RelayReport(
             challenge=challenge,
-            estop_a=ContactState(estop_a),
-            estop_b=ContactState(estop_b),
-            feedback=ContactState(feedback),
+            estop_a=_CONTACTS[estop_a],
+            estop_b=_CONTACTS[estop_b],
+            feedback=_CONTACTS[feedback],
             closed=closed,
             discrepancy=discrepancy,
-            reason=OpenReason(reason),
+            reason=_REASONS[reason],
             last_accepted=last,
             refused=refused,
         ),

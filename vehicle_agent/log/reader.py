@@ -10,9 +10,9 @@ import json
 import struct
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import zstandard
 from mcap.exceptions import McapError
@@ -27,10 +27,10 @@ from vehicle_agent.log.segment import ENDING, OPEN_SUFFIX
 RECORD_MAX_BYTES = 256 * 1024 * 1024
 _HEAD = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<HIQQ")
+_OF_MESSAGE, _OF_CHANNEL = int(Opcode.MESSAGE), int(Opcode.CHANNEL)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message.
 
     Attributes:
@@ -141,13 +141,13 @@ class LogFile:
         while place + _HEAD.size <= end:
             opcode, length = head(data, place)
             place += _HEAD.size
-            if opcode == Opcode.MESSAGE:
+            if opcode == _OF_MESSAGE:
                 channel, number, log_ns, publish_ns = message(data, place)
                 topic = names.get(channel)
                 if topic is not None and (topics is None or topic in topics):
                     content = data[place + message_size : place + length]
                     yield Message(topic, log_ns, publish_ns, number, content)
-            elif opcode == Opcode.CHANNEL:
+            elif opcode == _OF_CHANNEL:
                 self._learn(data[place - _HEAD.size : place + length])
             place += length
 
@@ -219,7 +219,7 @@ def _brought_up(message: Message, steps: Sequence[Step]) -> Message:
     for step in steps:
         content = step(content)
     data = json.dumps(content, separators=(",", ":")).encode()
-    return replace(message, data=data)
+    return message._replace(data=data)
 
 
 def open_log(path: Path) -> Log:
