@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic_core import to_json
+
 from protocol.state import VehicleMode
 from sim.replay.ticks import BootStep, KeyStep, Step, TickStep
 from vehicle_agent.core import tape
@@ -194,8 +196,8 @@ class Runner:
         assert step.said is not None
         self.result.compared += 1
         content = tape.outputs_of(step.number, step.now_ns, supervisor, said)
-        shown = digested(content) if _HAS_DIGEST in step.said else content
-        if tape.to_bytes(shown) == step.said:
+        shown = digested(content, to_json) if _HAS_DIGEST in step.said else content
+        if to_json(shown) == step.said:
             self._then.look(step.utc_ns, step.number, supervisor.mode, supervisor.latched)
             return
         then = json.loads(step.said)
@@ -222,9 +224,16 @@ def differing(then: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any,
     }
 
 
-def digested(said: dict[str, Any]) -> dict[str, Any]:
-    """Return a short form of an output: what was decided, and a digest of all of it."""
-    whole = tape.to_bytes(tape.comparable(said))
+def digested(
+    said: dict[str, Any], write: Callable[[dict[str, Any]], bytes] = tape.to_bytes
+) -> dict[str, Any]:
+    """Return a short form of an output: what was decided, and a digest of all of it.
+
+    Args:
+        write: its JSON. pydantic's is five times as quick and the same but for letters beyond
+            ASCII: where its bytes are those of the log all is the same, else nothing is said.
+    """
+    whole = write(tape.comparable(said))
     digest = hashlib.blake2b(whole, digest_size=DIGEST_BYTES).hexdigest()
     kept = {name: said[name] for name in ("n", "t", "mode", "latched", "relay")}
     return {**kept, "events": said.get("events", []), "digest": digest}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from joserfc.jwk import OKPKey
+from pydantic_core import from_json
 
 from protocol.messages import generate_identity
 from vehicle_agent.core import tape
@@ -87,7 +87,7 @@ class Steps:
                 yield waiting
                 waiting = None
             if message.topic == channels.INPUTS:
-                heard = json.loads(message.data)
+                heard = from_json(message.data)
                 number = heard["n"]
                 if last is not None and number <= last:
                     continue  # told again to a recorder that followed one that was killed
