@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.chains.pictures import draw, there_and_back
 from benchmarks.common import Measurement, run
-from operator_console.shell.viewer import frame_of
+from operator_console.shell.picture_peer import frame_of
 from protocol.strip import COUNTER_MODULUS, draw_strip_i420
 from sim.run_folder import run_folder
 from vehicle_agent.shell.h264 import OPTIONS, SOFTWARE

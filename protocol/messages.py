@@ -145,6 +145,9 @@ class SignalClaims(_Claims):
         cameras: camera ids wanted, in the order of the offer's video sections.
         viewer: which screen of the console an offer is for; a newer session replaces the older
             one of the same screen only. Needed in an offer for the media peer.
+        standby: the offer is for a second peer connection of a screen, on which nothing is sent
+            until the viewer asks there. Left out where it is not, so that who does not know of it
+            hears what they always heard.
     """
 
     typ: Literal["signal"] = "signal"
@@ -154,6 +157,7 @@ class SignalClaims(_Claims):
     sdp: Annotated[str, Field(max_length=32 * 1024)] = ""
     cameras: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(default=(), strict=False)
     viewer: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{0,32}$")] = ""
+    standby: Annotated[bool, Field(exclude_if=lambda standby: not standby)] = False
 
 
 Claims = RequestClaims | AckClaims | StopClaims | SignalClaims

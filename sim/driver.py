@@ -24,7 +24,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import aiomqtt
 
-from operator_console.shell.viewer import HeadlessViewer, ViewedFrame
+from operator_console.shell.picture_peer import ViewedFrame
+from operator_console.shell.viewer import HeadlessViewer
 from protocol.errors import ProtocolError
 from protocol.frames import COMMAND_BYTES, decode_state
 from protocol.profiles import parse_profile

@@ -11,7 +11,8 @@ import sys
 from collections import deque
 
 from benchmarks.chains.lines import hear, say
-from operator_console.shell.viewer import HeadlessViewer, ViewedFrame
+from operator_console.shell.picture_peer import ViewedFrame
+from operator_console.shell.viewer import HeadlessViewer
 from vehicle_agent.shell import clock
 
 

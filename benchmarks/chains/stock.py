@@ -30,7 +30,7 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError
 
 from benchmarks.chains.lines import hear, say
-from operator_console.shell.viewer import frame_of
+from operator_console.shell.picture_peer import frame_of
 from protocol.strip import draw_strip_i420
 from vehicle_agent.shell import clock
 from vehicle_agent.shell.cameras import SimulatedCamera

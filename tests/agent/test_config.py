@@ -36,6 +36,23 @@ source = "{source}"
 """
 
 
+def test_second_path_without_a_first_one__is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text(path.read_text() + '[media]\nstandby_addresses = ["10.0.0.2"]\n')
+
+    with pytest.raises(ValueError, match="standby_addresses need ice_addresses"):
+        load_agent_config(path)
+
+
+def test_two_paths_with_an_address_in_common__are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    media = '[media]\nice_addresses = ["10.0.0.1"]\nstandby_addresses = ["10.0.0.1"]\n'
+    path.write_text(path.read_text() + media)
+
+    with pytest.raises(ValueError, match="have one in common"):
+        load_agent_config(path)
+
+
 def write(
     folder: Path,
     *,

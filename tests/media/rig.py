@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import numpy as np
 from joserfc.jwk import OKPKey
 
 from benchmarks.chains.relay import Line
-from operator_console.shell.viewer import HeadlessViewer, ViewedFrame
+from operator_console.shell.picture_peer import ViewedFrame
+from operator_console.shell.viewer import HeadlessViewer
 from protocol.messages import (
     SignalClaims,
     generate_identity,
@@ -59,7 +60,12 @@ class Keys:
         self.trust = load_trust(json.dumps({"identities": identities}))
 
 
-def settings_for(run: Path, cameras: int = 1, sound: str | None = None) -> AgentSettings:
+def settings_for(
+    run: Path,
+    cameras: int = 1,
+    sound: str | None = None,
+    standby_addresses: Sequence[str] = (),
+) -> AgentSettings:
     return AgentSettings.model_validate(
         {
             "vehicle": {"site": "mine", "name": VEHICLE, "machine": "m.toml", "simulated": True},
@@ -77,7 +83,10 @@ def settings_for(run: Path, cameras: int = 1, sound: str | None = None) -> Agent
                 }
                 for number in range(cameras)
             ],
-            "media": {"ice_addresses": LOOPBACK},
+            "media": {
+                "ice_addresses": LOOPBACK,
+                "standby_addresses": list(standby_addresses),
+            },
             "sound": None if sound is None else {"source": sound},
         }
     )
@@ -100,6 +109,7 @@ def signal(
     session: str | None = None,
     cameras: tuple[int, ...] = (0,),
     viewer: str = "page-1",
+    standby: bool = False,
 ) -> SignalClaims:
     return SignalClaims.model_validate(
         {
@@ -111,6 +121,7 @@ def signal(
             "sdp": sdp,
             "cameras": cameras,
             "viewer": viewer,
+            "standby": standby,
         }
     )
 
@@ -118,9 +129,15 @@ def signal(
 class Rig:
     """The server, the link's end of its sockets, and the cameras' writers."""
 
-    def __init__(self, run: Path, cameras: int = 1, sound: str | None = None) -> None:
+    def __init__(
+        self,
+        run: Path,
+        cameras: int = 1,
+        sound: str | None = None,
+        standby_addresses: Sequence[str] = (),
+    ) -> None:
         self.keys = Keys()
-        self.settings = settings_for(run, cameras, sound)
+        self.settings = settings_for(run, cameras, sound, standby_addresses)
         self.writers = [FrameWriter(run / f"cam{n}", WIDTH, HEIGHT) for n in range(cameras)]
         self.server = MediaServer(self.settings, self.keys.trust, self.keys.private[VEHICLE])
         self.stop = asyncio.Event()

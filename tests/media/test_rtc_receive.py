@@ -16,7 +16,8 @@ from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 
-from operator_console.shell import rtc_receive, viewer
+from operator_console.shell import picture_peer, rtc_receive
+from operator_console.shell.picture_peer import Decoded, StampBook, frame_of
 from operator_console.shell.rtc_receive import (
     MAX_UNITS_WAITING,
     NACK_AGAIN_US,
@@ -30,7 +31,7 @@ from operator_console.shell.rtc_receive import (
     Unit,
     decoder_worker,
 )
-from operator_console.shell.viewer import HeadlessViewer, StampBook, _Decoded, frame_of
+from operator_console.shell.viewer import HeadlessViewer
 from protocol.strip import draw_strip_i420
 from tests.media.rig import LOOPBACK
 from vehicle_agent.shell.h264 import H264Encoder
@@ -275,13 +276,13 @@ def test_data_of_a_key_frame__is_told_from_the_rest() -> None:
 def test_announced_picture__has_the_announced_stamp() -> None:
     book = StampBook()
     assert book.announce(5, 1_000_003, 90_000) is None
-    assert book.stamp_us(_Decoded(5, 90_000, 0)) == 1_000_003
+    assert book.stamp_us(Decoded(5, 90_000, 0)) == 1_000_003
     assert book.by_rtp == 0
 
 
 def test_picture_before_the_first_announcement__waits_for_its_own() -> None:
     book = StampBook()
-    early = _Decoded(5, 90_000, 0)
+    early = Decoded(5, 90_000, 0)
     assert book.stamp_us(early) is None
     assert book.announce(4, 1, 1) is None
     assert book.announce(5, 2, 2) == early
@@ -292,7 +293,7 @@ def test_picture_before_the_first_announcement__waits_for_its_own() -> None:
 def test_announcement_lost__the_rtp_clock_gives_the_stamp(anchor_rtp: int, elapsed_us: int) -> None:
     book = StampBook()
     book.announce(5, 70_000_000, anchor_rtp)
-    later = _Decoded(6, (anchor_rtp + elapsed_us * 9 // 100) % 2**32, 0)
+    later = Decoded(6, (anchor_rtp + elapsed_us * 9 // 100) % 2**32, 0)
     stamp_us = book.stamp_us(later)
     assert stamp_us is not None
     assert abs(stamp_us - (70_000_000 + elapsed_us)) <= 12
@@ -305,7 +306,7 @@ async def test_decoder_that_does_not_end__the_connection_is_closed_all_the_same(
     async def never(_: RTCRtpReceiver) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(viewer, "CLOSE_WITHIN_S", 0.5)
+    monkeypatch.setattr(picture_peer, "CLOSE_WITHIN_S", 0.5)
     monkeypatch.setattr(rtc_receive, "end_decoder", never)
     async with HeadlessViewer(lambda _: None, ice_addresses=LOOPBACK) as view:
         await view.offer()

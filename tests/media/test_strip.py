@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from operator_console.shell.viewer import frame_of
+from operator_console.shell.picture_peer import frame_of
 from protocol.dbw.e2e import crc8
 from protocol.errors import OutOfRange
 from protocol.strip import (

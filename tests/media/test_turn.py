@@ -14,7 +14,8 @@ import aioice.ice
 import pytest
 from pydantic import SecretStr
 
-from operator_console.shell.viewer import HeadlessViewer, ViewedFrame
+from operator_console.shell.picture_peer import ViewedFrame
+from operator_console.shell.viewer import HeadlessViewer
 from protocol.ice_settings import IceServer
 from tests.media.rig import LOOPBACK, WAIT_S, Rig, signal
 

@@ -18,7 +18,7 @@ from aiortc import (
 )
 
 from operator_console.shell import rtc_receive
-from operator_console.shell.viewer import frame_of
+from operator_console.shell.picture_peer import frame_of
 from protocol.errors import Refusal
 from protocol.strip import draw_strip_i420
 from tests.media.rig import LOOPBACK, OBSERVER, Rig, same_capture, signal, viewing

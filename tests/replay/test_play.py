@@ -154,13 +154,13 @@ async def test_page_of_a_console_that_plays__gets_pictures_of_the_log(
             HeadlessViewer(lambda _: None, ice_addresses=["127.0.0.1"]) as viewer,
             aiohttp.ClientSession(f"http://127.0.0.1:{playing.console.port}") as http,
         ):
-            counted = viewer._on_decoded
+            counted = viewer._shown._on_decoded
 
             def on_decoded(*arguments: Any) -> None:
                 counted(*arguments)
                 seen.set()
 
-            monkeypatch.setattr(viewer, "_on_decoded", on_decoded)
+            monkeypatch.setattr(viewer._shown, "_on_decoded", on_decoded)
             socket = await http.ws_connect(
                 f"/ws?token={playing.console.token}", origin=origin(playing)
             )

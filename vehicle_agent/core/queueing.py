@@ -122,6 +122,14 @@ class QueueWatch:
         self._answered_us: int | None = None
         self._before: tuple[int, _Announced] | None = None
         self._width: tuple[int, float] | None = None
+        self._other_way = False
+
+    def on_other_way(self) -> None:
+        """Note that pictures go by another connection from now on, perhaps a longer one.
+
+        Until something is echoed from there nothing is known of it; then it is learnt anew.
+        """
+        self._other_way = True
 
     def on_announced(self, picture: Picture, now_us: int) -> None:
         """Note an announcement that leaves now, behind its picture."""
@@ -152,6 +160,8 @@ class QueueWatch:
         self._answered_us = now_us
         self._probed = False
         took_us = now_us - announced.at_us
+        if self._other_way:
+            self._usual, self._other_way = UsualTime(), False
         if self._usual.is_late(took_us):
             self.late += 1
             self._measure_width(announced, first_us, now_us)

@@ -5,9 +5,16 @@ from __future__ import annotations
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from protocol.broker_settings import BrokerSettings
 from protocol.control_peer import CommandPath
@@ -244,6 +251,9 @@ class MediaSettings(BaseModel):
 
     Attributes:
         ice_addresses: own addresses offered; empty takes every address of the machine.
+        standby_addresses: those of another network path, for the second peer connection that a
+            viewer keeps in reserve; empty: it goes by the same addresses as the first. Needs
+            `ice_addresses`.
         ice_servers: TURN and STUN servers; aiortc uses one of each. None is used by default.
         encoder: ``libx264``, the name of an encoder in hardware, or ``auto`` for the first of those
             that passes its test; x264 where none does.
@@ -252,11 +262,20 @@ class MediaSettings(BaseModel):
 
     model_config = _STRICT
     ice_addresses: list[str] = Field(default_factory=list)
+    standby_addresses: list[str] = Field(default_factory=list)
     ice_servers: list[IceServer] = Field(default_factory=list)
     encoder: Literal["libx264", "auto", "h264_nvenc", "h264_qsv", "h264_v4l2m2m", "h264_vaapi"] = (
         "libx264"
     )
     rest_at_standstill: bool = True
+
+    @model_validator(mode="after")
+    def _paths_apart(self) -> Self:
+        if self.standby_addresses and not self.ice_addresses:
+            raise ValueError("standby_addresses need ice_addresses, those of the first path")
+        if set(self.standby_addresses) & set(self.ice_addresses):
+            raise ValueError("standby_addresses and ice_addresses have one in common")
+        return self
 
 
 class RecorderSettings(BaseModel):

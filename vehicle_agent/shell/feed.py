@@ -19,7 +19,7 @@ from vehicle_agent.shell.cameras import Camera, CameraPicture, fit_i420
 from vehicle_agent.shell.config import CameraSettings
 from vehicle_agent.shell.encoders import Encoders
 from vehicle_agent.shell.h264 import SOFTWARE
-from vehicle_agent.shell.picture_encoder import Codec, KeyCause
+from vehicle_agent.shell.picture_encoder import MIN_KEY_INTERVAL_US, Codec, KeyCause
 from vehicle_agent.shell.picture_tap import PictureTap
 from vehicle_agent.shell.picture_watch import ChangeCount
 from vehicle_agent.shell.rtc_compat import AccessUnit, packetise
@@ -86,6 +86,7 @@ class CameraFeed:
         self._frame_counter = 0
         self._next_due_us = 0
         self._changes = ChangeCount()
+        self._newest: dict[Codec, AccessUnit] = {}
         self._sent: deque[tuple[int, int, int]] = deque()
 
     async def run(self) -> None:
@@ -109,6 +110,22 @@ class CameraFeed:
         self.tracks.add(track)
         self.update_bit_rate()
         self.request_key_frame()
+        self._watched.set()
+
+    def join_in_place(self, track: ViewerTrack) -> None:
+        """Add a connection that takes another's place at the same viewer.
+
+        Where the newest picture is a key frame, and so young that the encoder would not make
+        another yet, it is that one: the way that it went is the one that carries nothing.
+        """
+        self.tracks.add(track)
+        self.update_bit_rate()
+        newest = self._newest.get(track.codec)
+        age_us = 0 if newest is None else clock.monotonic_us() - newest.done_us
+        if newest is not None and newest.key and age_us < MIN_KEY_INTERVAL_US:
+            track.put(newest)
+        else:
+            self.request_key_frame()
         self._watched.set()
 
     def leave(self, track: ViewerTrack) -> None:
@@ -248,6 +265,7 @@ class CameraFeed:
         self.counters.age_us.append(now_us - picture.capture_stamp_us)
         self.counters.sent += 1
         self._sent.append((now_us, len(unit.data), len(unit.payloads)))
+        self._newest = units
         for track in tuple(self.tracks):
             if track.codec in units:
                 track.put(units[track.codec])

@@ -52,7 +52,8 @@ from vehicle_agent.shell.viewers import ViewerTrack
 TELEMETRY_PERIOD_S = 1.0
 MAX_PEERS = 12
 MAX_PEERS_OF_ONE = 6
-"""Of one operator: the driver's screen, a few that watch, and one that is being replaced."""
+"""Of one operator: the driver's screen, a few that watch, and one that is being replaced. As many
+again may stand by: a screen with its standby is one viewer."""
 MAX_WAITING_OFFERS = 16
 VIEWING_ROLES = frozenset({Role.DRIVER, Role.SUPERVISOR, Role.OBSERVER})
 BLANK_EVENT, SILENT_EVENT = "V104", "V105"
@@ -232,9 +233,20 @@ class MediaServer:
             raise ProtocolError(f"sections {kinds} for cameras {wanted}", Refusal.MALFORMED)
         if offered_codec(claims.sdp) is None:
             raise ProtocolError("an offer with neither H.264 nor VP8", Refusal.MALFORMED)
-        of_operator = sum(peer.operator == claims.iss for peer in self.peers)
-        if len(self.peers) >= MAX_PEERS or of_operator >= MAX_PEERS_OF_ONE:
+        alike = [peer for peer in self.peers if peer.standby == claims.standby]
+        of_operator = sum(peer.operator == claims.iss for peer in alike)
+        if len(alike) >= MAX_PEERS or of_operator >= MAX_PEERS_OF_ONE:
             raise ProtocolError("too many viewers", Refusal.RATE_LIMITED)
+        if claims.standby and not self._shown_to(claims.iss, claims.viewer):
+            raise ProtocolError("a standby of nothing", Refusal.NOT_ALLOWED)
+
+    def _shown_to(self, operator: str, viewer: str) -> list[ViewerPeer]:
+        """Return the peers by which one screen is sent its pictures, oldest first."""
+        return [
+            peer
+            for peer in self.peers
+            if (peer.operator, peer.viewer) == (operator, viewer) and not peer.standby
+        ]
 
     def _end_session(self, claims: SignalClaims) -> None:
         for peer in self.peers:
@@ -245,9 +257,9 @@ class MediaServer:
     def _admit(self, offer: SignalClaims) -> ViewerPeer:
         """Make room for the offer's peer at once, so that the next offer is counted against it."""
         servers = self._settings.media.ice_servers
-        peer = ViewerPeer(offer, rtc_compat.new_peer_connection(servers))
+        peer = ViewerPeer(offer, rtc_compat.new_peer_connection(servers), self._show)
         for older in self.peers:
-            if older.same_screen(peer) and not older.connected.is_set():
+            if older.gives_way_to(peer) and not older.connected.is_set():
                 older.end()
         self.peers.append(peer)
         return peer
@@ -256,12 +268,20 @@ class MediaServer:
         leading = self._trust[claims.iss].role in LEADING_ROLES
         codec = offered_codec(claims.sdp) or Codec.H264
         tracks = [
-            ViewerTrack(self.feeds[camera], peer.announcer, peer.link, leading=leading, codec=codec)
+            ViewerTrack(
+                self.feeds[camera],
+                peer.announcer,
+                peer.link,
+                leading=leading,
+                codec=codec,
+                waits=claims.standby,
+            )
             for camera in claims.cameras
         ]
         try:
+            peer.tracks = tracks
             peer.show(tracks)
-            sdp = await peer.answer(claims.sdp, self._settings.media.ice_addresses)
+            sdp = await peer.answer(claims.sdp, self._addresses(peer))
             self._send_signal(claims.iss, claims.session, "answer", sdp)
             await peer.settle()
             if peer.connected.is_set():
@@ -277,6 +297,28 @@ class MediaServer:
             await peer.close()
             self._gone.set()
 
+    def _addresses(self, peer: ViewerPeer) -> list[str]:
+        """Return the own addresses that a new peer may go by: a standby by the other path.
+
+        A screen that has a peer and asks for another has had trouble: all paths are tried then.
+        """
+        first, second = self._settings.media.ice_addresses, self._settings.media.standby_addresses
+        before = [each for each in self._shown_to(peer.operator, peer.viewer) if each is not peer]
+        if not before or not second:
+            return first
+        if not peer.standby:
+            return first + second
+        return first if before[-1].address in second else second
+
+    def _show(self, peer: ViewerPeer) -> None:
+        """A viewer asks for its pictures on its standby; one that asks again has them already.
+
+        A peer of the screen that is not connected yet is to replace them all, once it is.
+        """
+        if peer.standby:
+            shown = self._shown_to(peer.operator, peer.viewer)
+            peer.take_over([each for each in shown if each.connected.is_set()])
+
     async def _collect(self) -> None:
         """Undo what ended peers leave, once their tasks have ended too."""
         while True:
@@ -291,7 +333,7 @@ class MediaServer:
         Not at the offer: an old offer sent again after a restart must not cost the picture.
         """
         for peer in self.peers[: self.peers.index(newest)]:
-            if peer.same_screen(newest):
+            if peer.gives_way_to(newest):
                 peer.end()
 
     def _say_goodbye(self) -> None:
@@ -321,7 +363,8 @@ class MediaServer:
             report = {
                 "cameras": cameras,
                 "encoder": self._codec,
-                "peers": len(self.peers),
+                "peers": sum(not peer.standby for peer in self.peers),
+                "standby": sum(peer.standby for peer in self.peers),
                 "tasks": len(asyncio.all_tasks()),
                 "announcements_dropped": sum(peer.announcer.dropped for peer in self.peers),
                 "sound": self.listeners.report(),

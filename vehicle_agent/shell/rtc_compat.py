@@ -13,7 +13,8 @@ those insides must fail here, loudly and before a machine drives, not by a worse
    are sent again.
 5. ICE consent lost in some 12 s (stock 33 s), and not on a link with a round trip of 0.5 to 1.5 s:
    stock gives each check 0.5 s, so that there every peer ends after its first checks.
-6. ICE offers the addresses of `ice_addresses()` only, also 127.0.0.1, which aioice leaves out.
+6. ICE offers the addresses of `ice_addresses()` only, also 127.0.0.1, which aioice leaves out. By
+   which one a peer is connected can be asked (`local_address()`).
 7. SCTP takes what is unacknowledged for 0.2 s as lost (stock 1 s, and 3 s before the first answer):
    a data channel would otherwise say nothing for a second after an outage. It times by the
    monotonic clock: a step of the wall clock would make it wait for a minute. Its congestion window
@@ -41,6 +42,7 @@ import aiortc.codecs
 import aiortc.codecs.h264
 import aiortc.codecs.opus
 import aiortc.codecs.vpx
+import aiortc.rtcicetransport
 import aiortc.rtcrtpsender
 import aiortc.rtcsctptransport
 import aiortc.rtp
@@ -167,6 +169,13 @@ SEAMS: tuple[Seam, ...] = (
     Seam(aiortc.codecs.opus.OpusEncoder, "__init__", ("self.codec.bit_rate = 96000",)),
     Seam(aioice.ice, "get_host_addresses"),
     Seam(aioice.ice.Connection, "gather_candidates", ("addresses = get_host_addresses(",)),
+    Seam(aioice.ice.Connection, "sendto", ("active_pair = self._nominated.get(component)",)),
+    Seam(aioice.ice.CandidatePair, "local_addr"),
+    Seam(
+        aiortc.rtcicetransport.RTCIceTransport,
+        "__init__",
+        ("self._connection = gatherer._connection",),
+    ),
     Seam(
         aioice.ice.Connection,
         "query_consent",
@@ -515,6 +524,15 @@ def new_peer_connection(ice_servers: Sequence[IceServer] = ()) -> RTCPeerConnect
     return RTCPeerConnection(
         RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
     )
+
+
+def local_address(connection: RTCPeerConnection) -> str | None:
+    """Return the own address by which a connection sends; None where it is not connected."""
+    for sender in connection.getSenders():
+        ice = vars(sender.transport.transport)["_connection"]
+        pair = vars(ice)["_nominated"].get(1)
+        return None if pair is None else str(pair.local_addr[0])
+    return None
 
 
 async def close(connection: RTCPeerConnection, within_s: float) -> str | None:

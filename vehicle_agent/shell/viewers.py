@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +32,8 @@ MAX_STAMP_US = 1 << 53
 """What a page can count without loss (ECMA-262, Number.MAX_SAFE_INTEGER)."""
 MAX_SEEN = 16
 """Cameras that a page may speak of."""
+SHOW = {"show": True}
+"""What a viewer says on a standby connection when it wants its pictures there."""
 
 
 _Ms = Annotated[float, Field(ge=-10_000, le=1_000_000)]
@@ -55,6 +57,7 @@ class FrameAnnouncer:
 
     Args:
         queue: of the viewer's link, which the viewer's echoes are for.
+        on_show: called when the viewer asks for the pictures on this connection.
 
     It also helps the page to know this clock: each announcement says when it was sent, and by how
     much this clock was ahead of the page's when the page's newest echo arrived.
@@ -62,10 +65,12 @@ class FrameAnnouncer:
     Attributes:
         dropped: announcements replaced by newer ones of the same camera.
         seen: by camera, what the viewer's page says of its picture.
+        queue: another one may take its place.
     """
 
-    def __init__(self, queue: QueueWatch) -> None:
-        self._queue = queue
+    def __init__(self, queue: QueueWatch, on_show: Callable[[], None] = lambda: None) -> None:
+        self.queue = queue
+        self._on_show = on_show
         self._channel: RTCDataChannel | None = None
         self._pending: dict[int, tuple[int, str]] = {}
         self._ahead_us: int | None = None
@@ -97,12 +102,15 @@ class FrameAnnouncer:
             fields["u"], self._ahead_us = self._ahead_us, None
         text = json.dumps(fields, separators=(",", ":"))
         self._pending[camera] = (unit.frame_counter, text)
-        self._queue.on_sent(len(unit.data) * 8, sent_us)
+        self.queue.on_sent(len(unit.data) * 8, sent_us)
         self._flush()
 
     def _on_message(self, text: str | bytes) -> None:
         try:
             fields = json.loads(text)
+            if fields == SHOW:
+                self._on_show()
+                return
             camera = int(fields["c"])
             if "seen" in fields:
                 self._take_seen(camera, fields["seen"])
@@ -111,7 +119,7 @@ class FrameAnnouncer:
         except (ValueError, KeyError, TypeError):
             return
         now_us = clock.monotonic_us()
-        self._queue.on_echo(picture, now_us)
+        self.queue.on_echo(picture, now_us)
         page_us = fields.get("p")
         if type(page_us) is int and 0 <= page_us < MAX_STAMP_US:
             self._ahead_us = now_us - page_us
@@ -130,7 +138,7 @@ class FrameAnnouncer:
             camera = next(iter(self._pending))
             frame, text = self._pending.pop(camera)
             channel.send(text)
-            self._queue.on_announced((camera, frame), clock.monotonic_us())
+            self.queue.on_announced((camera, frame), clock.monotonic_us())
 
 
 class ViewerLink:
@@ -150,6 +158,19 @@ class ViewerLink:
         self._tracks[track] = None
         full_bps = sum(each.want.full_bps for each in self._tracks)
         self._rate = LinkRate(MIN_BIT_RATE_BPS * len(self._tracks), full_bps)
+
+    def continue_from(self, older: ViewerLink) -> None:
+        """Know what was known of the viewer when its pictures went by another connection.
+
+        The queue counts on: what went the other way may be lost, and is answered for by the first
+        echo from here. So does the rate, where the cameras are the same; what is still reported
+        of the older connection changes it no more.
+        """
+        self.queue = older.queue
+        self.queue.on_other_way()
+        if [track.want for track in self._tracks] == [track.want for track in older._tracks]:
+            self._rate, older._rate = older._rate, self._rate
+        self.share_out()
 
     def on_estimate(self, track: ViewerTrack, share_bps: int, now_us: int) -> None:
         """Take the receiver's estimate for one stream; it counts when all have one."""
@@ -207,6 +228,8 @@ class ViewerLink:
 class ViewerTrack(SharedStreamTrack):
     """One camera's stream to one viewer: joins the feed when its sender starts to read.
 
+    That of a standby waits until it is shown; the sender reads and sends nothing meanwhile.
+
     Attributes:
         feed: the camera's.
         codec: that the viewer decodes.
@@ -224,6 +247,7 @@ class ViewerTrack(SharedStreamTrack):
         *,
         leading: bool,
         codec: Codec = Codec.H264,
+        waits: bool = False,
     ) -> None:
         super().__init__()
         self.feed = feed
@@ -235,6 +259,7 @@ class ViewerTrack(SharedStreamTrack):
         self._sending: AccessUnit | None = None
         self._needs_key = True
         self._joined = False
+        self._waits = waits
         self.leading = leading
         self.limit_bps = feed.settings.bit_rate_bps
         self.skipped = 0
@@ -260,7 +285,7 @@ class ViewerTrack(SharedStreamTrack):
 
     async def next_access_unit(self) -> AccessUnit:
         """Return the next picture for this viewer."""
-        if not self._joined:
+        if not self._joined and not self._waits:
             self._joined = True
             self.feed.join(self)
         while not self._units:
@@ -270,6 +295,21 @@ class ViewerTrack(SharedStreamTrack):
             await self._ready.wait()
         self._sending = self._units.popleft()
         return self._sending
+
+    def take_over(self) -> None:
+        """Send from now on, in the place of another connection to the same viewer."""
+        self._waits = False
+        if not self._joined:
+            self._joined = True
+            self.feed.join_in_place(self)
+
+    def rest(self) -> None:
+        """Send no more; the connection stays."""
+        self._waits = True
+        self._joined = False
+        self._units.clear()
+        self._needs_key = True
+        self.feed.leave(self)
 
     def on_rtp_timestamp(self, rtp_timestamp: int) -> None:
         """Announce the picture that leaves now, behind its packets: those go without a pause."""

@@ -1,0 +1,319 @@
+"""A viewer with a second connection at hand: real peers, and lines that are cut between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from benchmarks.chains.relay import Impairment, Line
+from operator_console.core import standby
+from operator_console.shell.viewer import HeadlessViewer
+from protocol.errors import Refusal
+from tests.media.rig import (
+    LOOPBACK,
+    OBSERVER,
+    WAIT_S,
+    Rig,
+    Viewing,
+    signal,
+    viewing,
+)
+from vehicle_agent.core.queueing import Flow, QueueWatch
+from vehicle_agent.shell.viewers import FrameAnnouncer, ViewerLink, ViewerTrack
+
+NOTHING = Impairment(rates=((0.0, 0.0),))
+"""Of a line that carries everything until it is begun, and then no more."""
+OTHER_PATH = ["127.0.0.2"]
+
+
+class Wire(Line):
+    """A line that is cut by `begin`.
+
+    Attributes:
+        media: RTP packets (RFC 3550) that the machine has sent by it; RTCP is none (RFC 5761).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(NOTHING)
+        self.media = 0
+
+    def carry(self, side: int, data: bytes, sender: tuple[str, int]) -> None:
+        is_rtp = data[0] >> 6 == 2 and not 192 <= data[1] <= 223
+        self.media += side == 1 and is_rtp
+        super().carry(side, data, sender)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a standby be set up with the first picture."""
+    monkeypatch.setattr(standby, "STEADY_US", 0)
+
+
+@asynccontextmanager
+async def wires(count: int) -> AsyncIterator[list[Wire]]:
+    made = [Wire() for _ in range(count)]
+    for wire in made:
+        await wire.open()
+    yield made
+    for wire in made:
+        wire.close()
+
+
+class Keeper:
+    """Carries a viewer's offers of a standby, each by the next of the given wires.
+
+    Attributes:
+        answers: descriptions that the machine has answered with.
+    """
+
+    def __init__(self, rig: Rig, wires: list[Wire]) -> None:
+        self._rig = rig
+        self._wires = list(wires)
+        self.answers: list[str] = []
+
+    async def exchange(self, sdp: str) -> str | None:
+        wire = self._wires.pop(0)
+        claims = signal(wire.disguise(sdp, 0), standby=True)
+        self._rig.send(claims)
+        answer = await self._rig.signal_for(claims.session)
+        self.answers.append(answer.sdp)
+        return wire.disguise(answer.sdp, 1)
+
+
+async def until(holds: Callable[[], bool], view: Viewing) -> None:
+    """Look at pictures until it holds."""
+    while not holds():
+        await view.frame()
+
+
+@asynccontextmanager
+async def guarded_viewing(rig: Rig, wires: list[Wire]) -> AsyncIterator[tuple[Viewing, Keeper]]:
+    """Run machine, camera, and a viewer whose standby is ready."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(rig.running())
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks = [group.create_task(rig.film())]
+        view = await stack.enter_async_context(viewing(rig, line=wires[0]))
+        keeper = Keeper(rig, wires[1:])
+        tasks.append(group.create_task(view.viewer.keep_standby(keeper.exchange)))
+        await until(lambda: view.viewer.stands_by, view)
+        yield view, keeper
+        for task in tasks:
+            task.cancel()
+
+
+async def test_standby_is_idle__no_picture_goes_there_and_both_are_one_viewer(rig: Rig) -> None:
+    async with wires(2) as (first, second), guarded_viewing(rig, [first, second]) as (view, _):
+        report = await rig.report_where(lambda r: r["standby"] == 1)
+        before, newest = first.media, (await view.frame()).frame
+        await until(lambda: first.media > before + 30, view)
+
+        assert (report["peers"], report["cameras"][0]["viewers"]) == (1, 1)
+        assert (await view.frame()).frame > newest
+        assert second.media == 0
+
+
+async def test_first_connection_is_cut__pictures_go_on_by_the_standby_without_a_word_of_signalling(
+    rig: Rig,
+) -> None:
+    async with wires(2) as (first, second), guarded_viewing(rig, [first, second]) as (view, keeper):
+        (shown, waiting) = rig.server.peers
+        queue, stamps = shown.link.queue, [(await view.frame()).capture_stamp_us]
+        first.begin()
+        while view.viewer.turned == 0 or len(stamps) < 20:
+            stamps.append((await view.frame()).capture_stamp_us)
+
+        assert stamps == sorted(set(stamps))
+        assert second.media > 0
+        assert len(keeper.answers) == 1
+        assert (shown.standby, waiting.standby) == (True, False)
+        assert rig.server.feeds[0].tracks == set(waiting.tracks)
+        assert waiting.link.queue is queue
+        assert view.viewer.unread == 0
+
+
+async def test_standby_has_taken_over__another_is_built_behind_it_and_the_first_is_ended(
+    rig: Rig,
+) -> None:
+    async with wires(3) as made, guarded_viewing(rig, made) as (view, _):
+        lost = rig.server.peers[0]
+        made[0].begin()
+        await until(lambda: view.viewer.turned == 1 and view.viewer.stands_by, view)
+        async with asyncio.timeout(WAIT_S):
+            await lost.ended.wait()
+        report = await rig.report_where(lambda r: (r["peers"], r["standby"]) == (1, 1))
+        assert report["cameras"][0]["viewers"] == 1
+        made[1].begin()
+        await until(lambda: view.viewer.turned == 2 and made[2].media > 0, view)
+
+
+async def test_machine_boots_again__both_connections_are_over(rig: Rig) -> None:
+    async with wires(2) as made, guarded_viewing(rig, made) as (view, _):
+        await rig.boot_again()
+        async with asyncio.timeout(WAIT_S):
+            await view.viewer.ended.wait()
+
+
+async def test_viewer_dies__nothing_of_either_connection_stays(rig: Rig) -> None:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(rig.running())
+        made = await stack.enter_async_context(wires(2))
+        async with asyncio.TaskGroup() as group:
+            filming = group.create_task(rig.film())
+            async with viewing(rig, line=made[0]) as view:
+                keeper = Keeper(rig, made[1:])
+                keeping = group.create_task(view.viewer.keep_standby(keeper.exchange))
+                await until(lambda: view.viewer.stands_by, view)
+                keeping.cancel()
+            report = await rig.report_where(lambda r: (r["peers"], r["standby"]) == (0, 0))
+            assert report["cameras"][0]["viewers"] == 0
+            filming.cancel()
+
+
+@pytest.fixture
+def two_paths(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path, standby_addresses=OTHER_PATH)
+    yield made
+    made.close()
+
+
+def addresses(sdp: str) -> set[str]:
+    """Return the addresses of a description's candidates."""
+    lines = [line.split() for line in sdp.splitlines() if line.startswith("a=candidate:")]
+    return {fields[4] for fields in lines}
+
+
+async def test_second_path_is_set__each_standby_goes_by_the_path_that_the_pictures_do_not(
+    two_paths: Rig,
+) -> None:
+    rig, answers = two_paths, list[set[str]]()
+
+    async def exchange(sdp: str) -> str:
+        claims = signal(sdp, standby=True)
+        rig.send(claims)
+        answer = (await rig.signal_for(claims.session)).sdp
+        answers.append(addresses(answer))
+        return answer
+
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            (first,) = rig.server.peers
+            offers = [HeadlessViewer(lambda _: None, ice_addresses=LOOPBACK) for _ in range(2)]
+            async with offers[0] as second, offers[1] as third:
+                await second.accept(await exchange(await second.offer()))
+                async with asyncio.timeout(WAIT_S):
+                    await rig.server.peers[1].connected.wait()
+                rig.server._show(rig.server.peers[1])
+                await third.accept(await exchange(await third.offer()))
+            assert answers == [set(OTHER_PATH), set(LOOPBACK)]
+            assert first.standby
+
+
+async def test_screen_has_trouble_with_its_path__a_new_session_may_go_by_either(
+    two_paths: Rig,
+) -> None:
+    rig = two_paths
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            async with HeadlessViewer(lambda _: None, ice_addresses=LOOPBACK) as again:
+                claims = signal(await again.offer())
+                rig.send(claims)
+                answer = (await rig.signal_for(claims.session)).sdp
+            assert addresses(answer) == {*LOOPBACK, *OTHER_PATH}
+
+
+async def test_standby_of_a_screen_that_is_shown_nothing__is_refused_and_counted(
+    rig: Rig,
+) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig, operator=OBSERVER):
+            async with HeadlessViewer(lambda _: None, ice_addresses=LOOPBACK) as viewer:
+                rig.send(signal(await viewer.offer(), standby=True))
+            await rig.report_where(lambda r: r["refused"] == {Refusal.NOT_ALLOWED.value: 1})
+            assert [peer.operator for peer in rig.server.peers] == [OBSERVER]
+
+
+async def test_another_connection_takes_over_from_a_fresh_key_frame__it_begins_with_that_one(
+    rig: Rig,
+) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            track = ViewerTrack(
+                rig.server.feeds[0],
+                FrameAnnouncer(QueueWatch()),
+                ViewerLink(),
+                leading=True,
+                waits=True,
+            )
+            track.take_over()
+            unit = await track.next_access_unit()
+            track.stop()
+
+    assert (unit.frame_counter, unit.key) == (1, True)
+
+
+async def test_another_connection_takes_over_within_a_run_of_pictures__a_key_frame_is_asked_for(
+    rig: Rig,
+) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            await rig.publish()
+            await view.frame()
+            rig.let_time_pass(1_000_000)
+            track = ViewerTrack(
+                rig.server.feeds[0],
+                FrameAnnouncer(QueueWatch()),
+                ViewerLink(),
+                leading=True,
+                waits=True,
+            )
+            track.take_over()
+            await rig.publish()
+            unit = await track.next_access_unit()
+            track.stop()
+
+    assert (unit.frame_counter, unit.key) == (3, True)
+
+
+def test_pictures_go_another_way__what_waited_is_answered_for_by_the_first_echo_there() -> None:
+    before, after = ViewerLink(), ViewerLink()
+    echoed(before.queue, 0, 0, took_us=10)
+    before.queue.on_announced((0, 1), 100)
+    after.continue_from(before)
+    held = after.queue.flow(150_000)
+    echoed(after.queue, 2, 200_000, took_us=10)
+
+    assert held is Flow.HOLD
+    assert after.queue.flow(200_020) is Flow.SEND
+
+
+def test_pictures_go_a_longer_way__how_long_it_takes_is_learnt_from_the_first_echo_there() -> None:
+    before, after = ViewerLink(), ViewerLink()
+    echoed(before.queue, 0, 0, took_us=10)
+    after.continue_from(before)
+    echoed(after.queue, 1, 200_000, took_us=190_000)
+    after.queue.on_announced((0, 2), 400_000)
+
+    assert after.queue.late == 0
+    assert after.queue.flow(590_000) is Flow.SEND
+    assert after.queue.flow(650_000) is not Flow.SEND
+
+
+def echoed(queue: QueueWatch, number: int, sent_us: int, *, took_us: int) -> None:
+    """Let a picture be sent, announced and echoed."""
+    queue.on_sent(1000, sent_us)
+    queue.on_announced((0, number), sent_us)
+    queue.on_echo((0, number), sent_us + took_us)
