@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.chains.relay import Impairment, Line
 from operator_console.core import standby
+from operator_console.shell.picture_peer import PicturePeer
 from operator_console.shell.viewer import HeadlessViewer
 from protocol.errors import Refusal
 from tests.media.rig import (
@@ -23,6 +24,7 @@ from tests.media.rig import (
     viewing,
 )
 from vehicle_agent.core.queueing import Flow, QueueWatch
+from vehicle_agent.shell.viewer_peer import ViewerPeer
 from vehicle_agent.shell.viewers import FrameAnnouncer, ViewerLink, ViewerTrack
 
 NOTHING = Impairment(rates=((0.0, 0.0),))
@@ -53,34 +55,30 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standby, "STEADY_US", 0)
 
 
-@asynccontextmanager
-async def wires(count: int) -> AsyncIterator[list[Wire]]:
-    made = [Wire() for _ in range(count)]
-    for wire in made:
-        await wire.open()
-    yield made
-    for wire in made:
-        wire.close()
-
-
 class Keeper:
-    """Carries a viewer's offers of a standby, each by the next of the given wires.
+    """Carries a viewer's offers of a standby, each by a wire of its own.
 
     Attributes:
-        answers: descriptions that the machine has answered with.
+        wires: of the shown connection first, then of each standby.
     """
 
-    def __init__(self, rig: Rig, wires: list[Wire]) -> None:
+    def __init__(self, rig: Rig, stack: AsyncExitStack) -> None:
         self._rig = rig
-        self._wires = list(wires)
-        self.answers: list[str] = []
+        self._stack = stack
+        self.wires: list[Wire] = []
+
+    async def new_wire(self) -> Wire:
+        wire = Wire()
+        await wire.open()
+        self._stack.callback(wire.close)
+        self.wires.append(wire)
+        return wire
 
     async def exchange(self, sdp: str) -> str | None:
-        wire = self._wires.pop(0)
+        wire = await self.new_wire()
         claims = signal(wire.disguise(sdp, 0), standby=True)
         self._rig.send(claims)
         answer = await self._rig.signal_for(claims.session)
-        self.answers.append(answer.sdp)
         return wire.disguise(answer.sdp, 1)
 
 
@@ -91,14 +89,14 @@ async def until(holds: Callable[[], bool], view: Viewing) -> None:
 
 
 @asynccontextmanager
-async def guarded_viewing(rig: Rig, wires: list[Wire]) -> AsyncIterator[tuple[Viewing, Keeper]]:
-    """Run machine, camera, and a viewer whose standby is ready."""
+async def kept(rig: Rig) -> AsyncIterator[tuple[Viewing, Keeper]]:
+    """Run camera and a viewer whose standby is ready, beside a machine that runs."""
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(rig.running())
+        keeper = Keeper(rig, stack)
+        first = await keeper.new_wire()
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [group.create_task(rig.film())]
-        view = await stack.enter_async_context(viewing(rig, line=wires[0]))
-        keeper = Keeper(rig, wires[1:])
+        view = await stack.enter_async_context(viewing(rig, line=first))
         tasks.append(group.create_task(view.viewer.keep_standby(keeper.exchange)))
         await until(lambda: view.viewer.stands_by, view)
         yield view, keeper
@@ -106,31 +104,36 @@ async def guarded_viewing(rig: Rig, wires: list[Wire]) -> AsyncIterator[tuple[Vi
             task.cancel()
 
 
+def shown(rig: Rig) -> ViewerPeer:
+    """Return the peer by which pictures go out."""
+    (peer,) = [peer for peer in rig.server.peers if not peer.standby]
+    return peer
+
+
 async def test_standby_is_idle__no_picture_goes_there_and_both_are_one_viewer(rig: Rig) -> None:
-    async with wires(2) as (first, second), guarded_viewing(rig, [first, second]) as (view, _):
+    async with rig.running(), kept(rig) as (view, keeper):
         report = await rig.report_where(lambda r: r["standby"] == 1)
-        before, newest = first.media, (await view.frame()).frame
+        first, before, newest = keeper.wires[0], keeper.wires[0].media, (await view.frame()).frame
         await until(lambda: first.media > before + 30, view)
 
         assert (report["peers"], report["cameras"][0]["viewers"]) == (1, 1)
         assert (await view.frame()).frame > newest
-        assert second.media == 0
+        assert keeper.wires[-1].media == 0
 
 
 async def test_first_connection_is_cut__pictures_go_on_by_the_standby_without_a_word_of_signalling(
     rig: Rig,
 ) -> None:
-    async with wires(2) as (first, second), guarded_viewing(rig, [first, second]) as (view, keeper):
-        (shown, waiting) = rig.server.peers
-        queue, stamps = shown.link.queue, [(await view.frame()).capture_stamp_us]
-        first.begin()
+    async with rig.running(), kept(rig) as (view, keeper):
+        (lost, waiting), standby_wire = rig.server.peers, keeper.wires[-1]
+        queue, stamps = lost.link.queue, [(await view.frame()).capture_stamp_us]
+        keeper.wires[0].begin()
         while view.viewer.turned == 0 or len(stamps) < 20:
             stamps.append((await view.frame()).capture_stamp_us)
 
         assert stamps == sorted(set(stamps))
-        assert second.media > 0
-        assert len(keeper.answers) == 1
-        assert (shown.standby, waiting.standby) == (True, False)
+        assert standby_wire.media > 0
+        assert (lost.standby, waiting.standby) == (True, False)
         assert rig.server.feeds[0].tracks == set(waiting.tracks)
         assert waiting.link.queue is queue
         assert view.viewer.unread == 0
@@ -139,39 +142,42 @@ async def test_first_connection_is_cut__pictures_go_on_by_the_standby_without_a_
 async def test_standby_has_taken_over__another_is_built_behind_it_and_the_first_is_ended(
     rig: Rig,
 ) -> None:
-    async with wires(3) as made, guarded_viewing(rig, made) as (view, _):
-        lost = rig.server.peers[0]
-        made[0].begin()
+    async with rig.running(), kept(rig) as (view, keeper):
+        lost = shown(rig)
+        keeper.wires[0].begin()
         await until(lambda: view.viewer.turned == 1 and view.viewer.stands_by, view)
         async with asyncio.timeout(WAIT_S):
             await lost.ended.wait()
         report = await rig.report_where(lambda r: (r["peers"], r["standby"]) == (1, 1))
         assert report["cameras"][0]["viewers"] == 1
-        made[1].begin()
-        await until(lambda: view.viewer.turned == 2 and made[2].media > 0, view)
+
+
+async def test_machine_ends_the_first_connection__the_standby_is_sent_the_pictures_unasked(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PicturePeer, "ask", lambda _: None)
+    async with rig.running(), kept(rig) as (view, keeper):
+        waiting, wire = rig.server.peers[-1], keeper.wires[-1]
+        shown(rig).end()
+        await until(lambda: wire.media > 0, view)
+
+        assert not waiting.standby
+        assert rig.server.feeds[0].tracks == set(waiting.tracks)
 
 
 async def test_machine_boots_again__both_connections_are_over(rig: Rig) -> None:
-    async with wires(2) as made, guarded_viewing(rig, made) as (view, _):
+    async with rig.running(), kept(rig) as (view, _):
         await rig.boot_again()
         async with asyncio.timeout(WAIT_S):
             await view.viewer.ended.wait()
 
 
 async def test_viewer_dies__nothing_of_either_connection_stays(rig: Rig) -> None:
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(rig.running())
-        made = await stack.enter_async_context(wires(2))
-        async with asyncio.TaskGroup() as group:
-            filming = group.create_task(rig.film())
-            async with viewing(rig, line=made[0]) as view:
-                keeper = Keeper(rig, made[1:])
-                keeping = group.create_task(view.viewer.keep_standby(keeper.exchange))
-                await until(lambda: view.viewer.stands_by, view)
-                keeping.cancel()
-            report = await rig.report_where(lambda r: (r["peers"], r["standby"]) == (0, 0))
-            assert report["cameras"][0]["viewers"] == 0
-            filming.cancel()
+    async with rig.running():
+        async with kept(rig):
+            await rig.report_where(lambda r: (r["peers"], r["standby"]) == (1, 1))
+        report = await rig.report_where(lambda r: (r["peers"], r["standby"]) == (0, 0))
+        assert report["cameras"][0]["viewers"] == 0
 
 
 @pytest.fixture

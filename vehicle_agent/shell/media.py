@@ -292,6 +292,7 @@ class MediaServer:
             logger.exception("viewer %s: session failed", claims.iss)
         finally:
             self.peers.remove(peer)
+            self._hand_on(peer)
             for track in tracks:
                 track.stop()
             await peer.close()
@@ -316,8 +317,21 @@ class MediaServer:
         A peer of the screen that is not connected yet is to replace them all, once it is.
         """
         if peer.standby:
-            shown = self._shown_to(peer.operator, peer.viewer)
-            peer.take_over([each for each in shown if each.connected.is_set()])
+            peer.take_over(self._connected_to(peer))
+
+    def _hand_on(self, ended: ViewerPeer) -> None:
+        """Let a screen's standby have the pictures of a peer that has ended; it need not ask."""
+        if ended.standby or self._connected_to(ended):
+            return
+        waiting = [each for each in self.peers if each.standby and each.is_of_screen(ended)]
+        living = [each for each in waiting if each.connected.is_set() and not each.ended.is_set()]
+        if living:
+            living[-1].take_over([ended])
+
+    def _connected_to(self, peer: ViewerPeer) -> list[ViewerPeer]:
+        """Return the connected peers by which the screen of a peer is sent its pictures."""
+        shown = self._shown_to(peer.operator, peer.viewer)
+        return [each for each in shown if each.connected.is_set()]
 
     async def _collect(self) -> None:
         """Undo what ended peers leave, once their tasks have ended too."""

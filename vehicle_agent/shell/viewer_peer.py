@@ -39,13 +39,16 @@ class ViewerPeer(Peer):
         self.tracks: list[ViewerTrack] = []
         connection.on("datachannel", self._on_channel)
 
+    def is_of_screen(self, other: ViewerPeer) -> bool:
+        """Return whether both are for one screen: only one of them is looked at."""
+        return (self.operator, self.viewer) == (other.operator, other.viewer)
+
     def gives_way_to(self, newer: ViewerPeer) -> bool:
         """Return whether a newer peer is there in the place of this one.
 
         Of each screen one is looked at and one stands by; a new one to be looked at replaces both.
         """
-        same_screen = (self.operator, self.viewer) == (newer.operator, newer.viewer)
-        return same_screen and (self.standby or not newer.standby)
+        return self.is_of_screen(newer) and (self.standby or not newer.standby)
 
     def show(self, tracks: Sequence[rtc_compat.SharedStreamTrack]) -> None:
         """Take what is sent to it; before it answers."""
