@@ -44,7 +44,9 @@ class Signalling:
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self.refused: Counter[Refusal] = Counter()
 
-    def offer(self, page: int, offer_id: str, sdp: str, cameras: list[int]) -> Outgoing | None:
+    def offer(
+        self, page: int, offer_id: str, sdp: str, cameras: list[int], *, standby: bool = False
+    ) -> Outgoing | None:
         """Return the signed offer to publish, None when the page's words do not fit."""
         session = secrets.token_hex(16)
         try:
@@ -57,6 +59,7 @@ class Signalling:
                 sdp=sdp,
                 cameras=tuple(cameras),
                 viewer=f"page-{page}",
+                standby=standby,
             )
         except ValidationError:
             self.refused[Refusal.MALFORMED] += 1

@@ -480,7 +480,8 @@ class Console:
         assert isinstance(offer_id, str)
         assert isinstance(sdp, str)
         signalling, pump = self._media_of(message)
-        offer = signalling.offer(page.number, offer_id, sdp, cameras)
+        standby = message.get("standby") is True
+        offer = signalling.offer(page.number, offer_id, sdp, cameras, standby=standby)
         if offer is not None:
             pump.post(offer)
 

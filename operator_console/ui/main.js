@@ -188,6 +188,7 @@ class Cockpit {
     this.seat = config;
     this.nameSeat();
     this.video.iceServers = config.ice_servers ?? [];
+    this.video.keepsStandby = config.replay !== true;
     this.screenDelayMs = config.screen_delay_ms ?? 0;
     this.front.camera = config.cameras[0];
     this.hasRear = typeof config.rear_camera === "number";

@@ -74,6 +74,11 @@ export class Picture {
     this.split = new SplitTimes();
   }
 
+  /** What comes next is of the same vehicle and goes on from here, by another stream. */
+  otherWay() {
+    this.stamps = new StampBook(false);
+  }
+
   /** The vehicle has announced a picture of this camera.
    * @param {Record<string, any>} note
    */

@@ -10,7 +10,13 @@ const US_PER_TICK = 100 / 9;
  * timestamp, which runs by the capture clock, gives it to 12 µs from the newest announcement.
  */
 export class StampBook {
-  constructor() {
+  /**
+   * @param {boolean} sure that every picture is of the stream that is announced. Where one of
+   *   another stream may still be on its way to the screen, the RTP clock counts from the first
+   *   picture on that is known by its number.
+   */
+  constructor(sure = true) {
+    this.sure = sure;
     /** @type {Map<number, number>} frame counter → capture stamp, µs of the vehicle */
     this.announced = new Map();
     /** @type {{rtp: number, captureUs: number} | null} */
@@ -38,8 +44,11 @@ export class StampBook {
    */
   find(frame, rtp) {
     const exact = this.announced.get(frame);
-    if (exact !== undefined) return exact;
-    if (this.anchor === null || rtp === undefined) return null;
+    if (exact !== undefined) {
+      this.sure = true;
+      return exact;
+    }
+    if (!this.sure || this.anchor === null || rtp === undefined) return null;
     const ahead = (((rtp - this.anchor.rtp) % RTP_TURN) + RTP_TURN) % RTP_TURN;
     const ticks = ahead < RTP_TURN / 2 ? ahead : ahead - RTP_TURN;
     const captureUs = this.anchor.captureUs + Math.floor(ticks * US_PER_TICK);

@@ -1,8 +1,9 @@
 /** The vehicle's pictures by WebRTC: one session for all cameras that the page shows. */
 
 import { guarded, onFault } from "/ui/fault.js";
+import { StandbyWatch } from "/ui/standby.js";
 
-const WATCH_MS = 100;
+const WATCH_MS = 50;
 const ANSWER_PATIENCE_MS = 1000;
 const CONNECT_PATIENCE_MS = 3000;
 /** ICE, DTLS and the first key frame take about so many round trips (RFC 8445, RFC 6347). */
@@ -14,6 +15,7 @@ const GATHER_MS = 300;
 const GATHER_RELAYED_MS = 2000;
 /** A peer connection with what belongs to it.
  * @typedef {{peer: RTCPeerConnection, id: string, channel: RTCDataChannel | null}} Session
+ * @typedef {Map<import("/ui/picture.js").Picture, MediaStream>} Streams
  */
 
 export class LiveVideo {
@@ -36,9 +38,13 @@ export class LiveVideo {
     /** The session before this one, while the new one is not there yet: its link may come back.
      * @type {Session | null} */
     this.spare = null;
-    /** Of the new session, while the spare one is still shown.
-     * @type {Map<import("/ui/picture.js").Picture, MediaStream>} */
+    /** Of the new session, while the spare one is still shown. @type {Streams} */
     this.coming = new Map();
+    /** Keep a second session at hand, on which nothing is sent until it is asked. */
+    this.keepsStandby = false;
+    /** @type {(Session & {streams: Streams}) | null} */
+    this.standby = null;
+    this.standbyWatch = new StandbyWatch();
     /** @type {RTCIceServer[]} */
     this.iceServers = [];
     /** @type {RTCPeerConnection | null} */
@@ -57,9 +63,13 @@ export class LiveVideo {
    * @param {import("/ui/picture.js").Picture[]} pictures of the cameras, the front one first
    */
   ask(pictures) {
+    this.endStandby();
     this.pictures = pictures;
     for (const picture of pictures) {
-      picture.onPainted = () => this.revive();
+      picture.onPainted = () => {
+        this.revive();
+        this.standbyWatch.painted(performance.now());
+      };
       picture.onPresented = (each) => this.presented(each);
     }
   }
@@ -78,6 +88,8 @@ export class LiveVideo {
     this.peer = null;
     this.spare?.peer.close();
     this.spare = null;
+    this.standby?.peer.close();
+    this.standby = null;
   }
 
   /** Keep a session that was connected until the new one is; end any other. */
@@ -100,6 +112,11 @@ export class LiveVideo {
     this.spare = null;
   }
 
+  endStandby() {
+    if (this.standby) this.endSession(this.standby);
+    this.standby = null;
+  }
+
   /** The old session shows pictures again: the new one is not needed. */
   revive() {
     if (!this.spare) return;
@@ -114,21 +131,59 @@ export class LiveVideo {
   stateChanged(peer) {
     if (this.peer !== peer || peer.connectionState !== "connected") return;
     this.endSpare();
-    for (const [picture, stream] of this.coming) picture.video.srcObject = stream;
+    for (const [picture, stream] of this.coming) play(picture, stream);
     this.coming.clear();
   }
 
   /** @param {number} nowMs */
   supervise(nowMs) {
     if (!this.allowed || document.visibilityState !== "visible") return;
+    if (this.keepsStandby) this.mindStandby(nowMs);
     if (nowMs - this.startedMs < RESTART_GAP_MS) return;
     if (this.dead(nowMs)) void this.start(nowMs);
   }
 
+  /** Set the standby up, and turn to it when the pictures stop.
+   * @param {number} nowMs
+   */
+  mindStandby(nowMs) {
+    const ready = isReady(this.standby);
+    if (!ready && this.standbyWatch.builds(nowMs)) void this.standBy();
+    const isOnlyWay = ready && isOver(this.peer);
+    if (isOnlyWay) this.takeOver();
+    if (!this.standbyWatch.asks(nowMs) && !isOnlyWay) return;
+    // With no standby: its pictures may have been asked for elsewhere, where none came.
+    const channel = ready && this.standby ? this.standby.channel : this.channel;
+    if (channel?.readyState !== "open" || channel.bufferedAmount > 0) return;
+    channel.send(JSON.stringify({ show: true }));
+  }
+
+  /** Begin a session beside the one that is shown. */
+  async standBy() {
+    this.endStandby();
+    /** @type {Streams} */
+    const streams = new Map();
+    const session = this.open((picture, stream) => streams.set(picture, stream));
+    const standby = { ...session, streams };
+    this.standby = standby;
+    await this.offer(session, { standby: true }, () => this.standby === standby);
+  }
+
+  /** The vehicle sends on the standby: show that, and leave the session that was shown. */
+  takeOver() {
+    if (!this.standby) return;
+    const { streams, ...session } = this.standby;
+    this.standby = null;
+    if (this.peer) this.endSession({ peer: this.peer, id: this.id, channel: this.channel });
+    ({ peer: this.peer, id: this.id, channel: this.channel } = session);
+    this.standbyWatch.turned();
+    for (const picture of this.pictures) picture.otherWay();
+    for (const [picture, stream] of streams) play(picture, stream);
+  }
+
   /** @param {number} nowMs */
   dead(nowMs) {
-    const peer = this.peer;
-    if (!peer || ["failed", "closed"].includes(peer.connectionState)) return true;
+    if (isOver(this.peer)) return true;
     const sinceStart = nowMs - this.startedMs;
     if (this.answeredMs < this.startedMs) return sinceStart > ANSWER_PATIENCE_MS;
     const presentedMs = Math.max(...this.pictures.map((each) => each.presentedMs));
@@ -142,16 +197,24 @@ export class LiveVideo {
   async start(nowMs) {
     this.startedMs = nowMs;
     this.setAside();
+    this.endStandby();
     this.coming.clear();
-    const peer = new RTCPeerConnection(
-      { iceServers: this.iceServers, bundlePolicy: "max-bundle" });
-    const id = crypto.randomUUID();
-    this.peer = peer;
-    this.id = id;
+    const session = this.open((picture, stream) => this.show(session.peer, picture, stream));
+    ({ peer: this.peer, id: this.id, channel: this.channel } = session);
     for (const picture of this.pictures) picture.restart();
     this.clock.forget();
     // The vehicle may have booted in between: its clock and its counters begin anew.
     this.onEnded();
+    await this.offer(session, {}, () => this.peer === session.peer);
+  }
+
+  /** Make a peer connection for the pictures.
+   * @param {(picture: import("/ui/picture.js").Picture, stream: MediaStream) => void} onStream
+   * @returns {Session}
+   */
+  open(onStream) {
+    const peer = new RTCPeerConnection(
+      { iceServers: this.iceServers, bundlePolicy: "max-bundle" });
     const shown = new Map(this.pictures.map((picture) => {
       const transceiver = peer.addTransceiver("video", { direction: "recvonly" });
       preferH264(transceiver);
@@ -159,7 +222,6 @@ export class LiveVideo {
       return [transceiver, picture];
     }));
     const channel = peer.createDataChannel("frames", { ordered: false, maxRetransmits: 0 });
-    this.channel = channel;
     channel.addEventListener(
       "message",
       guarded((/** @type {MessageEvent} */ event) => this.noteStamp(channel, event.data)),
@@ -169,19 +231,29 @@ export class LiveVideo {
       "track",
       guarded((/** @type {RTCTrackEvent} */ event) => {
         const picture = shown.get(event.transceiver);
-        if (picture) this.show(peer, picture, event.track);
+        if (picture) onStream(picture, new MediaStream([event.track]));
       }),
     );
+    return { peer, id: crypto.randomUUID(), channel };
+  }
+
+  /** Offer a session to the vehicle.
+   * @param {Session} session
+   * @param {{standby?: boolean}} more
+   * @param {() => boolean} wanted whether it still is
+   */
+  async offer({ peer, id }, more, wanted) {
     try {
       await peer.setLocalDescription(await peer.createOffer());
       await gathered(peer, this.iceServers);
     } catch (error) {
-      if (this.peer !== peer) return;
+      if (!wanted()) return;
       throw error;
     }
-    if (this.peer !== peer || peer.signalingState === "closed") return;
+    if (!wanted() || peer.signalingState === "closed") return;
     const sdp = peer.localDescription?.sdp;
-    if (sdp) this.send({ t: "offer", id, sdp, cameras: this.pictures.map((each) => each.camera) });
+    const cameras = this.pictures.map((each) => each.camera);
+    if (sdp) this.send({ t: "offer", id, sdp, cameras, ...more });
   }
 
   /** Take in the vehicle's answer, already proven by the console.
@@ -189,10 +261,13 @@ export class LiveVideo {
    * @param {string} sdp
    */
   async answer(id, sdp) {
-    const peer = this.peer;
-    if (!peer || id !== this.id || peer.signalingState !== "have-local-offer") return;
-    this.answeredMs = performance.now();
-    this.answerTookMs = this.answeredMs - this.startedMs;
+    const isStandby = id === this.standby?.id;
+    const peer = isStandby ? this.standby?.peer : id === this.id ? this.peer : null;
+    if (peer?.signalingState !== "have-local-offer") return;
+    if (!isStandby) {
+      this.answeredMs = performance.now();
+      this.answerTookMs = this.answeredMs - this.startedMs;
+    }
     try {
       await peer.setRemoteDescription({ type: "answer", sdp });
     } catch {
@@ -204,14 +279,12 @@ export class LiveVideo {
   /**
    * @param {RTCPeerConnection} peer
    * @param {import("/ui/picture.js").Picture} picture
-   * @param {MediaStreamTrack} track
+   * @param {MediaStream} stream
    */
-  show(peer, picture, track) {
+  show(peer, picture, stream) {
     if (this.peer !== peer) return;
-    const stream = new MediaStream([track]);
     if (this.spare) this.coming.set(picture, stream);
-    else picture.video.srcObject = stream;
-    void picture.video.play().catch(() => undefined);
+    else play(picture, stream);
   }
 
   /** A camera's picture has come onto the screen.
@@ -234,6 +307,7 @@ export class LiveVideo {
     if (!note || !picture) return;
     if (![note.f, note.t, note.r].every(Number.isSafeInteger)) return;
     const nowMs = performance.now();
+    if (channel === this.standby?.channel) this.takeOver();
     echo(channel, note, nowMs);
     if (Number.isSafeInteger(note.s)) this.clock.arrived(note.t + note.s, nowMs);
     if (Number.isSafeInteger(note.u)) this.clock.received(note.u, nowMs);
@@ -281,6 +355,27 @@ function leastDelay(receiver) {
   } catch (error) {
     console.warn("jitterBufferTarget not taken", error);
   }
+}
+
+/**
+ * @param {import("/ui/picture.js").Picture} picture
+ * @param {MediaStream} stream
+ */
+function play(picture, stream) {
+  picture.video.srcObject = stream;
+  void picture.video.play().catch(() => undefined);
+}
+
+/** @param {RTCPeerConnection | null} peer */
+function isOver(peer) {
+  return !peer || ["failed", "closed"].includes(peer.connectionState);
+}
+
+/** Whether the vehicle can be spoken to there, as far as is known.
+ * @param {Session | null} session
+ */
+function isReady(session) {
+  return session?.peer.connectionState === "connected" && session.channel?.readyState === "open";
 }
 
 /** @param {RTCPeerConnection} peer */

@@ -23,6 +23,7 @@ from tests.console.page_rig import FLAGS
 from tests.media.rig import OPERATOR, PERIOD_US, VEHICLE, Rig
 from vehicle_agent.shell import ipc
 from vehicle_agent.shell.sound import TONE_HZ
+from vehicle_agent.shell.viewer_peer import ViewerPeer
 
 pytestmark = [
     pytest.mark.browser,
@@ -31,6 +32,8 @@ pytestmark = [
 ]
 
 ASSETS = load_assets()
+STANDS_BY_SOON = {"standby.js": ASSETS["standby.js"].replace(b"= 3000;", b"= 100;")}
+"""The page's rule, but that it sets its standby up with the first pictures."""
 TOPICS = Topics("mine", VEHICLE)
 
 
@@ -108,6 +111,10 @@ class StreamRig(Rig):
         wanted = len(self.filmed_us) + pictures
         async with self._filmed:
             await self._filmed.wait_for(lambda: len(self.filmed_us) >= wanted)
+
+    def shown(self) -> list[str]:
+        """Return the sessions by which pictures go out."""
+        return [peer.session for peer in self.server.peers if not peer.standby]
 
     def broker(self, up: bool) -> None:
         """Let both lines to the broker come or go."""
@@ -220,18 +227,46 @@ async def test_broker_goes_and_comes__the_picture_goes_on_in_its_session(
     rig.films.set()
     async with rig.playing(), opened(chromium, rig.console.address) as page:
         await drawn_as(page, "live")
-        sessions = [peer.session for peer in rig.server.peers]
+        sessions = rig.shown()
         rig.broker(up=False)
         gone_us = monotonic_us()
         await rig.films_more(20)
         view = rig.console.session.view.newest
         rig.broker(up=True)
         await rig.films_more(10)
-        after = [peer.session for peer in rig.server.peers]
+        after = rig.shown()
 
     assert view is not None
     assert view.capture_us > gone_us
     assert after == sessions
+
+
+def cut(peer: ViewerPeer) -> None:
+    """Let nothing that the machine sends to a peer get anywhere."""
+
+    async def nowhere(*_: object) -> None:
+        """Lose it."""
+
+    ice = vars(peer._connection.getSenders()[0].transport.transport)["_connection"]
+    ice._nominated[1].protocol.send_data = nowhere
+
+
+async def test_nothing_comes_by_the_first_session__the_picture_goes_on_by_the_standby(
+    rig: StreamRig, chromium: Browser
+) -> None:
+    rig.films.set()
+    rig.console._assets = ASSETS | STANDS_BY_SOON
+    async with rig.playing(), opened(chromium, rig.console.address) as page:
+        await drawn_as(page, "live")
+        while not [peer for peer in rig.server.peers if peer.standby and peer.connected.is_set()]:
+            await rig.films_more(1)
+        first, standby = rig.server.peers
+        cut(first)
+        await drawn_as(page, "frozen")
+        await drawn_as(page, "live")
+        shown = rig.shown()
+
+    assert shown == [standby.session]
 
 
 async def test_machine_boots_again__the_picture_is_back_without_a_click(
@@ -243,7 +278,7 @@ async def test_machine_boots_again__the_picture_is_back_without_a_click(
         await rig.boot_again()
         await drawn_as(page, "frozen")
         await drawn_as(page, "live")
-        assert len(rig.server.peers) == 1
+        assert len(rig.shown()) == 1
 
 
 async def test_console_starts_again__the_picture_is_back_and_told_without_a_click(

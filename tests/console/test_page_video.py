@@ -181,6 +181,121 @@ def test_new_session_is_connected_first__the_old_one_is_ended(rig: VideoRig) -> 
     assert (before, living(rig)) == (["connected", "new"], ["connected"])
 
 
+# ---- the session that stands by ----------------------------------------------------------------
+
+
+def become(rig: VideoRig, peer: int, state: str) -> None:
+    """Let a peer connection of the page change its state."""
+    rig.page.evaluate(f"() => media.peers.at({peer}).become('{state}')")
+
+
+def tell_on(rig: VideoRig, peer: int, note: dict[str, int]) -> None:
+    """Let the vehicle announce a picture by one of the page's peer connections."""
+    rig.page.evaluate(
+        f"(note) => media.peers.at({peer}).channel.dispatchEvent("
+        "new MessageEvent('message', { data: JSON.stringify(note) }))",
+        note,
+    )
+
+
+def asked_on(rig: VideoRig, peer: int) -> int:
+    """Return how often the page has asked for the pictures by a peer connection."""
+    sent = rig.page.evaluate(f"() => media.peers.at({peer}).channel.sent")
+    return sum(note == {"show": True} for note in sent)
+
+
+def stand_by(rig: VideoRig) -> None:
+    """Let pictures come until the page has offered a standby, and connect that."""
+    become(rig, -1, "connected")
+    for step in range(15):
+        rig.announce(10 + step, T0_US + step * S_US // 5, 18_000 * step)
+        rig.present(10 + step, rtp=18_000 * step)
+        rig.pass_ms(200)
+    rig.pass_ms(50)
+    rig.answer()
+    become(rig, -1, "connected")
+
+
+def test_pictures_come_steadily__a_standby_is_offered_and_says_that_it_is_one(
+    rig: VideoRig,
+) -> None:
+    before = rig.last("offer")
+    stand_by(rig)
+    offers = [message for message in rig.sent if message["t"] == "offer"]
+
+    assert [each.get("standby") for each in offers[offers.index(before) :]] == [None, True]
+    assert living(rig) == ["connected", "connected"]
+
+
+def test_pictures_stop__the_standby_is_asked_and_shown_once_it_is_sent_pictures(
+    rig: VideoRig,
+) -> None:
+    first = rig.last("offer")["id"]
+    stand_by(rig)
+    offers = rig.count("offer")
+    rig.pass_ms(400)
+    asked, living_then = asked_on(rig, -1), living(rig)
+    tell_on(rig, -1, {"c": 0, "f": 90, "t": T0_US + 4 * S_US, "r": 77})
+    rig.present(90, rtp=77)
+
+    assert asked >= 2
+    assert living_then == ["connected", "connected"]
+    assert rig.last("bye")["id"] == first
+    assert living(rig) == ["connected"]
+    assert rig.count("offer") == offers
+    assert rig.last("view")["capture_us"] == T0_US + 4 * S_US
+
+
+def test_late_picture_of_the_first_session__is_not_dated_by_the_other_ones_clock(
+    rig: VideoRig,
+) -> None:
+    stand_by(rig)
+    shown_us = rig.last("view")["capture_us"]
+    rig.pass_ms(400)
+    tell_on(rig, -1, {"c": 0, "f": 90, "t": T0_US + 4 * S_US, "r": 77})
+    rig.present(25, rtp=18_000 * 15)
+    late_us = rig.last("view")["capture_us"]
+    rig.present(90, rtp=77)
+    rig.present(91, rtp=77 + 9_000)
+
+    assert late_us == shown_us
+    assert rig.last("view")["capture_us"] == T0_US + 4 * S_US + 100_000
+
+
+def test_first_session_fails_before_its_silence_is_noticed__the_standby_is_turned_to_at_once(
+    rig: VideoRig,
+) -> None:
+    stand_by(rig)
+    offers = rig.count("offer")
+    become(rig, -2, "failed")
+    rig.pass_ms(50)
+
+    assert living(rig) == ["connected"]
+    assert asked_on(rig, -1) == 1
+    assert rig.count("offer") == offers
+
+
+def test_neither_session_brings_pictures__a_new_one_is_begun_and_nothing_is_left_of_the_standby(
+    rig: VideoRig,
+) -> None:
+    stand_by(rig)
+    offers = rig.count("offer")
+    rig.pass_ms(1500)
+
+    assert rig.count("offer") > offers
+    assert living(rig) == ["connected", "new"]
+
+
+def test_recorded_drive_is_played__no_standby_is_offered(rig: VideoRig) -> None:
+    rig.tell(CONFIG | {"replay": True})
+    rig.taken()
+    for step in range(20):
+        rig.picture(10 + step, T0_US + step * S_US // 5)
+        rig.pass_ms(200)
+
+    assert not any(message.get("standby") for message in rig.sent)
+
+
 def test_no_server_is_set__none_is_asked(rig: VideoRig) -> None:
     assert rig.page.evaluate("() => media.peers.at(-1).configuration.iceServers") == []
 

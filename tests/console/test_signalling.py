@@ -49,6 +49,17 @@ def test_offers_of_two_pages__name_each_its_own_screen(
     assert screens == ["page-3", "page-4", "page-3"]
 
 
+def test_offer_of_a_standby__says_so_for_the_same_screen_and_no_other_offer_speaks_of_it(
+    signalling: Signalling, vehicle: FakeVehicle
+) -> None:
+    message = signalling.offer(3, "o-2", "v=0 offer", [0], standby=True)
+    assert message is not None
+    claims = vehicle.signal(message)
+
+    assert (claims.standby, claims.viewer) == (True, "page-3")
+    assert "standby" not in offered(signalling, vehicle).model_dump_json()
+
+
 def test_answer__goes_to_the_page_that_asked(signalling: Signalling, vehicle: FakeVehicle) -> None:
     answered = signalling.take(vehicle.signal_answer(offered(signalling, vehicle)))
 

@@ -399,18 +399,21 @@ async def test_offer_id_that_is_no_unicode__its_answer_ends_no_page(rig: WebRig)
         assert (await page.receive_json())["t"] == "answer"
 
 
-async def test_offer__goes_out_signed_and_its_answer_comes_back(rig: WebRig) -> None:
+@pytest.mark.parametrize("standby", [False, True])
+async def test_offer__goes_out_signed_and_its_answer_comes_back(rig: WebRig, standby: bool) -> None:
     transport = StepTransport(rig.clock, 1)
     pump = Pump(rig.console.session, transport, rig.clock)
     rig.console.pump = pump
     async with rig.page() as page:
         await page.receive_json()
-        await page.send_json({"t": "offer", "id": "o-1", "sdp": "v=0 offer", "cameras": [0]})
+        offered = {"t": "offer", "id": "o-1", "sdp": "v=0 offer", "cameras": [0]}
+        await page.send_json(offered | {"standby": standby})
         await pumped(pump.send_slow(), transport)
         offer = rig.vehicle.signal(transport.sent[0])
         rig.console.hear(TOPICS.signal(OPERATOR), rig.vehicle.signal_answer(offer))
 
         assert await page.receive_json() == {"t": "answer", "id": "o-1", "sdp": "v=0 answer"}
+        assert offer.standby is standby
 
 
 async def test_lease_granted__page_is_told(rig: WebRig) -> None:

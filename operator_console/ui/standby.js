@@ -1,0 +1,68 @@
+/** When the page turns to its standby session, and when it sets one up: core/standby.py's rule. */
+
+/** A picture that stands for so long is drawn as frozen; 600 ms stop the machine. */
+const LEAST_SILENCE_MS = 250;
+/** Pictures that come seldom are silent only after so many of their last pause. */
+const GAPS = 2;
+/** Here a new session begins. */
+const MOST_SILENCE_MS = 1000;
+/** Pictures have come for this long before a standby is set up: the start is not disturbed. */
+const STEADY_MS = 3000;
+/** A standby that is not connected by then is given up, and the next one tried. */
+const BUILD_AGAIN_MS = 5000;
+/** What asks for the pictures may be lost, as everything on that channel. */
+const ASK_AGAIN_MS = 100;
+
+export class StandbyWatch {
+  constructor() {
+    this.lastMs = -Infinity;
+    this.gapMs = 0;
+    this.steadySinceMs = 0;
+    this.builtMs = -Infinity;
+    this.askedMs = -Infinity;
+  }
+
+  /** A picture has come, by whichever session.
+   * @param {number} nowMs
+   */
+  painted(nowMs) {
+    const goesOn = this.lastMs !== -Infinity && !this.silent(nowMs);
+    this.gapMs = goesOn ? nowMs - this.lastMs : 0;
+    if (!goesOn) this.steadySinceMs = nowMs;
+    this.lastMs = nowMs;
+  }
+
+  /** Whether pictures have come and have stopped.
+   * @param {number} nowMs
+   */
+  silent(nowMs) {
+    if (this.lastMs === -Infinity) return false;
+    const patienceMs = Math.min(MOST_SILENCE_MS, Math.max(LEAST_SILENCE_MS, GAPS * this.gapMs));
+    return nowMs - this.lastMs > patienceMs;
+  }
+
+  /** Whether a standby is to be set up now, where none is ready; it is noted.
+   * @param {number} nowMs
+   */
+  builds(nowMs) {
+    if (this.lastMs === -Infinity || this.silent(nowMs)) return false;
+    if (nowMs - this.steadySinceMs < STEADY_MS) return false;
+    if (nowMs - this.builtMs < BUILD_AGAIN_MS) return false;
+    this.builtMs = nowMs;
+    return true;
+  }
+
+  /** The standby is the one that is looked at: the next may be set up soon. */
+  turned() {
+    this.builtMs = -Infinity;
+  }
+
+  /** Whether the standby, which is ready, is to be asked now; it is noted.
+   * @param {number} nowMs
+   */
+  asks(nowMs) {
+    if (!this.silent(nowMs) || nowMs - this.askedMs < ASK_AGAIN_MS) return false;
+    this.askedMs = nowMs;
+    return true;
+  }
+}
