@@ -165,7 +165,7 @@ def _fields() -> dict[str, frozenset[str]]:
     kinds = [kind for kind in vars(codec).values() if isinstance(kind, type)]
     found = {}
     for kind in kinds:
-        names = getattr(kind, "__dataclass_fields__", None)
+        names = getattr(kind, "_fields", None)
         if names is not None and kind in codec.Message.__args__:
             found[codec.spec_of(kind).name] = frozenset(names)
     return found
