@@ -97,6 +97,29 @@ def test_judged__collector_rests_and_real_time_is_asked_for_as_told(
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
+@pytest.mark.parametrize(
+    ("late_ms", "brought", "verdict"),
+    [(30, 2, Verdict.PASS), (0, 1, Verdict.INCONCLUSIVE)],
+    ids=["late", "in time"],
+)
+def test_start_state_not_reached__is_tried_again_where_the_bench_was_late(
+    late_ms: int, brought: int, verdict: Verdict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(("it never drove", ""))
+    asked: list[str] = []
+
+    def bring(rig: TimedRig, start: str) -> str:
+        asked.append(start)
+        rig.pacer.latest_ns = late_ms * MS
+        return next(answers)
+
+    monkeypatch.setattr(runner, "run_case", lambda *_: Outcome(Verdict.PASS))
+    monkeypatch.setattr(runner, "bring", bring)
+    bench = BENCHES / "slcan-pty.yaml"
+    result = run(Options(bench, tmp_path, cases=("HIL-01",), repeat=1, mutants=False))
+    assert (result.verdict, len(asked)) == (verdict, brought)
+
+
 def test_way_to_the_start_state__a_late_computer_is_not_the_guardians_lateness(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
