@@ -67,7 +67,7 @@ def bring(rig: Rig, start: str) -> str:
         rig.run(STANDBY_S)
         return "" if rig.ecu_mode is not None else "the ECU is not powered"
     if not rig.run_until(rig.drives, DRIVING_WITHIN_S):
-        return f"it never drove: guardian {rig.mode.value}, ECU {rig.ecu_mode!r}"
+        return f"it never drove: guardian {rig.mode.value}, ECU {rig.ecu_words}"
     rig.run(UNDER_WAY_S)
     return "" if rig.drives() else f"it does not drive on: guardian {rig.mode.value}"
 

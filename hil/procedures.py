@@ -132,7 +132,7 @@ def replay(rig: Rig, injector: Injector) -> Outcome:
         node.post(rig.now_ns, WireFrame(*sender.encode(sup)))
         rig.run_to(rig.now_ns + 10 * _MS)
     if rig.ecu_mode is not EcuMode.STANDBY:
-        return Outcome(Verdict.INCONCLUSIVE, f"the ECU is not in STANDBY but {rig.ecu_mode!r}")
+        return Outcome(Verdict.INCONCLUSIVE, f"the ECU is not in STANDBY but {rig.ecu_words}")
     rig.run(0.3)
     since_ns, begun_ns = agent_frames[0].t_ns, rig.now_ns
     for seen in agent_frames:

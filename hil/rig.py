@@ -317,6 +317,11 @@ class Rig:
         """The ECU's mode; None without power."""
         return None if self.ecu.core is None else self.ecu.core.mode
 
+    @property
+    def ecu_words(self) -> str:
+        """The ECU's mode, for a person."""
+        return "without power" if self.ecu_mode is None else self.ecu_mode.name
+
     def drives(self) -> bool:
         """Whether guardian and ECU both are ACTIVE and the machine moves."""
         return (

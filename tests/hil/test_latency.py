@@ -10,7 +10,7 @@ import pytest
 from hil import procedures
 from hil.benchfile import load_bench
 from hil.faults import Injector
-from hil.judge import Outcome, Verdict
+from hil.judge import Outcome, Verdict, bring
 from hil.procedures import MISSED, PARTS, WHOLE, Way, parted, ways, wrong_in
 from hil.rig import Rig
 from hil.runner import GOOD, Benches, in_copy
@@ -106,6 +106,16 @@ def test_two_spans__both_are_reckoned_when_both_are_over(
 
     span = round(SECONDS * 1e9)
     assert in_copy(run) == Outcome(Verdict.PASS, f"{[-2 * span, -span, 0, -span, 0, 0]}")
+
+
+def test_start_state_not_reached__is_told_in_words(driving: Rig) -> None:
+    def run() -> Outcome:
+        driving.cockpit.silent = True
+        driving.run(1.0)
+        return Outcome(Verdict.INCONCLUSIVE, bring(driving, "driving"))
+
+    words = "it never drove: guardian STOPPED, ECU STANDBY"
+    assert in_copy(run) == Outcome(Verdict.INCONCLUSIVE, words)
 
 
 def test_random_loss__decodes_no_older_history_than_it_needs(
