@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+
+from pydantic_core import to_json
 
 from protocol.errors import Refusal
 from protocol.frames import STATE_JSON_MAX_BYTES
@@ -125,7 +126,7 @@ def authority_json(now_ns: int, authority: Authority, boot_tag: int) -> bytes:
     """Return the content of the authority topic."""
     holder = authority.holder
     left_ns = 0 if holder is None else max(0, holder.until_ns - now_ns)
-    return json.dumps(
+    return to_json(
         {
             "v": 1,
             "epoch": authority.epoch,
@@ -134,9 +135,8 @@ def authority_json(now_ns: int, authority: Authority, boot_tag: int) -> bytes:
             "boot": boot_tag,
             "nonce": authority.nonce,
             "pending": _pending(now_ns, authority),
-        },
-        separators=(",", ":"),
-    ).encode()
+        }
+    )
 
 
 def _pending(now_ns: int, authority: Authority) -> dict[str, object] | None:
@@ -176,7 +176,7 @@ def control_telemetry(
         }
         for path, figure in zip(acceptance.paths, figures, strict=True)
     ]
-    return json.dumps(
+    return to_json(
         {
             "accepted": sum(path.accepted for path in acceptance.paths),
             "refused": {reason.value: number for reason, number in acceptance.refusals().items()},
@@ -194,6 +194,5 @@ def control_telemetry(
                 for name, share in (("stops", stops), ("requests", requests))
             },
             "bus_refused": dict(bus_refused),
-        },
-        separators=(",", ":"),
-    ).encode()
+        }
+    )
