@@ -22,11 +22,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.common import Measurement, percentiles, run
+from recording.reader import Log, logs_under
 from sim import demo
 from sim.replay.rerun import rerun
 from sim.replay.ticks import Steps, TickStep
 from sim.run_folder import run_folder
-from vehicle_agent.log.reader import Log, logs_under
 from vehicle_agent.shell import ipc
 from vehicle_agent.shell.picture_tap import PictureTap
 

@@ -25,14 +25,14 @@ from mcap.reader import make_reader
 from benchmarks.common import Measurement, run
 from benchmarks.recorder_kills import Machine, machine
 from benchmarks.sim_clock import Stopwatch
+from recording import channels
+from recording.reader import open_log
+from recording.segment import Segment
 from sim.replay.rerun import Rerun, rerun
 from sim.replay.ticks import BootStep, Steps, TickStep
 from vehicle_agent.core import tape
 from vehicle_agent.core.supervisor import Supervisor
-from vehicle_agent.log import channels
 from vehicle_agent.log.book import write_tick
-from vehicle_agent.log.reader import open_log
-from vehicle_agent.log.segment import Segment
 from vehicle_agent.shell import ipc
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"

@@ -21,6 +21,7 @@ from typing import Any
 
 from operator_console.shell.desk_config import load_desk
 from protocol.messages import Role, generate_identity
+from recording.reader import logs_under
 from sim.children import Child, ChildError, Children, ChildSpec, Interrupted, last_words
 from sim.load import Accounts, accounts, core_shares, family, process_shares
 from sim.machines.cameras import CameraName
@@ -34,7 +35,6 @@ from sim.sensors.lookout import SCANNER
 from sim.world.drift import Drift, check_width
 from sim.world.site import load_site
 from vehicle_agent.core.record import FIRST
-from vehicle_agent.log.reader import logs_under
 from vehicle_agent.shell.store import create_record
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import can
 
-from vehicle_agent.log import channels
-from vehicle_agent.log.reader import Log
+from recording import channels
+from recording.reader import Log
 
 
 def frames(log: Log) -> Iterator[can.Message]:

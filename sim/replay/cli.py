@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from vehicle_agent.log.reader import Log
+    from recording.reader import Log
 
 app = typer.Typer(
     help="Logs: re-run, ask what if, explain, cut, verify, play, export, report.",
@@ -49,10 +49,10 @@ def rerun(
 
 
 def _rerun(path: Path) -> dict[str, Any]:
+    from recording.reader import open_log
+    from recording.software import software
     from sim.replay.rerun import rerun as run_again
     from sim.replay.ticks import Steps
-    from vehicle_agent.log.reader import open_log
-    from vehicle_agent.log.software import software
     from vehicle_agent.shell.clock import monotonic_ns
 
     log = open_log(path)
@@ -109,9 +109,9 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Tell what led to what round a moment: picture, command, verdict, decision, bus, motion."""
+    from recording.reader import open_log
     from sim.replay import explain_plot
     from sim.replay.explain import explain as chain_of_causes
-    from vehicle_agent.log.reader import open_log
 
     opened = open_log(log)
     moment_ns = _moment(opened, at, stop)
@@ -149,9 +149,9 @@ def cut(
     as_json: JsonOption = False,
 ) -> None:
     """Cut a part out of a log that can be run again by itself, by time or round a stop."""
+    from recording.reader import open_log
     from sim.replay import cut as cutting
     from sim.replay import times
-    from vehicle_agent.log.reader import open_log
 
     opened = open_log(log)
     if stop is not None:
@@ -185,8 +185,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Prove that nothing in a log was altered, taken out or moved; exit 1 when something was."""
+    from recording.reader import open_log
     from sim.replay import verify as proving
-    from vehicle_agent.log.reader import open_log
 
     opened = open_log(log)
     proof = proving.verify(opened, None if key is None else proving.machine_key(key, opened))
@@ -203,9 +203,9 @@ def report(log: LogArgument, out: OutOption, as_json: JsonOption = False) -> Non
 
     LOG may be a folder: its logs are taken one after the other.
     """
+    from recording.reader import logs_under
     from sim.replay.shift import shift_of
     from sim.replay.shift_page import shift_page
-    from vehicle_agent.log.reader import logs_under
 
     shift = shift_of(logs_under(log))
     out.write_text(shift_page(shift), encoding="utf-8")
@@ -244,11 +244,11 @@ def compare(
     Exit 1 when a stop was gained, lost or moved, or a tick was decided otherwise; of two drives,
     when they were not stopped by the same causes as often.
     """
+    from recording.software import software
     from sim.replay import compare as comparing
     from sim.replay import settings as replay_settings
     from sim.replay.compare_page import compare_page
     from sim.replay.whatif_table import as_text
-    from vehicle_agent.log.software import software
 
     if [bool(settings), commit is not None, new is not None].count(True) != 1:
         raise typer.BadParameter("one of --set, --commit and a second log is needed")
@@ -266,9 +266,9 @@ def compare(
 
 
 def _compare_drives(old: Path, new: Path, out: Path | None, *, as_json: bool) -> NoReturn:
+    from recording.reader import logs_under
     from sim.replay.shift import shift_of
     from sim.replay.shift_diff import diff_page, diff_text, differences
-    from vehicle_agent.log.reader import logs_under
 
     found = differences(shift_of(logs_under(old)), shift_of(logs_under(new)))
     if out is not None:
@@ -288,8 +288,8 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a log in a form of others: tables, a film with what was told, a bus log."""
+    from recording.reader import open_log
     from sim.replay import bus_log, film, tables
-    from vehicle_agent.log.reader import open_log
 
     opened = open_log(log)
     counts: dict[str, int]
@@ -324,8 +324,8 @@ def play(
     """Play a log into the real console page; nothing can reach a machine. Ends with Ctrl-C."""
     import asyncio
 
+    from recording.reader import open_log
     from sim.replay import play as playing
-    from vehicle_agent.log.reader import open_log
 
     asyncio.run(playing.play(playing.prepared(open_log(log)), port, begin, speed))
 
@@ -343,9 +343,9 @@ def resim(
 
     Without --set exit 1 when one tick is not as recorded.
     """
+    from recording.reader import open_log
     from sim.replay import resim as closed
     from sim.replay import settings as replay_settings
-    from vehicle_agent.log.reader import open_log
 
     opened = open_log(log)
     then = closed.resim(opened)

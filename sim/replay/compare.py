@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from recording.reader import logs_under, open_log
 from sim.replay.decisions import DIGEST_BYTES, decisions
 from sim.replay.rerun import Stop
 from sim.replay.revision import checked_out, decided_by
@@ -16,7 +17,6 @@ from sim.replay.ticks import Steps
 from sim.replay.whatif import Travel, Weighed, WhatIf, what_if
 from sim.replay.whatif_table import summed
 from sim.sweep.cluster import client_of
-from vehicle_agent.log.reader import logs_under, open_log
 
 Row = dict[str, Any]
 ALONE_MAX = 3

@@ -10,14 +10,14 @@ from typing import Any
 
 from foxglove_schemas_protobuf.CompressedVideo_pb2 import CompressedVideo
 
+from recording import channels
+from recording.reader import Log, Message
+from recording.segment import Segment
+from recording.software import ROOT
 from sim.replay.rerun import Runner, digested
 from sim.replay.ticks import BootStep, KeyStep, Steps, TickStep
 from vehicle_agent.core import tape
 from vehicle_agent.core.keystate import freeze
-from vehicle_agent.log import channels
-from vehicle_agent.log.reader import Log, Message
-from vehicle_agent.log.segment import Segment
-from vehicle_agent.log.software import ROOT
 
 FLUSH_MESSAGES = 2_000
 SUPERVISOR = frozenset({channels.BOOT, channels.KEY, channels.INPUTS, channels.OUTPUTS})

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.freshness import Accepted
+from recording.reader import open_log
 from sim.replay.rerun import Runner, StopWatch
 from sim.replay.ticks import BootStep, KeyStep, Steps, TickStep
 from sim.replay.whatif import Track
@@ -20,7 +21,6 @@ from vehicle_agent.core import tape
 from vehicle_agent.core.failsafe import DRIVING
 from vehicle_agent.core.keystate import KeyStateError, freeze, thaw
 from vehicle_agent.core.supervisor import Supervisor, TickOutputs
-from vehicle_agent.log.reader import open_log
 
 DECIDED = ("mode", "latched", "relay", "bus", "judged", "events", "persist", "acks")
 """Of what a tick says, that which acts; the rest tells of it."""

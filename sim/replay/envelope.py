@@ -17,7 +17,7 @@ from mcap.opcode import Opcode
 from mcap.records import Chunk, DataEnd, Footer, MessageIndex
 from mcap.stream_reader import StreamReader
 
-from vehicle_agent.log.reader import RECORD_MAX_BYTES, unpacked
+from recording.reader import RECORD_MAX_BYTES, unpacked
 
 _HEAD = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<HIQ")

@@ -26,13 +26,13 @@ from protocol.events import EVENTS
 from protocol.freshness import Accepted
 from protocol.signals import Timing
 from protocol.state import VehicleState, parse_state
+from recording.reader import Log
 from sim.replay.rerun import Runner
 from sim.replay.ticks import BootStep, KeyStep, Steps, TickStep
 from sim.replay.times import words
 from vehicle_agent.core import tape
 from vehicle_agent.core.failsafe import DRIVING, TABLE
 from vehicle_agent.core.supervisor import Supervisor, TickOutputs
-from vehicle_agent.log.reader import Log
 
 BEFORE_NS, AFTER_NS = 2_000_000_000, 20_000_000_000
 BRAKING_MPS2 = 0.1

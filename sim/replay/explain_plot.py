@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from protocol.signals import Timing
+from recording.reader import Log
 from sim.replay.explain import STANDING_MPS, Seen, around, place_of
 from sim.replay.times import words
 from sim.svg import COLOURS, INK, Drawing, Frame, Point, Span
 from vehicle_agent.core.failsafe import DRIVING
-from vehicle_agent.log.reader import Log
 
 WIDTH, LEFT, RIGHT = 980.0, 70.0, 20.0
 PANEL, GAP, TOP, STRIP = 120.0, 44.0, 56.0, 26.0

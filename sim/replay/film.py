@@ -18,9 +18,9 @@ from foxglove_schemas_protobuf.CompressedVideo_pb2 import CompressedVideo
 from protocol.errors import ProtocolError
 from protocol.events import EVENTS
 from protocol.state import VehicleMode, VehicleState, parse_state
+from recording import channels
+from recording.reader import Log
 from sim.replay.times import words as time_of_day
-from vehicle_agent.log import channels
-from vehicle_agent.log.reader import Log
 
 Picture = np.ndarray[Any, np.dtype[np.uint8]]
 STOPPED = frozenset(

@@ -37,8 +37,8 @@ from protocol.messages import (
     sign_claims,
     verify_signed,
 )
+from recording.reader import Log
 from sim.replay.player import Picture, Player, Reel, reel_of
-from vehicle_agent.log.reader import Log
 from vehicle_agent.shell import clock, rtc_compat
 from vehicle_agent.shell.picture_encoder import Codec
 from vehicle_agent.shell.rtc_compat import AccessUnit, SharedStreamTrack, packetise

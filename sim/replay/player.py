@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from foxglove_schemas_protobuf.CompressedVideo_pb2 import CompressedVideo
 
+from recording import channels
+from recording.reader import Log, Message
 from sim.replay.cut import stands_alone
-from vehicle_agent.log import channels
-from vehicle_agent.log.reader import Log, Message
 
 SPEED_MIN, SPEED_MAX = 0.1, 10.0
 STATE_AGAIN_NS = 50_000_000

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protocol.freshness import Accepted
+from recording.reader import Log
 from sim.replay.rerun import StopWatch
 from sim.replay.ticks import BootStep, Steps, TickStep
 from sim.runner.machine import Heard, MachineSide
@@ -20,7 +21,6 @@ from sim.scenario.file import Scenario
 from sim.simulated_machine import ECU_STEP_NS
 from vehicle_agent.core import tape
 from vehicle_agent.core.supervisor import Setup
-from vehicle_agent.log.reader import Log
 
 STANDING_MPS = 0.02
 SCENARIO = "scenario.json"

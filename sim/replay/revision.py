@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from recording.software import ROOT
 from sim.replay import decisions as program
-from vehicle_agent.log.software import ROOT
 
 LAST_LINES = 3
 

@@ -17,11 +17,11 @@ from foxglove_schemas_protobuf.PoseInFrame_pb2 import PoseInFrame
 from protocol.errors import ProtocolError, Refusal
 from protocol.events import EVENTS
 from protocol.state import parse_state
+from recording import channels
+from recording.reader import Log, Message
 from sim.drive_log import ASKED_FOR
 from sim.replay.rerun import StopWatch
 from vehicle_agent.core.failsafe import DRIVING
-from vehicle_agent.log import channels
-from vehicle_agent.log.reader import Log, Message
 
 UPLINK, LOOP, PICTURE = "uplink", "loop", "picture"
 AGES = {

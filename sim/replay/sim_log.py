@@ -11,16 +11,16 @@ from typing import Any
 
 from foxglove_schemas_protobuf.PoseInFrame_pb2 import PoseInFrame
 
+from recording import channels
+from recording.segment import Segment
+from recording.software import software
 from sim.runner.run import START_NS, Run
 from sim.simulated_machine import Truth
 from vehicle_agent.core import tape
 from vehicle_agent.core.keystate import freeze
 from vehicle_agent.core.supervisor import TickInputs, TickOutputs
-from vehicle_agent.log import channels
 from vehicle_agent.log.book import write_tick
 from vehicle_agent.log.derive import stamp
-from vehicle_agent.log.segment import Segment
-from vehicle_agent.log.software import software
 
 FIRST_UTC_NS = 1_767_225_600_000_000_000
 """2026-01-01: a simulated run is always of the same day, so that its log repeats byte for byte."""

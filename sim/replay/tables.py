@@ -13,8 +13,8 @@ from foxglove_schemas_protobuf.PoseInFrame_pb2 import PoseInFrame
 
 from protocol.errors import ProtocolError
 from protocol.state import parse_state
-from vehicle_agent.log import channels
-from vehicle_agent.log.reader import Log, Message
+from recording import channels
+from recording.reader import Log, Message
 
 Cell = str | int | float | bool | None
 Row = dict[str, Cell]

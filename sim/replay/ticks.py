@@ -10,10 +10,10 @@ from joserfc.jwk import OKPKey
 from pydantic_core import from_json
 
 from protocol.messages import generate_identity
+from recording import channels
+from recording.reader import Log
 from vehicle_agent.core import tape
 from vehicle_agent.core.supervisor import Setup, TickInputs
-from vehicle_agent.log import channels
-from vehicle_agent.log.reader import Log
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from recording.reader import Log
 from sim.replay.rerun import rerun
 from sim.replay.ticks import Steps
-from vehicle_agent.log.reader import Log
 
 _NS_PER_S = 1_000_000_000
 _SECONDS = re.compile(r"-?\d+(\.\d+)?")

@@ -10,12 +10,12 @@ from typing import Any
 from joserfc.jwk import OKPKey
 
 from protocol.messages import BEFORE_ALL, load_trust
+from recording import channels
+from recording.chain import MARK_BYTES, Chain, digest
+from recording.reader import Log, LogFile, Message
+from recording.seal import sealed
 from sim.replay.envelope import fault_beside_messages
 from sim.replay.times import words
-from vehicle_agent.log import channels
-from vehicle_agent.log.chain import MARK_BYTES, Chain, digest
-from vehicle_agent.log.reader import Log, LogFile, Message
-from vehicle_agent.log.seal import sealed
 
 
 @dataclass(slots=True)

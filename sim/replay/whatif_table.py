@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recording.reader import logs_under
 from sim.replay.settings import changing
 from sim.replay.ticks import Steps
 from sim.replay.whatif import what_if
-from vehicle_agent.log.reader import logs_under
 
 COUNTS = ("stops_then", "stops_now", "gained", "lost", "earlier", "later")
 

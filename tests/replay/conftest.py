@@ -10,13 +10,13 @@ import pytest
 from foxglove_schemas_protobuf.CompressedVideo_pb2 import CompressedVideo
 
 from protocol.state import VehicleMode, VehicleState
+from recording import channels
+from recording.reader import open_log
+from recording.segment import Segment
 from sim.replay import film
 from sim.replay.cut import cut
 from sim.replay.times import stop_ns
 from tests.replay.shifts import log_of
-from vehicle_agent.log import channels
-from vehicle_agent.log.reader import open_log
-from vehicle_agent.log.segment import Segment
 
 FIRST_NS, STEP_NS = 1_767_225_600_000_000_000, 50_000_000
 PICTURES = 5

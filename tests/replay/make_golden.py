@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from protocol.messages import RequestKind
+from recording import channels
+from recording.reader import open_log
+from recording.segment import Segment
+from recording.software import software
 from sim.replay.cut import golden
 from sim.replay.rerun import digested, rerun
 from sim.replay.sim_log import FIRST_UTC_NS, SimLog
@@ -25,10 +29,6 @@ from tests.core import test_supervisor as stories
 from tests.rig import START_NS, Rig
 from vehicle_agent.core import tape
 from vehicle_agent.core.supervisor import Supervisor
-from vehicle_agent.log import channels
-from vehicle_agent.log.reader import open_log
-from vehicle_agent.log.segment import Segment
-from vehicle_agent.log.software import software
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 EVENT_S, AFTER_NS = 1.2, 300_000_000

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from headframe import main
+from recording.software import ROOT
 from sim.replay import compare, revision
 from sim.replay.compare_page import compare_page
 from sim.replay.decisions import decisions
-from vehicle_agent.log.software import ROOT
 
 
 @pytest.fixture

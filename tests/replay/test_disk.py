@@ -11,15 +11,17 @@ import pytest
 from joserfc.jwk import OKPKey
 
 from protocol.messages import generate_identity
+from recording import channels
+from recording.backlog import Item
+from recording.files import Plan
+from recording.reader import LogFile, Message, open_log
+from recording.ring import Ring
+from recording.seal import seal, sealed
+from recording.segment import Segment
 from sim.replay.rerun import rerun
 from sim.replay.ticks import Steps
-from vehicle_agent.log import channels, disk
-from vehicle_agent.log.backlog import Item
-from vehicle_agent.log.disk import Disk, Plan
-from vehicle_agent.log.reader import LogFile, Message, open_log
-from vehicle_agent.log.ring import Ring
-from vehicle_agent.log.seal import seal, sealed
-from vehicle_agent.log.segment import Segment
+from vehicle_agent.log import disk
+from vehicle_agent.log.disk import Disk
 
 S = 1_000_000_000
 SUPERVISOR = frozenset({channels.BOOT, channels.KEY, channels.INPUTS, channels.OUTPUTS})
@@ -32,7 +34,7 @@ class Hand:
         plan = Plan("20260101", {"mono_ns": 0}, 0, segment_ns=segment_ns)
         self.asked = 0
         self.told: list[str] = []
-        self.disk = Disk(Ring(folder, 10**9, 10**9), plan, self._ask, self.told.append)
+        self.disk = Disk(Ring(folder, 10**9, 10**9), plan, self.told.append, ask_key=self._ask)
         self.folder = folder / "20260101"
         self.now_ns = 0
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recording import channels
+from recording.reader import open_log
 from tests.replay.elsewhere import seen
-from vehicle_agent.log import channels
-from vehicle_agent.log.reader import open_log
 
 
 def test_pictures_of_a_log__others_decode_every_one(filmed: Path) -> None:

@@ -15,9 +15,9 @@ import pytest
 
 from headframe import main
 from protocol.state import VehicleMode, VehicleState
+from recording.reader import open_log
 from sim.replay import bus_log, film, tables
 from tests.replay.conftest import DARK, PICTURES
-from vehicle_agent.log.reader import open_log
 
 
 def test_film__has_every_picture_at_its_own_time(filmed: Path, tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from mcap.reader import make_reader
 
-from vehicle_agent.log import channels
-from vehicle_agent.log.backlog import Backlog, Item
-from vehicle_agent.log.migrations import Steps, UnknownVersionError, steps_for
-from vehicle_agent.log.reader import Log, LogFile, logs_under, open_log
-from vehicle_agent.log.ring import Ring, finish_orphans, segment_name
-from vehicle_agent.log.segment import Segment
+from recording import channels
+from recording.backlog import Backlog, Item
+from recording.migrations import Steps, UnknownVersionError, steps_for
+from recording.reader import Log, LogFile, logs_under, open_log
+from recording.ring import Ring, finish_orphans, segment_name
+from recording.segment import Segment
 
 ABOUT = {"version": 1, "mono_ns": 1_000, "utc_ns": 2_000}
 NOTE = "/sim/note"

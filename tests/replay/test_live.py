@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from vehicle_agent.log import channels
-from vehicle_agent.log.segment import Segment
+from recording import channels
+from recording.segment import Segment
 from vehicle_agent.shell.live import Live, is_shown
 
 SUBPROTOCOL = "foxglove.sdk.v1"

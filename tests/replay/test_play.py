@@ -14,9 +14,9 @@ from operator_console.core.screen import snapshot
 from operator_console.core.session import Outgoing
 from operator_console.shell.viewer import HeadlessViewer
 from operator_console.shell.web import serving
+from recording.reader import open_log
 from sim.replay.play import Nowhere, Playing, Prepared, prepared
 from sim.replay.player import Picture, Player, PlayerClock, Reel, Row
-from vehicle_agent.log.reader import open_log
 from vehicle_agent.shell import clock
 
 S = 1_000_000_000

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from headframe import main
+from recording.reader import open_log
 from sim.replay.shift import SLICES_MAX, UPLINK, Ages, Shift, ShiftStop, Timeline, shift_of
 from sim.replay.shift_page import shift_page
 from sim.replay.shift_plot import classes, over_the_map
-from vehicle_agent.log.reader import open_log
 
 
 @pytest.fixture(scope="module")

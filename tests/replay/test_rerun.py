@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from recording.reader import open_log
 from sim.replay.cut import cut, golden, join
 from sim.replay.rerun import Rerun, rerun
 from sim.replay.settings import changes_of, changing
 from sim.replay.ticks import Step, Steps, TickStep
 from sim.replay.whatif import what_if
 from vehicle_agent.core import tape
-from vehicle_agent.log.reader import open_log
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.mcap"))
 

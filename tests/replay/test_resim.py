@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from headframe import main
+from recording.reader import open_log
 from sim.replay.resim import resim
 from sim.replay.settings import changing
-from vehicle_agent.log.reader import open_log
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

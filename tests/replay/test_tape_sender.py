@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from recording.reader import Log, LogFile, open_log
+from recording.ring import Ring, segment_name
 from sim.replay.ticks import Steps, TickStep
 from tests.rig import Rig
 from vehicle_agent.core import tape
 from vehicle_agent.core.keystate import KeyStateError
 from vehicle_agent.core.supervisor import TickInputs, TickOutputs
-from vehicle_agent.log.reader import Log, LogFile, open_log
-from vehicle_agent.log.ring import Ring, segment_name
 from vehicle_agent.shell import tape_sender
 from vehicle_agent.shell.ipc import Handed
 from vehicle_agent.shell.tape_sender import SENT_PER_TICK, SIZES, WRITTEN, TapeSender

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from headframe import main
+from recording.chain import Chain
+from recording.reader import Message, open_log
+from recording.segment import Segment
 from sim.replay import times
 from sim.replay.envelope import fault_beside_messages
 from sim.replay.explain import explain
 from sim.replay.verify import fault_in, verify
-from vehicle_agent.log.chain import Chain
-from vehicle_agent.log.reader import Message, open_log
-from vehicle_agent.log.segment import Segment
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NOTE = "/sim/note"

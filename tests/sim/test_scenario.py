@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import headframe
+from recording.reader import open_log
 from sim.runner.rolling import Rolled, rolled_share
 from sim.runner.run import Run
 from sim.runner.watch import Row, Stop
@@ -25,7 +26,6 @@ from sim.scenario.file import (
 from sim.scenario.judge import Check, Outcome, run_scenario
 from sim.scenario.plot import plot
 from sim.scenario.report import as_junit, as_text
-from vehicle_agent.log.reader import open_log
 
 SHORT = """
 title: A few metres

@@ -1,1 +1,1 @@
-"""The flight recorder's files: what is in them, how they are written, and how anything is read."""
+"""What the machine's log holds of the supervisor, and how it goes to the disk."""

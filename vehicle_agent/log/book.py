@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vehicle_agent.log import channels
+from recording import channels
+from recording.segment import Segment
 from vehicle_agent.log.derive import from_tick
-from vehicle_agent.log.segment import Segment
 
 
 def write_tick(

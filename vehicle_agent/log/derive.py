@@ -14,8 +14,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protocol.events import EVENTS, Severity
 from protocol.frames import COMMAND_BYTES
+from recording import channels
 from vehicle_agent.core.clearance import decode
-from vehicle_agent.log import channels
 
 _COMMAND = struct.Struct("<BBHIHHIIIIQQQhHHbBHh8x16x")
 """The command frame of design 4.2; whether it counts says the verdict."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vehicle_agent.log import channels
+from recording import channels
 
 if TYPE_CHECKING:
     from foxglove import Channel

@@ -16,19 +16,22 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from protocol.messages import load_private_key
 from protocol.profiles import parse_profile
-from vehicle_agent.log import channels, disk
-from vehicle_agent.log.backlog import Backlog, Item
-from vehicle_agent.log.disk import Disk, Plan
-from vehicle_agent.log.ring import Ring, finish_orphans
-from vehicle_agent.log.seal import seal
-from vehicle_agent.log.software import software
+from recording import channels
+from recording.backlog import Backlog, Item
+from recording.files import Plan
+from recording.ring import Ring, finish_orphans
+from recording.seal import seal
+from recording.software import software
+from recording.writing import Writing, resumed
+from vehicle_agent.log import disk
+from vehicle_agent.log.disk import Disk
 from vehicle_agent.shell import clock, ipc
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
 from vehicle_agent.shell.live import Live
@@ -38,13 +41,10 @@ from vehicle_agent.shell.tape_sender import WRITTEN
 _MB = 1024 * 1024
 _NS_PER_S = 1_000_000_000
 LISTEN_MS = 200
-TAKE_S = 0.1
 HEALTH_NS = _NS_PER_S
 TOLD_AGAIN_NS = 60 * _NS_PER_S
 LINGER_NS, QUIET_NS = _NS_PER_S, 250_000_000
 """At the end it hears the others out, who are told to end at the same time."""
-RESUMED_WITHIN_S = 60.0
-"""A session whose last file was written within this time is that of a recorder that was killed."""
 LOSS_EVENT = "G108"
 
 
@@ -101,19 +101,25 @@ class Recorder:
         wanted.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         killed = finish_orphans(wanted.dir) > 0
         ring = Ring(wanted.dir, wanted.quota_mb * _MB, wanted.kept_mb * _MB)
-        plan, number = _resumed(_plan(settings), ring, killed)
+        plan, number = resumed(_plan(settings), ring, clock.wall_ns() / 1e9, killed=killed)
         name = settings.vehicle.name
         port = wanted.foxglove_port
         self._live = None if port is None else Live(port, name)
         watch = None if self._live is None else self._live.show
         self.disk = Disk(
-            *(ring, plan, self._ask_key, self._tell, self._written, watch), number=number
+            ring,
+            plan,
+            self._tell,
+            watch,
+            number=number,
+            ask_key=self._ask_key,
+            written=self._written,
         )
-        self._thread = threading.Thread(target=self._write, name="disk", daemon=True)
+        self._writing = Writing(self.disk, self.backlog, clock.monotonic_ns, self._report)
 
     def run(self, ended: threading.Event) -> None:
         """Listen until ``ended`` is set, and then until the others have spoken."""
-        self._thread.start()
+        self._writing.start()
         poll = select.poll()
         poll.register(self._mailbox.fileno(), select.POLLIN)
         while not ended.is_set():
@@ -125,8 +131,7 @@ class Recorder:
             poll.poll(LISTEN_MS // 10)
             if self._hear():
                 quiet_ns = clock.monotonic_ns() + QUIET_NS
-        self.backlog.close()
-        self._thread.join()
+        self._writing.finish()
         if self._live is not None:
             self._live.close()
         self._mailbox.close()
@@ -149,23 +154,6 @@ class Recorder:
             return Item(disk.META, channels.meta_topic(body[0]), now_ns, body[1:]) if body else None
         topic = disk.KINDS.get(kind)
         return None if topic is None else Item(kind, topic, now_ns, body)
-
-    def _write(self) -> None:
-        """The disk's thread."""
-        while not self.backlog.closed:
-            now_ns = clock.monotonic_ns()
-            if self.disk.blocked(now_ns):
-                if self.backlog.wait(TAKE_S):
-                    break
-                self._report(now_ns)
-                continue
-            item = self.backlog.take(TAKE_S)
-            now_ns = clock.monotonic_ns()
-            if item is not None:
-                self.disk.take(now_ns, item)
-            self.disk.look(now_ns, self.backlog.take_dropped())
-            self._report(now_ns)
-        self.disk.close(clock.monotonic_ns())
 
     def _report(self, now_ns: int) -> None:
         if now_ns < self._health_ns:
@@ -202,17 +190,6 @@ class Recorder:
         self._told_ns = now_ns
         text = json.dumps({"id": LOSS_EVENT, "stamp_us": now_ns // 1000}).encode()
         self._mailbox.offer(ipc.LINK, ipc.TO_LINK_EVENT + text)
-
-
-def _resumed(plan: Plan, ring: Ring, killed: bool) -> tuple[Plan, int]:
-    """Return the plan that goes on with the session of a recorder that was just killed."""
-    newest = ring.newest()
-    if not killed or newest is None:
-        return plan, 0
-    session, number, written_s = newest
-    if not 0.0 <= clock.wall_ns() / 1e9 - written_s <= RESUMED_WITHIN_S:
-        return plan, 0
-    return replace(plan, session=session, resumed=True), number
 
 
 def _plan(settings: AgentSettings) -> Plan:

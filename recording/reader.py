@@ -20,9 +20,9 @@ from mcap.opcode import Opcode
 from mcap.records import Attachment, Channel, Chunk, Footer, Metadata, Schema
 from mcap.stream_reader import StreamReader, breakup_chunk
 
-from vehicle_agent.log.channels import SESSION
-from vehicle_agent.log.migrations import Step, steps_for
-from vehicle_agent.log.segment import ENDING, OPEN_SUFFIX
+from recording.channels import SESSION
+from recording.migrations import Step, steps_for
+from recording.segment import ENDING, OPEN_SUFFIX
 
 RECORD_MAX_BYTES = 256 * 1024 * 1024
 _HEAD = struct.Struct("<BQ")

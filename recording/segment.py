@@ -12,8 +12,8 @@ from typing import Any
 
 from mcap.writer import CompressionType, Writer
 
-from vehicle_agent.log.chain import HEAD_BYTES, Chain
-from vehicle_agent.log.channels import CHAIN, PROFILE, SESSION, kind_of
+from recording.chain import HEAD_BYTES, Chain
+from recording.channels import CHAIN, PROFILE, SESSION, kind_of
 
 CHUNK_BYTES = 256 * 1024
 """A reader that seeks parses one chunk; of small messages a larger one costs it 20 ms and more."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vehicle_agent.log import channels
+from recording import channels
 
 Plain = dict[str, Any]
 Step = Callable[[Plain], Plain]

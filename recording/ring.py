@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vehicle_agent.log.segment import ENDING, OPEN_SUFFIX
+from recording.segment import ENDING, OPEN_SUFFIX
 
 KEPT = "kept"
 SESSION_FILE = "session.json"
