@@ -115,6 +115,10 @@ def demo(
         Path | None,
         typer.Option(help="keep the machine's log in this new file, for headframe replay"),
     ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(help="keep both logs as written in this new folder, for replay verify"),
+    ] = None,
     desk: Annotated[
         Path | None,
         typer.Option(help="file of a driver's desk, which drives in place of the keyboard"),
@@ -136,6 +140,7 @@ def demo(
         link=link,
         seed=seed,
         log=log,
+        evidence=evidence,
         desk=desk,
     )
     raise typer.Exit(run(options))

@@ -160,9 +160,9 @@ class _Link:
     """The command link: datagrams each way, late or lost as its model says."""
 
     model: LinkModel | None
-    waiting: list[tuple[int, Callable[[int], None]]] = field(default_factory=list)
+    waiting: list[tuple[int, Callable[[int], object]]] = field(default_factory=list)
 
-    def send(self, now_ns: int, size_bytes: int, deliver: Callable[[int], None]) -> None:
+    def send(self, now_ns: int, size_bytes: int, deliver: Callable[[int], object]) -> None:
         if self.model is None:
             deliver(now_ns)
             return

@@ -16,6 +16,8 @@ from mcap_protobuf.schema import build_file_descriptor_set
 VERSION = 3
 """Of the content of all channels together; an older one is brought up by log/migrations.py."""
 PROFILE = "headframe"
+COCKPIT = "cockpit"
+"""What a cockpit's files say of their kind; a machine's say nothing of it."""
 
 SESSION = "/rec/session"
 CHAIN = "/rec/chain"
@@ -36,6 +38,14 @@ POSE = "/pose"
 TRUTH = "/sim/truth"
 NOTE = "/sim/note"
 IMPAIRMENT = "/net/impair"
+SENT = "/cockpit/sent"
+HEARD = "/cockpit/heard"
+WORDS = "/cockpit/words"
+HANDS = "/cockpit/hands"
+ASKED = "/cockpit/asked"
+VIEW = "/cockpit/view"
+SCREEN = "/cockpit/screen"
+PATHS = "/cockpit/paths"
 
 JSON_TITLES = {
     SESSION: "what made this file, and how its two clocks go together",
@@ -54,6 +64,14 @@ JSON_TITLES = {
     TRUTH: "simulator only: where the machine really is",
     NOTE: "simulator only: scripted faults as they come and go",
     IMPAIRMENT: "simulator only: what the link did",
+    SENT: "commands as they left, and by which paths",
+    HEARD: "states as they came, by path, with the verdict on each: parts are base64, text, base64",
+    WORDS: "requests, stops, answers, authority, events: what went out and what came",
+    HANDS: "what the driver's hands did, as page or desk told it",
+    ASKED: "buttons: what a person asked the console for",
+    VIEW: "pictures that the driver's page presented",
+    SCREEN: "what stood on the driver's screen: words, ladder, ages",
+    PATHS: "command paths and lines as they came and went",
 }
 _PROTOBUF: dict[str, Any] = {LOG: Log, SCAN: LaserScan, POSE: PoseInFrame}
 

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import socket
 import sys
 import webbrowser
@@ -108,6 +109,7 @@ class DemoOptions:
         link: between cockpit and machine, a name in configs/links or a file; None: nothing
             is between them. seed: of the link's chances.
         log: keep the machine's log in this file, which must not be there yet.
+        evidence: keep the logs of machine and cockpit, as they were written, in this new folder.
         desk: file of a driver's desk, which drives in place of the page's keyboard.
     """
 
@@ -122,6 +124,7 @@ class DemoOptions:
     as_json: bool = False
     cameras: int = 1
     log: Path | None = None
+    evidence: Path | None = None
     desk: Path | None = None
 
 
@@ -225,6 +228,11 @@ class Plan:
         return self.run / "log"
 
     @property
+    def cockpit_log_folder(self) -> Path:
+        """Where the cockpit's recorder writes."""
+        return self.run / "cockpit_log"
+
+    @property
     def relay_port(self) -> Path:
         """The watchdog relay's serial line."""
         return self.run / "relay"
@@ -305,6 +313,7 @@ def write_settings(plan: Plan) -> None:
         "mqtt": mqtt,
         "keys": {"device": f"{OPERATORS[0]}.jwk", "trust": "trust.json"},
         "control_peer": {"ice_addresses": [HOST]},
+        "recorder": {"dir": str(plan.cockpit_log_folder), "quota_mb": LOG_QUOTA_MB},
     }
     if plan.desk is not None:
         console["desk"] = {"file": str(plan.desk)}
@@ -472,8 +481,9 @@ def run(options: DemoOptions) -> int:
         DemoError, ValueError: it cannot start or go on; one line for a person.
     """
     machine, site, link = _check_files(options)
-    if options.log is not None and options.log.exists():
-        raise DemoError(f"{options.log} is there already")
+    for path in (options.log, options.evidence):
+        if path is not None and path.exists():
+            raise DemoError(f"{path} is there already")
     desk = _checked_desk(options)
     port, mqtt_port, link_port = (free_port(n, "--port") for n in (options.port, 0, 0))
     if link is not None:
@@ -497,6 +507,8 @@ def run(options: DemoOptions) -> int:
         finally:
             if options.log is not None:
                 keep_recording(plan.log_folder, options.log)
+            if options.evidence is not None:
+                keep_evidence(plan, options.evidence)
             if code or children.lost or link is not None:
                 _say(f"logs of this run: {keep_logs(folder)}")
         return code
@@ -513,6 +525,18 @@ def keep_recording(folder: Path, target: Path) -> None:
     for words in log.lost:
         _say(f"log: {words}")
     _say(f"log: {target}, {written.messages} messages, {target.stat().st_size / 1e6:.1f} MB")
+
+
+def keep_evidence(plan: Plan, target: Path) -> None:
+    """Copy what both recorders wrote, signed as it is, out of a run's folder."""
+    for name, folder in (("machine", plan.log_folder), ("cockpit", plan.cockpit_log_folder)):
+        try:
+            session = logs_under(folder)[0].files[0].path.parent
+            shutil.copytree(session, target / name)
+        except (ValueError, OSError) as error:
+            _say(f"no log of the {name}: {error}")
+        else:
+            _say(f"log of the {name}: {target / name}")
 
 
 def _absolute(link: str) -> str:

@@ -63,6 +63,7 @@ class Situation:
         let_go: why enable fell, None when it did not.
         hands: how the controls are called. desk_fault: what is wrong with the desk, in words.
         rungs: of the arming ladder; none where a page's keyboard drives.
+        unrecorded: this cockpit's recorder has lost something just now, or records nothing.
     """
 
     engagement: Engagement
@@ -93,6 +94,7 @@ class Situation:
     hands: Hands = PAGE
     desk_fault: Words = ("", "")
     rungs: tuple[Rung, ...] = ()
+    unrecorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,13 @@ AFTER_CAUSE: tuple[_Row, ...] = (
         lambda s: s.engagement is Engagement.OTHER,
         "ANOTHER OPERATOR has control",
         "其他操作员正在控制",
+    ),
+    _row(
+        "C124",
+        Level.CAUTION,
+        lambda s: s.unrecorded,
+        "COCKPIT NOT RECORDED in full – driving goes on – tell the engineer",
+        "驾驶舱记录不完整 – 行驶不受影响 – 请告知工程师",
     ),
 )
 """What is said when the vehicle names no cause, or none is needed."""

@@ -60,6 +60,7 @@ def situation_of(session: ConsoleSession, now_ns: int) -> Situation:
         hands=PAGE if session.desk is None else DESK,
         desk_fault=_desk_fault(session, now_ns),
         rungs=rungs,
+        unrecorded=session.recorder is not None and session.recorder.fails(now_ns),
     )
 
 

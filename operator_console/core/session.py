@@ -50,6 +50,7 @@ from operator_console.core.ladder import (
 )
 from operator_console.core.latency import RateMeter, VehicleClock, ViewSlot
 from operator_console.core.letgo import Away, EnableWatch
+from operator_console.core.recorder_watch import RecorderWatch
 from operator_console.core.steps import to_do
 from protocol.control_peer import CommandPath
 from protocol.errors import ProtocolError, Refusal
@@ -80,6 +81,9 @@ STANDSTILL_MPS = 0.14
 
 STATES_REMEMBERED = 64
 """States whose copy on the other path is known for one: 1.3 s at 50 Hz."""
+
+COUNTED, COPY = "counted", "copy"
+"""What became of a state that was not refused: it counts, or the other path had brought it."""
 
 IDLE_LOOK_NS = 20_000_000
 """How often a console without a lease looks whether it has one."""
@@ -113,6 +117,9 @@ class ConsoleSession:
         timing: the site's timing table.
         dice: gives that many random bytes, for keys and ids; a simulation repeats its own.
         paths: command paths that this console has.
+
+    Attributes:
+        recorder: what is known of this cockpit's recorder; None where there is none.
     """
 
     def __init__(
@@ -140,6 +147,7 @@ class ConsoleSession:
         self._trust = trust
         self._dice = dice
         self._ephemeral: X25519PrivateKey | None = None
+        self.recorder: RecorderWatch | None = None
         self.gate = EnableGate()
         self.enable_watch = EnableWatch()
         self.stops = StopLatch()
@@ -355,29 +363,35 @@ class ConsoleSession:
             return False
         return path in heard.state.silent_paths
 
-    def hear_state(self, data: bytes, now_ns: int, path: CommandPath = CommandPath.MQTT) -> None:
-        """Take in a state frame of either path; what does not count is counted by its reason."""
+    def hear_state(self, data: bytes, now_ns: int, path: CommandPath = CommandPath.MQTT) -> str:
+        """Take in a state frame of either path; what does not count is counted by its reason.
+
+        Returns:
+            COUNTED, COPY, or the reason of the refusal.
+        """
         keys = {} if self.lease is None else {self.lease.key_id: self.lease.keys.state}
         try:
             envelope = decode_state(data, keys)
             if self._is_copy(envelope.frame, path):
                 self._note_state(path, now_ns)
-                return
+                return COPY
             state = parse_state(envelope.frame.json)
         except ProtocolError as error:
-            self.refused[error.reason] += 1
-            return
+            return self._refuse(error.reason)
         frame = envelope.frame
         if frame.vehicle_id != vehicle_id(self.topics.vehicle):
-            self.refused[Refusal.WRONG_VEHICLE] += 1
-            return
+            return self._refuse(Refusal.WRONG_VEHICLE)
         refusal = self._refusal_of(frame, envelope.authentic, now_ns)
         if refusal is not None:
-            self.refused[refusal] += 1
-            return
+            return self._refuse(refusal)
         self._remember(frame, path)
         self._note_state(path, now_ns)
         self._take(Heard(state, frame, envelope.authentic, now_ns))
+        return COUNTED
+
+    def _refuse(self, reason: Refusal) -> str:
+        self.refused[reason] += 1
+        return reason.value
 
     def _note_state(self, path: CommandPath, now_ns: int) -> None:
         self.state_rates[path].note(now_ns)
@@ -444,19 +458,20 @@ class ConsoleSession:
             heard.at_ns,
         )
 
-    def hear_authority(self, data: bytes) -> None:
-        """Take in who may drive."""
+    def hear_authority(self, data: bytes) -> bool:
+        """Take in who may drive; return whether it fits."""
         try:
             authority = read_authority(data)
         except ProtocolError as error:
             self.refused[error.reason] += 1
-            return
+            return False
         self.authority = authority
         self._lose_lease_of_another_run(authority.boot, authority.epoch)
         lease = self.lease
         held_by_other = authority.holder != self.operator
         if lease is not None and held_by_other and authority.epoch >= lease.epoch:
             self._drop_lease(lost=True)
+        return True
 
     def hear_ack(self, data: bytes, now_ns: int) -> AckClaims | None:
         """Take in the vehicle's signed answer; return it when it is ours and proven."""

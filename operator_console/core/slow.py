@@ -10,8 +10,11 @@ from typing import Any
 
 from protocol.topics import Topics
 
-GROUPS = ("control", "media", "link", "position")
+GROUPS = ("control", "media", "link", "position", "recorder")
 """Of the telemetry."""
+
+COCKPIT_RECORDER = "cockpit_recorder"
+"""The group of what this cockpit's own recorder says."""
 
 FACTSHEET = "factsheet"
 
@@ -69,15 +72,16 @@ class SlowValues:
             self.refused += 1
             return None
         self._newest[group] = (content, now_ns)
-        return _told(group, content, 0.0)
+        return slow_message(group, content, 0.0)
 
     def all(self, now_ns: int) -> list[Json]:
         """Return the newest of each group, for a page that comes later."""
         return [
-            _told(group, content, (now_ns - at_ns) / 1e6)
+            slow_message(group, content, (now_ns - at_ns) / 1e6)
             for group, (content, at_ns) in self._newest.items()
         ]
 
 
-def _told(group: str, content: Json, age_ms: float) -> Json:
+def slow_message(group: str, content: Json, age_ms: float) -> Json:
+    """Return what a page is told of one group."""
     return {"t": "slow", "group": group, "content": content, "age_ms": age_ms}

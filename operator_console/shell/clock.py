@@ -29,3 +29,8 @@ def wall_label() -> str:
 def wall_now() -> datetime:
     """UTC wall-clock time, for labels and for the expiry of keys only."""
     return datetime.now(UTC)
+
+
+def wall_ns() -> int:
+    """UTC wall-clock time in nanoseconds since 1970, for labels in logs only."""
+    return time.time_ns()

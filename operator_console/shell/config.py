@@ -99,6 +99,21 @@ class DeskSettings(BaseModel):
     file: _Path
 
 
+class RecorderSettings(BaseModel):
+    """The cockpit's flight recorder.
+
+    Attributes:
+        dir: its folder. quota_mb: of all sessions; the oldest files go.
+        segment_s, segment_mb: the length of one file, whichever comes first.
+    """
+
+    model_config = _STRICT
+    dir: _Path
+    quota_mb: Annotated[int, Field(ge=1, le=10_000_000)] = 2048
+    segment_s: Annotated[int, Field(ge=2, le=3600)] = 60
+    segment_mb: Annotated[int, Field(ge=1, le=1024)] = 64
+
+
 class KeySettings(BaseModel):
     """Own private key (JWK file) and the identities trusted (JSON file)."""
 
@@ -112,7 +127,7 @@ class ConsoleSettings(BaseModel):
 
     With a ``desk`` that drives, and no page; without one only simulated machines are driven.
     ``telemetry`` is the broker of slow values for the screen, where a site has one beside the
-    control broker; without it they are heard there.
+    control broker; without it they are heard there. With a ``recorder`` the drive is recorded here.
     """
 
     model_config = _STRICT
@@ -122,6 +137,7 @@ class ConsoleSettings(BaseModel):
     control_peer: ControlPeerSettings | None = None
     desk: DeskSettings | None = None
     telemetry: BrokerSettings | None = None
+    recorder: RecorderSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +211,7 @@ def _with_file(path: Path, error: ValueError) -> str:
 
 def _absolute(settings: ConsoleSettings, base: Path) -> ConsoleSettings:
     seat, keys, desk = settings.console, settings.keys, settings.desk
+    recorder = settings.recorder
     token_file = None if seat.token_file is None else base / seat.token_file
     return settings.model_copy(
         update={
@@ -202,6 +219,9 @@ def _absolute(settings: ConsoleSettings, base: Path) -> ConsoleSettings:
             "mqtt": settings.mqtt.absolute(base),
             "telemetry": settings.telemetry and settings.telemetry.absolute(base),
             "desk": None if desk is None else desk.model_copy(update={"file": base / desk.file}),
+            "recorder": None
+            if recorder is None
+            else recorder.model_copy(update={"dir": base / recorder.dir}),
             "keys": keys.model_copy(
                 update={"device": base / keys.device, "trust": base / keys.trust}
             ),

@@ -25,11 +25,11 @@ RESTARTS_MAX, RESTART_WINDOW_S = 5, 60.0
 ENDS_WITHIN_S = 1.0
 
 
-def line_pair() -> tuple[socket.socket, socket.socket]:
+def line_pair(buffer_bytes: int = BUFFER_BYTES) -> tuple[socket.socket, socket.socket]:
     """Return both ends of a line that keeps messages apart and tells when the other end is gone."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for each in (ours, theirs):
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
     ours.setblocking(False)
     return ours, theirs
 
@@ -90,7 +90,7 @@ class DeskProcess:
                 self.pid = None
                 self._on_gone()
                 ours.close()  # it ends when its line does
-                await _ended(process)
+                await ended(process)
 
     async def _serve(self, line: socket.socket) -> None:
         """Hear and tell until the process is gone."""
@@ -123,10 +123,10 @@ class DeskProcess:
             self._on_snapshot(data)
 
 
-async def _ended(process: asyncio.subprocess.Process) -> None:
+async def ended(process: asyncio.subprocess.Process, within_s: float = ENDS_WITHIN_S) -> None:
     """Wait for the end of a process that has lost its line; one that hangs is killed."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(ENDS_WITHIN_S):
+        async with asyncio.timeout(within_s):
             await process.wait()
     if process.returncode is None:
         process.kill()

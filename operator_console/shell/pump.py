@@ -8,8 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from operator_console.core.notes import Notes
 from operator_console.core.session import ConsoleSession, Outgoing
 from operator_console.shell.link import Transport
+from protocol.control_peer import CommandPath
 
 POSTED_KEPT = 16
 LOOK_AGAIN_S = 0.05
@@ -71,7 +73,7 @@ class Pump:
     Args:
         session: what there is to say. commands: the line for commands.
         words: the line for stops, requests and signals; None: the same one.
-        direct: the data channels, where there are any.
+        direct: the data channels, where there are any. notes: told of what leaves.
     """
 
     def __init__(
@@ -81,8 +83,10 @@ class Pump:
         clock_ns: Callable[[], int],
         words: Transport | None = None,
         direct: DirectPath | None = None,
+        notes: Notes | None = None,
     ) -> None:
         self._session = session
+        self._notes = notes or Notes()
         self._words = words or commands
         self._direct = direct
         self.command_lane = Lane(commands)
@@ -131,8 +135,11 @@ class Pump:
     def _send_command(self, message: Outgoing) -> None:
         direct = self._direct is not None and self._direct.send_command(message.payload)
         line = self.command_lane.offer(message)
+        now_ns = self._clock_ns()
         if direct or line:
-            self._session.command_left(self._clock_ns())
+            self._session.command_left(now_ns)
+        taken = {CommandPath.MQTT: line, CommandPath.DATA_CHANNEL: direct}
+        self._notes.sent(now_ns, message.payload, taken)
 
     async def send_stops(self) -> None:
         """Every pending stop at 20 Hz, for ever."""
@@ -149,6 +156,7 @@ class Pump:
                     self._direct.send_stop(message.payload)
                 for lane in self.stop_lanes:
                     lane.offer(message)
+                self._notes.said(self._clock_ns(), "stop", message.payload)
             await _set_within(self._stop_asked, LOOK_AGAIN_S)
 
     async def send_slow(self) -> None:
@@ -156,6 +164,7 @@ class Pump:
         while True:
             message = self._session.next_request(self._clock_ns())
             if message is not None:
+                self._notes.said(self._clock_ns(), "request", message.payload)
                 await self._words.publish(message)
             while self._posted:
                 await self._words.publish(self._posted.popleft())

@@ -12,7 +12,7 @@ import secrets
 import signal
 import sys
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,10 +20,12 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from operator_console.core.alerts import catalogue_message
 from operator_console.core.desk import Counts
+from operator_console.core.notes import Notes
+from operator_console.core.recorder_watch import RecorderWatch
 from operator_console.core.screen import confirmed_action, machine_line, snapshot
 from operator_console.core.seat import Seat
 from operator_console.core.session import ACTIONS, ConsoleSession, Outgoing
-from operator_console.core.slow import SlowValues
+from operator_console.core.slow import COCKPIT_RECORDER, SlowValues, slow_message
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.config import ConsoleSettings, Keys, load_keys, load_settings
 from operator_console.shell.control_peer import ControlPath
@@ -32,6 +34,7 @@ from operator_console.shell.desk_process import DeskProcess, inputd_command
 from operator_console.shell.link import MqttLink, Transport
 from operator_console.shell.page_token import computer_boot_id, page_token, write_address
 from operator_console.shell.pump import Pump
+from operator_console.shell.recorder_process import RecorderProcess, Tap, recorder_command
 from operator_console.shell.signalling import Answered, Signalling
 from operator_console.shell.watched import watch
 from protocol.control_peer import CommandPath
@@ -182,12 +185,14 @@ class Console:
         clock_ns: monotonic clock.
         words: carries stops, requests and signals; None: the same as commands.
         aside: carries what concerns the watched machines; None: the same as commands.
+        recorder: command of the process that records; None: nothing is recorded.
 
     Attributes:
         watched: other machines by name, for a supervisor's page.
         replay: a log is played here: pages say so.
         direct: the data channels to the vehicle; None where none is configured.
         desk: the input process; None where a page's keyboard drives, or nothing does.
+        recorder: writes down what happens here; None where nothing does.
     """
 
     def __init__(
@@ -200,6 +205,7 @@ class Console:
         clock_ns: Callable[[], int] = monotonic_ns,
         words: Transport | None = None,
         aside: Transport | None = None,
+        recorder: Sequence[str] | None = None,
     ) -> None:
         seat = settings.console
         self.topics = Topics(seat.site, seat.vehicle)
@@ -217,7 +223,9 @@ class Console:
         )
         self.desk = self._new_desk(settings)
         self.direct = self._new_direct(settings, keys)
-        self.pump = Pump(self.session, transport, clock_ns, words, self.direct)
+        self.recorder = None if recorder is None else self._new_recorder(recorder, clock_ns())
+        self.notes = Notes(None if self.recorder is None else self.recorder.tap.give)
+        self.pump = Pump(self.session, transport, clock_ns, words, self.direct, self.notes)
         self.signalling = Signalling(seat.operator, self.topics, keys.device, keys.trust)
         self.counts: Counter[str] = Counter()
         self.port = seat.port
@@ -247,6 +255,10 @@ class Console:
             lambda: self.session.desk_feedback(self._clock_ns()),
         )
 
+    def _new_recorder(self, command: Sequence[str], now_ns: int) -> RecorderProcess:
+        self.session.recorder = RecorderWatch(now_ns)
+        return RecorderProcess(command, Tap(), self._hear_recorder, self._recorder_gone)
+
     def _new_direct(self, settings: ConsoleSettings, keys: Keys) -> ControlPath | None:
         if settings.control_peer is None:
             return None
@@ -261,17 +273,37 @@ class Console:
             on_change=self._direct_changed,
         )
 
+    # ---- from the recorder -------------------------------------------------------------
+
+    def _hear_recorder(self, word: Json) -> None:
+        """Take in what the recorder says of itself: for the screen, and for the engineer."""
+        figures, watch = word.get("figures"), self.session.recorder
+        if isinstance(figures, dict) and watch is not None:
+            watch.hear(figures, self._clock_ns())
+            self._tell_all(slow_message(COCKPIT_RECORDER, figures, 0.0))
+
+    def _recorder_gone(self) -> None:
+        if self.session.recorder is not None:
+            self.session.recorder.gone(self._clock_ns())
+
     # ---- from the desk -----------------------------------------------------------------
 
     def hear_desk(self, data: bytes) -> None:
         """Take in a datagram of the input process."""
         now_ns = self._clock_ns()
+        refused = self.session.desk_refused.total()
         pressed = self.session.desk_input(data, now_ns)
+        counts = self.session.desk_refused.total() == refused
+        self.notes.hands(now_ns, "desk", data.decode("utf-8", "replace"), counts=counts)
+        if pressed.stops:
+            self.notes.asked(now_ns, "stop", "desk")
         if pressed.disarms:
+            self.notes.asked(now_ns, "disarm", "desk")
             self.session.act("disarm", now_ns)
         if pressed.confirms:
             action = confirmed_action(self.session, now_ns)
             if action is not None:
+                self.notes.asked(now_ns, action, "desk")
                 self.session.act(action, now_ns)
         if pressed != Counts():
             self.pump.acted()
@@ -279,6 +311,7 @@ class Console:
 
     def desk_gone(self) -> None:
         """The input process ended: enable is off with the next command."""
+        self.notes.asked(self._clock_ns(), "desk_gone", "desk")
         self.session.desk_gone()
         self.pump.changed()
 
@@ -302,15 +335,18 @@ class Console:
 
     def link_changed(self, up: bool) -> None:
         """The line for commands came or went."""
+        self.notes.path(self._clock_ns(), CommandPath.MQTT.name, up=up)
         self.session.path(CommandPath.MQTT, up)
 
     def words_changed(self, up: bool) -> None:
         """The line for stops, requests and signals came or went."""
+        self.notes.path(self._clock_ns(), "WORDS", up=up)
         self.session.words(up)
         if not up:
             self.pump.forget_posted()
 
     def _direct_changed(self, up: bool) -> None:
+        self.notes.path(self._clock_ns(), CommandPath.DATA_CHANNEL.name, up=up)
         self.session.path(CommandPath.DATA_CHANNEL, up)
 
     def _post_signal(self, message: Outgoing) -> bool:
@@ -323,7 +359,8 @@ class Console:
 
     def _hear_state(self, payload: bytes, path: CommandPath) -> None:
         now_ns = self._clock_ns()
-        self.session.hear_state(payload, now_ns, path)
+        verdict = self.session.hear_state(payload, now_ns, path)
+        self.notes.heard(now_ns, path, verdict, payload)
         if self.direct is not None:
             self.direct.uplink_is(out=self.session.uplink_out(CommandPath.DATA_CHANNEL, now_ns))
 
@@ -332,7 +369,8 @@ class Console:
         if topic == self.topics.state:
             self._hear_state(payload, CommandPath.MQTT)
         elif topic == self.topics.authority:
-            self.session.hear_authority(payload)
+            counts = self.session.hear_authority(payload)
+            self.notes.told(self._clock_ns(), "authority", payload, counts=counts)
             self.pump.acted()
         elif topic == self.topics.ack(self._settings.operator):
             self._hear_ack(payload)
@@ -342,7 +380,9 @@ class Console:
             self._hear_event(payload)
 
     def _hear_ack(self, payload: bytes) -> None:
-        claims = self.session.hear_ack(payload, self._clock_ns())
+        now_ns = self._clock_ns()
+        claims = self.session.hear_ack(payload, now_ns)
+        self.notes.told(now_ns, "answer", payload, counts=claims is not None)
         if claims is not None:
             self._tell_all(_ack(claims.kind, claims.outcome, claims.reason))
 
@@ -369,20 +409,30 @@ class Console:
 
     def _hear_event(self, payload: bytes) -> None:
         """Take in an event, which nobody signs: only the catalogue's own words are shown."""
-        try:
-            event_id = json.loads(payload)["id"]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            self.counts["event_malformed"] += 1
-            return
-        if not isinstance(event_id, str) or event_id not in EVENTS:
-            self.counts["event_unknown"] += 1
+        event_id = self._event_in(payload)
+        self.notes.told(self._clock_ns(), "event", payload, counts=event_id is not None)
+        if event_id is None:
             return
         self._events.append((event_id, self._clock_ns()))
         self._tell_all(_event(event_id))
 
+    def _event_in(self, payload: bytes) -> str | None:
+        try:
+            event_id = json.loads(payload)["id"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            self.counts["event_malformed"] += 1
+            return None
+        if not isinstance(event_id, str) or event_id not in EVENTS:
+            self.counts["event_unknown"] += 1
+            return None
+        return event_id
+
     def hear_slow(self, topic: str, payload: bytes) -> None:
         """Take in a message of the vehicle that only the screen needs."""
-        message = self.slow.hear(topic, payload, self._clock_ns())
+        now_ns = self._clock_ns()
+        message = self.slow.hear(topic, payload, now_ns)
+        if topic == self.topics.factsheet:
+            self.notes.told(now_ns, "factsheet", payload, counts=message is not None)
         if message is not None:
             self._tell_all(message)
 
@@ -410,30 +460,37 @@ class Console:
         if self._seat.driver != page.number:
             self.counts["input_of_viewer"] += 1
             return
-        if not self.session.driver_input(message, self._clock_ns()):
+        now_ns = self._clock_ns()
+        counts = self.session.driver_input(message, now_ns)
+        self.notes.hands(now_ns, f"page {page.number}", message, counts=counts)
+        if not counts:
             self.counts["input_refused"] += 1
         self.pump.changed()
 
     def _on_view(self, page: Page, message: Json) -> None:
         if self._seat.driver != page.number:
             return
-        if not self.session.driver_view(message, self._clock_ns()):
+        now_ns = self._clock_ns()
+        counts = self.session.driver_view(message, now_ns)
+        self.notes.viewed(now_ns, message, counts=counts)
+        if not counts:
             self.counts["view_refused"] += 1
 
     def _on_hidden(self, page: Page, message: Json) -> None:
-        del message
         if self._seat.driver == page.number:
+            self.notes.viewed(self._clock_ns(), message, counts=True)
             self.session.driver_gone()
             self.pump.changed()
 
     def _on_blurred(self, page: Page, message: Json) -> None:
-        del message
         if self._seat.driver == page.number:
+            self.notes.viewed(self._clock_ns(), message, counts=True)
             self.session.driver_blurred()
 
     def _on_action(self, page: Page, message: Json) -> None:
         action, vehicle = message.get("do"), message.get("vehicle")
         drives = self._seat.driver == page.number or self._supervises(page, action)
+        self.notes.asked(self._clock_ns(), str(action), f"page {page.number}")
         if vehicle not in (None, self.topics.vehicle):
             self._stop_watched(page, action, vehicle)
         elif action == "drive" and not page.watches:
@@ -682,7 +739,10 @@ class Console:
 
     def show(self) -> None:
         """Give every page the state as it is now."""
-        text = json.dumps(snapshot(self.session, self._clock_ns()))
+        now_ns = self._clock_ns()
+        state = snapshot(self.session, now_ns)
+        self.notes.shown(now_ns, state)
+        text = json.dumps(state)
         for page in self._pages.values():
             page.show(text)
 
@@ -745,9 +805,16 @@ async def serving(
 
 
 async def run(
-    settings: ConsoleSettings, keys: Keys, assets: Mapping[str, bytes], token: str
+    settings: ConsoleSettings,
+    keys: Keys,
+    assets: Mapping[str, bytes],
+    token: str,
+    recorder: Sequence[str] | None = None,
 ) -> None:
     """Run one console until SIGTERM or Ctrl-C.
+
+    Args:
+        recorder: command of the process that records; None: nothing is recorded.
 
     Raises:
         OSError: the page's port is in use.
@@ -760,7 +827,9 @@ async def run(
     seat = settings.console
     commands, words = (MqttLink(settings.mqtt, seat.operator) for _ in range(2))
     aside = MqttLink(settings.mqtt, seat.operator)
-    console = Console(settings, keys, assets, token, commands, words=words, aside=aside)
+    console = Console(
+        settings, keys, assets, token, commands, words=words, aside=aside, recorder=recorder
+    )
     slow = MqttLink(settings.telemetry or settings.mqtt, seat.operator)
     async with serving(console):
         if seat.token_file is not None:
@@ -792,6 +861,8 @@ async def _until(
     for name, each in console.watched.items():
         work[f"stops {name}"] = each.pump.send_stops()
         work[f"signals {name}"] = each.pump.send_slow()
+    if console.recorder is not None:
+        work["recorder"] = console.recorder.run()
     if console.desk is not None:
         work["desk"] = console.desk.run()
     if console.direct is not None:
@@ -824,7 +895,8 @@ def main(config: Path) -> int:
         return 1
     try:
         token = page_token(keys.device, computer_boot_id())
-        asyncio.run(run(settings, keys, load_assets(), token))
+        recorder = None if settings.recorder is None else recorder_command(config)
+        asyncio.run(run(settings, keys, load_assets(), token, recorder))
     except ValueError as error:
         sys.stderr.write(f"console: {error}\n")
         return 1

@@ -63,6 +63,7 @@ class EngineerPage extends WatchingPage {
       plot.setData(/** @type {uPlot.AlignedData} */ (this.series.charts[at])));
     this.drawCounters(heard);
     this.drawLadder(heard);
+    this.drawRecorders(heard);
     if (this.drawnIn !== language()) this.makeCharts();
   }
 
@@ -123,6 +124,19 @@ class EngineerPage extends WatchingPage {
     say("encoder", media ? String(media.encoder) : "—");
   }
 
+  /** Both flight recorders: what they write now, and what they lost.
+   * @param {import("/ui/charts.js").Heard} heard
+   */
+  drawRecorders(heard) {
+    /** @type {[string, Json | undefined][]} */
+    const both = [
+      [t("engineer.of_machine"), heard.slow.recorder],
+      [t("engineer.of_cockpit"), heard.slow.cockpit_recorder],
+    ];
+    fill("recorders", both.flatMap(([where, told]) => told ? recording(where, told) : []),
+      t("engineer.not_told"));
+  }
+
   /** The settings are the machine's own word, read back from its factsheet.
    * @param {Json} facts
    */
@@ -145,6 +159,17 @@ class EngineerPage extends WatchingPage {
       `${new Date(each.at).toTimeString().slice(0, 8)} ${each.id}`, said(/** @type {any} */ (each)),
     ]), "—");
   }
+}
+
+/**
+ * @param {string} where
+ * @param {Json} told
+ * @returns {string[][]}
+ */
+function recording(where, told) {
+  const now = told.error ? String(told.error) : `${told.segment} · ${figure(told.bytes, 1e6)} MB`;
+  const lost = rows(told.lost, `${where}, ${t("engineer.lost")}`);
+  return [[where, now], ...lost];
 }
 
 /**

@@ -107,6 +107,8 @@ export const EN = {
   "engineer.machine": "command", "engineer.requests": "request", "engineer.bus": "bus",
   "engineer.console": "console", "engineer.no_refusal": "none refused",
   "engineer.not_told": "not told", "engineer.viewers": "viewers",
+  "engineer.recorders": "Recording: file, size", "engineer.of_machine": "machine",
+  "engineer.of_cockpit": "cockpit", "engineer.lost": "lost",
   "engineer.ladder": "Cameras and encoder", "engineer.refused": "Refused, by reason",
   "engineer.events": "Events", "engineer.settings": "Settings, as the machine reports them",
   // The supervisor's page

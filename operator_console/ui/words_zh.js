@@ -93,6 +93,8 @@ export const ZH = {
   "engineer.machine": "指令", "engineer.requests": "请求", "engineer.bus": "总线",
   "engineer.console": "操控台", "engineer.no_refusal": "无拒绝",
   "engineer.not_told": "未告知", "engineer.viewers": "观看者",
+  "engineer.recorders": "记录：文件、大小", "engineer.of_machine": "机器",
+  "engineer.of_cockpit": "驾驶舱", "engineer.lost": "丢失",
   "engineer.ladder": "相机与编码器", "engineer.refused": "按原因统计的拒绝",
   "engineer.events": "事件", "engineer.settings": "机器报告的设置",
   "site.machines": "机器", "site.machine": "机器", "site.mode": "状态",

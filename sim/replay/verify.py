@@ -79,8 +79,8 @@ def _verify_file(
     key = machine
     head = before
     for message in file.messages():
-        if key is None and message.topic == channels.BOOT:
-            key = OKPKey.import_key(message.json()["signer"])
+        if key is None and message.topic in (channels.BOOT, channels.SESSION):
+            key = _own_key(message)
         if message.topic != channels.CHAIN:
             waiting.append(message)
             continue
@@ -108,6 +108,12 @@ def _verify_file(
         proof.heads.append(head.hex())
         proof.seals.append(f"{file.path.name}: {_seal(file, head, key, proof)}")
     return head
+
+
+def _own_key(message: Message) -> OKPKey | None:
+    """Return the key that a log says is its recorder's: a machine's boot, a cockpit's session."""
+    signer = message.json().get("signer")
+    return None if signer is None else OKPKey.import_key(signer)
 
 
 def _gap_before(chain: Chain, link: dict[str, Any], at: Message) -> str | None:
@@ -153,10 +159,10 @@ def _seal(file: LogFile, head: bytes, key: OKPKey | None, proof: Proof) -> str:
     content = sealed(seal, key)
     if content is None or content.get("head") != head.hex():
         proof.faults.append(
-            f"{file.path.name}: its seal is not this machine's, or of other content"
+            f"{file.path.name}: its seal is not this recorder's, or of other content"
         )
         return "seal does not fit"
-    return f"sealed by the machine with key {key.thumbprint()[:16]}"
+    return f"sealed with key {key.thumbprint()[:16]}"
 
 
 def machine_key(trust: Path, log: Log) -> OKPKey:

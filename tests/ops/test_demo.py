@@ -77,6 +77,27 @@ def test_demo_with_four_cameras__each_is_drawn_sent_and_shown_in_its_place(plan:
     assert (seat.rear_camera, seat.left_camera, seat.right_camera) == (1, 2, 3)
 
 
+def test_demo__records_in_the_cockpit_too(plan: Plan) -> None:
+    write_settings(plan)
+
+    recorder = load_settings(plan.console_config).recorder
+    assert recorder is not None
+    assert recorder.dir == plan.cockpit_log_folder
+
+
+def test_evidence_kept__both_logs_are_copied_as_they_were_written(
+    plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = plan.cockpit_log_folder / "20260101T000000Z-console-1"
+    session.mkdir(parents=True)
+    (session / "00001.mcap").write_bytes(b"signed")
+
+    demo.keep_evidence(plan, tmp_path / "kept")
+
+    assert (tmp_path / "kept" / "cockpit" / "00001.mcap").read_bytes() == b"signed"
+    assert "no log of the machine" in capsys.readouterr().err
+
+
 def test_desk_given__the_console_drives_by_it(plan: Plan, tmp_path: Path) -> None:
     desk = tmp_path / "desk.toml"
     write_settings(replace(plan, desk=desk))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from binascii import a2b_base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,17 +12,10 @@ from foxglove_schemas_protobuf.Log_pb2 import Log
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protocol.events import EVENTS, Severity
-from protocol.frames import COMMAND_BYTES
 from recording import channels
+from recording.commands import command_fields
 from vehicle_agent.core.clearance import decode
 
-_COMMAND = struct.Struct("<BBHIHHIIIIQQQhHHbBHh8x16x")
-"""The command frame of design 4.2; whether it counts says the verdict."""
-_NAMES = (
-    *("version", "kind", "flags", "vehicle_id", "key_id", "ttl_ms", "epoch", "sequence"),
-    *("boot_tag", "echo_hold_us", "source_stamp_us", "echo_stamp_us", "view_stamp_us"),
-    *("steer", "throttle", "brake", "gear", "camera", "view_age_ms", "implement"),
-)
 _LEVELS = {
     Severity.INFO: Log.INFO,
     Severity.CAUTION: Log.WARNING,
@@ -74,13 +66,6 @@ def from_event(told: Mapping[str, Any], utc_ns: int) -> Iterator[tuple[str, byte
     text = f"{told.get('id')}: {words}"
     entry = Log(timestamp=stamp(utc_ns), level=_LEVELS[severity], message=text, name="guardian")
     yield channels.LOG, entry.SerializeToString()
-
-
-def command_fields(frame: bytes) -> dict[str, int]:
-    """Return the fields of a command frame by name, unproven; nothing of another length."""
-    if len(frame) != COMMAND_BYTES:
-        return {}
-    return dict(zip(_NAMES, _COMMAND.unpack(frame), strict=True))
 
 
 def _command(command: Sequence[Any], verdict: Sequence[Any]) -> dict[str, Any]:
