@@ -160,13 +160,34 @@ class SignalClaims(_Claims):
     standby: Annotated[bool, Field(exclude_if=lambda standby: not standby)] = False
 
 
-Claims = RequestClaims | AckClaims | StopClaims | SignalClaims
+class HeadClaims(_Claims):
+    """How far a flight recorder's chain of hashes has got, for the other side to keep.
 
-_TYPES: dict[str, type[RequestClaims | AckClaims | StopClaims | SignalClaims]] = {
+    The vehicle tells it in ``telemetry/recorder``, a cockpit on its ``signal`` topic. Who does not
+    know it refuses it, and nothing else depends on it.
+
+    Attributes:
+        aud: the vehicle whose drive the log is of, in both sides' heads.
+        session: name of the log. segment: its file, from 1. count: messages in that file.
+        head: of the chain after these, hex. utc_ns: when, by the sender's clock.
+    """
+
+    typ: Literal["head"] = "head"
+    session: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,96}$")]
+    segment: Annotated[int, Field(ge=1, lt=2**32)]
+    count: Annotated[int, Field(ge=0, lt=2**53)]
+    head: _Key
+    utc_ns: Annotated[int, Field(ge=0, lt=2**63)]
+
+
+Claims = RequestClaims | AckClaims | StopClaims | SignalClaims | HeadClaims
+
+_TYPES: dict[str, type[Claims]] = {
     "request": RequestClaims,
     "ack": AckClaims,
     "stop": StopClaims,
     "signal": SignalClaims,
+    "head": HeadClaims,
 }
 
 
@@ -369,11 +390,21 @@ def peer_of(token: bytes) -> str | None:
 
     Nothing is proven by that: it only tells who shall look at the message.
     """
+    peer = _unproven(token).get("peer")
+    return peer if isinstance(peer, str) else None
+
+
+def tells_head(token: bytes) -> bool:
+    """Return whether a token says that it tells a recorder's head; nothing is proven by that."""
+    return _unproven(token).get("typ") == "head"
+
+
+def _unproven(token: bytes) -> dict[str, Any]:
+    """Return what a token says, whoever made it; nothing when it is none."""
     if len(token) > TOKEN_MAX_BYTES:
-        return None
+        return {}
     try:
         content = json.loads(jws.extract_compact(token).payload)
     except (JoseError, ValueError, TypeError, RecursionError):
-        return None
-    peer = content.get("peer") if isinstance(content, dict) else None
-    return peer if isinstance(peer, str) else None
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -23,6 +23,7 @@ SESSION = "/rec/session"
 CHAIN = "/rec/chain"
 DROPS = "/rec/drops"
 HEALTH = "/rec/health"
+PEER = "/rec/peer"
 BOOT = "/wd/boot"
 KEY = "/wd/key"
 INPUTS = "/wd/in"
@@ -52,6 +53,7 @@ JSON_TITLES = {
     CHAIN: "hashes of all that stands before it, one mark for each message",
     DROPS: "what was not written, by topic",
     HEALTH: "the recorder's own figures",
+    PEER: "how far the other side's recorder had got, signed by it",
     BOOT: "what one boot of the supervisor is made of, without its private key",
     KEY: "the supervisor's whole state after a tick",
     INPUTS: "everything that a tick heard: bytes are base64",

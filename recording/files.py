@@ -34,6 +34,7 @@ class Plan:
         session: name of its folder. about: what every file says of its making.
         offset_ns: UTC less monotonic time. attachments: name, media type and content.
         segment_ns, segment_bytes: the length of a file. seal: signs a chain's end.
+        announce: told of each new head of the chain that is on the disk.
         resumed: the session is that of a recorder that was killed; its chain begins anew.
     """
 
@@ -44,6 +45,7 @@ class Plan:
     segment_ns: int = 60 * _NS_PER_S
     segment_bytes: int = 64 * 1024 * 1024
     seal: Callable[[Mapping[str, Any]], dict[str, str]] | None = None
+    announce: Callable[[Mapping[str, Any]], None] | None = None
     resumed: bool = False
 
 
@@ -78,6 +80,7 @@ class Files:
     _unflushed: Counter[str] = field(default_factory=Counter)
     _untold: Counter[str] = field(default_factory=Counter)
     _head: bytes = bytes(32)
+    _told_head: bytes = b""
 
     def blocked(self, now_ns: int) -> bool:
         """Return whether nothing can be written yet; tries to begin a file when it is time."""
@@ -217,7 +220,23 @@ class Files:
         self._unflushed.clear()
         self.flushed()
         self.flush_ns = now_ns + FLUSH_NS
-        self._sync_ns = now_ns + SYNC_NS if sync else self._sync_ns
+        if sync:
+            self._sync_ns = now_ns + SYNC_NS
+            self._announce(now_ns, segment)
+
+    def _announce(self, now_ns: int, segment: Segment) -> None:
+        """Tell a head only once it is on the disk: one that goes with the power was never told."""
+        if self.plan.announce is not None and segment.chain.head != self._told_head:
+            self._told_head = segment.chain.head
+            self.plan.announce(self._where(segment) | {"utc_ns": now_ns + self.plan.offset_ns})
+
+    def _where(self, segment: Segment) -> dict[str, Any]:
+        return {
+            "session": self.plan.session,
+            "segment": self.number,
+            "count": segment.chain.count,
+            "head": segment.chain.head.hex(),
+        }
 
     def _long_enough(self, now_ns: int, segment: Segment) -> bool:
         return (
@@ -231,13 +250,7 @@ class Files:
         try:
             segment.flush()
             head, seal = segment.chain.head, self.plan.seal
-            content = {
-                "session": self.plan.session,
-                "segment": self.number,
-                "count": segment.chain.count,
-                "head": head.hex(),
-            }
-            segment.close(None if seal is None else seal(content))
+            segment.close(None if seal is None else seal(self._where(segment)))
         except OSError:
             segment.abandon()
             raise

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from protocol.events import EVENTS
-from protocol.messages import AckClaims, RequestClaims, SignalClaims, StopClaims
+from protocol.messages import AckClaims, HeadClaims, RequestClaims, SignalClaims, StopClaims
 from protocol.signals import DEFAULT_TIMING, Timing
 from protocol.state import VehicleMode, VehicleState
 from vehicle_agent.core.conditions import CONDITION_NAMES, Conditions
@@ -231,6 +231,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "ack": AckClaims,
     "stop": StopClaims,
     "signal": SignalClaims,
+    "head": HeadClaims,
 }
 
 

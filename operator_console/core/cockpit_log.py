@@ -17,12 +17,17 @@ from recording import channels
 from recording.backlog import Item
 from recording.commands import command_fields
 
-COMMAND, STATE, ROW, DROPPED = b"C", b"S", b"J", b"D"
+COMMAND, STATE, ROW, DROPPED, HEAD = b"C", b"S", b"J", b"D", b"H"
 _HEAD = struct.Struct("<cQ")
 _STATE_HEAD_BYTES, _TAG_BYTES = 32, 16
 CONSOLE = "/cockpit"
 """Under this name stands what the console itself could not keep for its recorder."""
-_TOPICS = {COMMAND: channels.SENT, STATE: channels.HEARD, DROPPED: CONSOLE}
+_TOPICS = {
+    COMMAND: channels.SENT,
+    STATE: channels.HEARD,
+    DROPPED: CONSOLE,
+    HEAD: channels.PEER,
+}
 _dumps = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
@@ -45,6 +50,11 @@ def row(now_ns: int, topic: str, content: Mapping[str, Any]) -> bytes:
 def dropped(now_ns: int, number: int) -> bytes:
     """Return the datagram that says how many of these were not kept."""
     return _HEAD.pack(DROPPED, now_ns) + str(number).encode()
+
+
+def head(now_ns: int, token: bytes) -> bytes:
+    """Return the datagram of what the machine's recorder told of itself."""
+    return _HEAD.pack(HEAD, now_ns) + token
 
 
 def item_of(datagram: bytes) -> Item | None:

@@ -49,6 +49,11 @@ class Notes:
         content = {"heard": what, "counts": counts, "text": text.decode("latin-1")}
         self._row(now_ns, channels.WORDS, content)
 
+    def head(self, now_ns: int, token: bytes) -> None:
+        """The machine's recorder told how far it had got."""
+        if self._give is not None:
+            self._give(cockpit_log.head(now_ns, token))
+
     def hands(self, now_ns: int, source: str, content: object, *, counts: bool) -> None:
         """A snapshot of the driver's controls came, from a page or the desk."""
         self._row(now_ns, channels.HANDS, {"from": source, "counts": counts, "content": content})

@@ -28,6 +28,7 @@ from operator_console.shell.recorder_process import BUFFER_BYTES, DATAGRAM_MAX_B
 from recording import channels
 from recording.backlog import Backlog, Item
 from recording.files import Files, Plan
+from recording.heads import Announce, HeardHeads, announced
 from recording.ring import Ring, finish_orphans
 from recording.seal import seal
 from recording.segment import Segment
@@ -43,14 +44,23 @@ KEPT_MB = 1
 _HEALTH_KIND = b"r"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class CockpitFiles(Files):
-    """The cockpit's hand on the disk."""
+    """The cockpit's hand on the disk.
+
+    Args:
+        heads: what the machine's recorder tells of itself.
+    """
+
+    heads: HeardHeads
 
     def write(self, now_ns: int, segment: Segment, item: Item) -> None:
-        """Write out one record."""
+        """Write out one record; a head that does not count is none."""
         del now_ns
-        self.put(segment, item.topic, item.stamp_ns, cockpit_log.content_of(item))
+        is_head = item.kind == cockpit_log.HEAD
+        content = self.heads.row(item.data) if is_head else cockpit_log.content_of(item)
+        if content is not None:
+            self.put(segment, item.topic, item.stamp_ns, content)
 
 
 class Recorder:
@@ -70,9 +80,10 @@ class Recorder:
         wanted.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         killed = finish_orphans(wanted.dir) > 0
         ring = Ring(wanted.dir, wanted.quota_mb * _MB, KEPT_MB * _MB)
-        plan = plan_of(settings, keys)
+        plan = plan_of(settings, keys, self._announce)
         plan, number = resumed(plan, ring, clock.wall_ns() / 1e9, killed=killed)
-        self.files = CockpitFiles(ring, plan, self._tell, number=number)
+        heads = HeardHeads(keys.trust, settings.console.vehicle, of_vehicle=True)
+        self.files = CockpitFiles(ring, plan, self._tell, number=number, heads=heads)
         self._writing = Writing(self.files, self.backlog, clock.monotonic_ns, self._report)
 
     def run(self) -> None:
@@ -118,11 +129,15 @@ class Recorder:
             "lost": dict(self.files.lost),
             "lost_in_all": self.files.lost.total(),
             "error": self.files.error,
+            "heads_refused": self.files.heads.refused,
             "utc_off_ns": clock.wall_ns() - now_ns - self.files.plan.offset_ns,
         }
         self._say({"figures": figures})
         text = json.dumps(figures).encode()
         self.backlog.put(Item(_HEALTH_KIND, channels.HEALTH, now_ns, text))
+
+    def _announce(self, token: bytes) -> None:
+        self._say({"evidence": token.decode("ascii")})
 
     def _say(self, word: Mapping[str, Any]) -> None:
         """Tell the console; one that takes nothing has no need of it."""
@@ -137,8 +152,12 @@ class Recorder:
         self._report_ns = 0
 
 
-def plan_of(settings: ConsoleSettings, keys: Keys) -> Plan:
-    """Return how a cockpit's log is made."""
+def plan_of(settings: ConsoleSettings, keys: Keys, announce: Announce) -> Plan:
+    """Return how a cockpit's log is made.
+
+    Args:
+        announce: takes what the machine is told of how far it has got.
+    """
     wanted, seat = settings.recorder, settings.console
     assert wanted is not None
     now_ns, wall = clock.monotonic_ns(), clock.wall_now()
@@ -156,6 +175,9 @@ def plan_of(settings: ConsoleSettings, keys: Keys) -> Plan:
     def sealing(content: Mapping[str, Any]) -> dict[str, str]:
         return seal(content, seat.operator, keys.device)
 
+    def announcing(content: Mapping[str, Any]) -> None:
+        announce(announced(content, seat.operator, seat.vehicle, keys.device))
+
     attachments = [
         ("settings.json", "application/json", settings.model_dump_json(indent=1).encode()),
         ("trust.json", "application/json", settings.keys.trust.read_bytes()),
@@ -170,6 +192,7 @@ def plan_of(settings: ConsoleSettings, keys: Keys) -> Plan:
         segment_ns=wanted.segment_s * _NS_PER_S,
         segment_bytes=wanted.segment_mb * _MB,
         seal=sealing,
+        announce=announcing,
     )
 
 

@@ -39,7 +39,7 @@ from operator_console.shell.signalling import Answered, Signalling
 from operator_console.shell.watched import watch
 from protocol.control_peer import CommandPath
 from protocol.events import EVENTS
-from protocol.messages import Role, peer_of
+from protocol.messages import Role, peer_of, tells_head
 from protocol.topics import Topics
 
 LOGGER = logging.getLogger(__name__)
@@ -237,6 +237,7 @@ class Console:
         self._next_page = 1
         self._events: deque[tuple[str, int]] = deque(maxlen=EVENTS_KEPT)
         self.slow = SlowValues(self.topics)
+        self._recorder_topic = self.topics.telemetry("recorder")
         self.watched = {
             name: watch(
                 seat.operator, Topics(seat.site, name), keys, aside or transport, clock_ns, words
@@ -276,7 +277,11 @@ class Console:
     # ---- from the recorder -------------------------------------------------------------
 
     def _hear_recorder(self, word: Json) -> None:
-        """Take in what the recorder says of itself: for the screen, and for the engineer."""
+        """Take in what the recorder says of itself: for the screen, the engineer, the machine."""
+        evidence = word.get("evidence")
+        if isinstance(evidence, str) and self.session.words_up:
+            topic = self.topics.signal(self._settings.operator)
+            self.pump.post(Outgoing(topic, evidence.encode()))
         figures, watch = word.get("figures"), self.session.recorder
         if isinstance(figures, dict) and watch is not None:
             watch.hear(figures, self._clock_ns())
@@ -387,6 +392,8 @@ class Console:
             self._tell_all(_ack(claims.kind, claims.outcome, claims.reason))
 
     def _hear_signal(self, payload: bytes) -> None:
+        if tells_head(payload):
+            return  # a broker gives back what was said
         if self.direct is not None and peer_of(payload) == "control":
             self.direct.hear_signal(payload)
             return
@@ -434,7 +441,14 @@ class Console:
         if topic == self.topics.factsheet:
             self.notes.told(now_ns, "factsheet", payload, counts=message is not None)
         if message is not None:
+            if topic == self._recorder_topic:
+                self._hear_head(now_ns, message["content"].pop("evidence", None))
             self._tell_all(message)
+
+    def _hear_head(self, now_ns: int, evidence: object) -> None:
+        """The machine's recorder tells how far it has got: for this cockpit's recorder alone."""
+        if isinstance(evidence, str):
+            self.notes.head(now_ns, evidence.encode("ascii", "replace"))
 
     def _tell_all(self, message: Json) -> None:
         for page in self._pages.values():

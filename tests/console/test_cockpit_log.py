@@ -21,9 +21,11 @@ from operator_console.core.recorder_watch import RecorderWatch
 from operator_console.core.screen import snapshot
 from operator_console.core.session import COPY
 from operator_console.shell import cockpit_recorder, recorder_process
+from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.cockpit_recorder import Recorder
 from operator_console.shell.config import load_keys, load_settings
 from operator_console.shell.desk_process import line_pair
+from operator_console.shell.pump import Pump
 from operator_console.shell.recorder_process import (
     RecorderProcess,
     Tap,
@@ -32,9 +34,11 @@ from operator_console.shell.recorder_process import (
 from operator_console.shell.web import Console, Page
 from protocol.control_peer import CommandPath
 from protocol.errors import Refusal
+from protocol.messages import load_private_key
 from protocol.state import VehicleMode
 from recording import channels
 from recording.backlog import Item
+from recording.heads import announced, proven
 from recording.reader import Log, open_log
 from recording.segment import Segment
 from sim import demo
@@ -43,6 +47,7 @@ from tests.console.fakes import (
     CLOCK_AHEAD_US,
     OPERATOR,
     TOPICS,
+    VEHICLE,
     FakeVehicle,
     ManualClock,
     MemoryTransport,
@@ -132,6 +137,8 @@ class Recorded:
         )
         self.console.link_changed(True)
         self.console.words_changed(True)
+        assert self.console.recorder is not None
+        self.console.recorder.tap._waiting.clear()
 
     def rows(self, topic: str) -> list[dict[str, Any]]:
         assert self.console.recorder is not None
@@ -227,6 +234,46 @@ def test_no_recorder__nothing_is_said_and_nothing_shown() -> None:
     assert rig.session.recorder is None
 
 
+# -- heads of both recorders
+
+
+def test_recorder_tells_its_head__it_goes_to_the_machine_while_the_line_stands(
+    recorded: Recorded,
+) -> None:
+    recorded.console._hear_recorder({"evidence": "a.b.c"})
+    recorded.console.words_changed(False)
+    recorded.console._hear_recorder({"evidence": "d.e.f"})
+    recorded.console.words_changed(True)
+    recorded.console._hear_recorder({"evidence": "g.h.i"})
+
+    posted = recorded.console.pump._posted
+    assert [(each.topic, each.payload, each.qos) for each in posted] == [
+        (TOPICS.signal(OPERATOR), b"g.h.i", 0)
+    ]
+
+
+def test_own_head_given_back_by_the_broker__is_no_signal(recorded: Recorded) -> None:
+    content = {"session": "a", "segment": 1, "count": 1, "head": "ab" * 32, "utc_ns": 1}
+    token = announced(content, OPERATOR, VEHICLE, recorded.vehicle.operator_key)
+    recorded.console.hear(TOPICS.signal(OPERATOR), token)
+
+    assert recorded.console.signalling.refused.total() == 0
+
+
+def test_machines_head__goes_to_the_recorder_and_to_no_page(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = list[dict[str, Any]]()
+    monkeypatch.setattr(recorded.console, "_tell_all", heard.append)
+    told_by_machine = json.dumps({"segment": 2, "evidence": "a.b.c"}).encode()
+    recorded.console.hear_slow(TOPICS.telemetry("recorder"), told_by_machine)
+
+    assert recorded.console.recorder is not None
+    [item] = map(told, recorded.console.recorder.tap._waiting)
+    assert (item.topic, item.data) == (channels.PEER, b"a.b.c")
+    assert [message["content"] for message in heard] == [{"segment": 2}]
+
+
 # -- whether it is recorded
 
 
@@ -273,6 +320,7 @@ def test_recorder_killed__counts_as_a_loss_and_the_next_one_from_zero() -> None:
     assert (watch.lost, watch.fails(4 * S)) == (4, True)
 
 
+@pytest.mark.requirement("HF-EVI-01")
 def test_not_recorded__the_driver_is_told_and_nothing_else_changes() -> None:
     rig = Rig()
     rig.ready_to_enable()
@@ -326,6 +374,27 @@ def drained(tap: Tap, line: socket.socket) -> list[bytes]:
                 return heard
 
 
+@pytest.mark.requirement("HF-EVI-01")
+def test_recorder_takes_nothing__each_command_leaves_all_the_same() -> None:
+    rig, tap = Rig(), Tap(store_bytes=2_000)
+    rig.ready_to_enable()
+    ours, theirs = line_pair(4096)
+    pump = Pump(rig.session, MemoryTransport(), rig.clock, notes=Notes(tap.give))
+    left = []
+    with ours, theirs:
+        tap.to(ours)
+        for _ in range(200):
+            rig.step(20)
+            message = rig.session.next_command(rig.now_ns)
+            assert message is not None
+            pump._send_command(message)
+            left.append(pump.command_lane._message is message)
+            pump.command_lane._message = None
+
+    assert all(left)
+    assert tap.dropped > 100
+
+
 def test_line_gone__giving_goes_on() -> None:
     ours, theirs = line_pair()
     theirs.close()
@@ -376,6 +445,11 @@ class Running:
         self.recorder = Recorder(settings, load_keys(settings), theirs)
         self.theirs = theirs
 
+        self.config = config
+
+    def session(self) -> Path:
+        return next(each for each in self.folder.iterdir() if each.is_dir())
+
     def give(self, *datagrams: bytes) -> None:
         for each in datagrams:
             self.ours.send(each)
@@ -383,7 +457,7 @@ class Running:
     def end(self) -> Log:
         self.ours.shutdown(socket.SHUT_WR)
         self.recorder.run()
-        return open_log(next(each for each in self.folder.iterdir() if each.is_dir()))
+        return open_log(self.session())
 
 
 @pytest.fixture
@@ -430,6 +504,38 @@ def test_disk_takes_nothing__it_is_said_and_the_line_is_read_on(
 
     assert (blocked, goes_on, said["error"]) == (True, True, "the disk takes nothing")
     assert running.recorder.backlog.waiting_bytes > len(FRAME)
+
+
+def test_machines_head_heard__is_kept_and_a_forged_one_counted(
+    running: Running, config: Path
+) -> None:
+    key = load_private_key((config.parent / "truck-1.jwk").read_text(encoding="utf-8"))
+    content = {"session": "a", "segment": 1, "count": 1, "head": "ab" * 32, "utc_ns": 1}
+    token = announced(content, "truck-1", "truck-1", key)
+    running.give(cockpit_log.head(5, token[:-4] + b"AAAA"), cockpit_log.head(6, token))
+    log = running.end()
+
+    assert [m.json()["head"] for m in log.messages({channels.PEER})] == ["ab" * 32]
+    assert (running.recorder.files.heads.refused, running.recorder.files.lost) == (1, {})
+
+
+def test_a_second_of_recording__its_head_is_told_and_stands_in_the_file(
+    running: Running,
+) -> None:
+    files, now_ns = running.recorder.files, monotonic_ns()
+    files.blocked(now_ns)
+    files.take(now_ns, told(SENT))
+    files.look(now_ns + S // 2, {})
+    files.look(now_ns + S, {})
+    word = json.loads(running.ours.recv(65536))
+    files.close(now_ns + S)
+    trust = load_keys(load_settings(running.config)).trust
+    claims = proven(word["evidence"].encode(), trust, "truck-1", of_vehicle=False)
+
+    assert claims is not None
+    links = [m.json()["head"] for m in open_log(running.session()).messages({channels.CHAIN})]
+    assert claims.head in links
+    assert claims.iss == "console-1"
 
 
 def test_content_that_does_not_fit__is_lost_alone(running: Running) -> None:

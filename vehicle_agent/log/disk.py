@@ -18,6 +18,7 @@ from foxglove_schemas_protobuf.CompressedVideo_pb2 import CompressedVideo
 from recording import channels
 from recording.backlog import Item
 from recording.files import FLUSH_NS, Files
+from recording.heads import HeardHeads
 from recording.segment import Segment
 from vehicle_agent.core.failsafe import DRIVING
 from vehicle_agent.log.book import write_tick
@@ -27,13 +28,23 @@ _NS_PER_S = 1_000_000_000
 KEY_WAIT_NS = 5 * _NS_PER_S
 """A guardian that does not give its state for so long is gone: the next file begins without."""
 BEFORE_STOP_NS, AFTER_STOP_NS = 60 * _NS_PER_S, 30 * _NS_PER_S
-BOOT, KEY, TICK, FIGURES, EVENT, PICTURE, META = b"B", b"K", b"T", b"t", b"e", b"V", b"M"
+BOOT, KEY, TICK, FIGURES, EVENT, PICTURE, META, HEAD = (
+    b"B",
+    b"K",
+    b"T",
+    b"t",
+    b"e",
+    b"V",
+    b"M",
+    b"H",
+)
 KINDS = {
     BOOT: channels.BOOT,
     KEY: channels.KEY,
     TICK: channels.INPUTS,
     FIGURES: channels.TELEMETRY,
     EVENT: channels.EVENT,
+    HEAD: channels.PEER,
 }
 _SIZE_BYTES = 4
 
@@ -54,10 +65,12 @@ class Disk(Files):
     Args:
         ask_key: asks the guardian for its state.
         written: told after each flush: CRC-32 of the boot's content, number of its newest tick.
+        heads: what cockpits tell of their recorders; None: it is not kept.
     """
 
     ask_key: Callable[[], None]
     written: Callable[[int, int], None] = lambda _crc, _number: None
+    heads: HeardHeads | None = None
     _boot: bytes | None = None
     _last_tick: int | None = None
     _flushed_tick_ns: int = 0
@@ -122,6 +135,10 @@ class Disk(Files):
                 told = json.loads(item.data)
                 for topic, data in from_event(told, item.stamp_ns + self.plan.offset_ns):
                     self.put(segment, topic, item.stamp_ns, data)
+            case b"H":
+                row = None if self.heads is None else self.heads.row(item.data)
+                if row is not None:
+                    self.put(segment, channels.PEER, item.stamp_ns, row)
             case b"V":
                 self.put(segment, item.topic, item.stamp_ns, self._video(item))
             case _:

@@ -50,6 +50,8 @@ TO_RECORDER_FIGURES = b"t"
 TO_RECORDER_EVENT = b"e"
 TO_RECORDER_PICTURE = b"V"
 TO_RECORDER_META = b"M"
+TO_RECORDER_HEAD = b"H"
+"""How far a cockpit's recorder had got, signed by it."""
 
 SENSED = (TO_GUARDIAN_SCAN, TO_GUARDIAN_PLACE, TO_GUARDIAN_NEARBY)
 """What sensors' programs send."""

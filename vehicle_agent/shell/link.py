@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from protocol.control_peer import CommandPath
-from protocol.messages import load_private_key, load_trust, peer_of
+from protocol.messages import load_private_key, load_trust, peer_of, tells_head
 from protocol.topics import Topics
 from vehicle_agent.core.rate import Buckets
 from vehicle_agent.shell import clock, ipc
@@ -36,6 +36,8 @@ REPORT_PERIOD_S = 1.0
 STOP_PERIOD_NS, STOP_BURST = 10_000_000, 4
 """Stops of one author that are handed on: one a tick, which is what the guardian looks at."""
 REQUEST_PERIOD_NS, REQUEST_BURST = 50_000_000, 10
+HEAD_PERIOD_NS, HEAD_BURST = 500_000_000, 4
+"""Heads of one cockpit's recorder, which tells one a second."""
 NEVER_RETAINED = ("cmd", "req", "stop")
 SHARED = ("cmd", "req", "stop", "signal")
 OF_TICKS = ("control", "recorder")
@@ -78,6 +80,7 @@ class Link:
         self._commands = Buckets(COMMAND_PERIOD_NS, COMMAND_BURST)
         self._stops = Buckets(STOP_PERIOD_NS, STOP_BURST)
         self._requests = Buckets(REQUEST_PERIOD_NS, REQUEST_BURST)
+        self._heads = Buckets(HEAD_PERIOD_NS, HEAD_BURST)
         self._offering: asyncio.TimerHandle | None = None
         self._guardian_spoke = asyncio.Event()
         self.ready = asyncio.Event()
@@ -173,6 +176,9 @@ class Link:
             elif name == "stop":
                 if self._stops.take(author, clock.monotonic_ns()):
                     self._forward(ipc.GUARDIAN, ipc.TO_GUARDIAN_STOP, author, payload)
+            elif tells_head(payload):
+                if self._heads.take(author, clock.monotonic_ns()):
+                    self._record(ipc.TO_RECORDER_HEAD + payload)
             elif self.peers is not None and peer_of(payload) == "control":
                 self.peers.take(author, payload)
             else:

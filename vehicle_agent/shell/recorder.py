@@ -21,11 +21,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from protocol.messages import load_private_key
+from joserfc.jwk import OKPKey
+
+from protocol.messages import load_private_key, load_trust
 from protocol.profiles import parse_profile
 from recording import channels
 from recording.backlog import Backlog, Item
 from recording.files import Plan
+from recording.heads import Announce, HeardHeads, announced
 from recording.ring import Ring, finish_orphans
 from recording.seal import seal
 from recording.software import software
@@ -101,10 +104,12 @@ class Recorder:
         wanted.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         killed = finish_orphans(wanted.dir) > 0
         ring = Ring(wanted.dir, wanted.quota_mb * _MB, wanted.kept_mb * _MB)
-        plan, number = resumed(_plan(settings), ring, clock.wall_ns() / 1e9, killed=killed)
-        name = settings.vehicle.name
+        self._evidence: bytes | None = None
+        key = load_private_key(settings.keys.device.read_text(encoding="utf-8"))
+        plan = _plan(settings, key, self._announce)
+        plan, number = resumed(plan, ring, clock.wall_ns() / 1e9, killed=killed)
         port = wanted.foxglove_port
-        self._live = None if port is None else Live(port, name)
+        self._live = None if port is None else Live(port, settings.vehicle.name)
         watch = None if self._live is None else self._live.show
         self.disk = Disk(
             ring,
@@ -114,6 +119,7 @@ class Recorder:
             number=number,
             ask_key=self._ask_key,
             written=self._written,
+            heads=_heads(settings),
         )
         self._writing = Writing(self.disk, self.backlog, clock.monotonic_ns, self._report)
 
@@ -168,11 +174,18 @@ class Recorder:
             "torn_pictures": self._pictures.torn,
             "error": self.disk.error,
             "head": None if segment is None else segment.chain.head.hex(),
+            "heads_refused": 0 if self.disk.heads is None else self.disk.heads.refused,
             "utc_off_ns": clock.wall_ns() - now_ns - self.disk.plan.offset_ns,
         }
         text = json.dumps(figures).encode()
-        self._mailbox.offer(ipc.LINK, ipc.with_name(ipc.TO_LINK_TELEMETRY, "recorder", text))
         self.backlog.put(Item(disk.META, channels.HEALTH, now_ns, text))
+        if self._evidence is not None:
+            text = json.dumps(figures | {"evidence": self._evidence.decode("ascii")}).encode()
+        self._mailbox.offer(ipc.LINK, ipc.with_name(ipc.TO_LINK_TELEMETRY, "recorder", text))
+
+    def _announce(self, token: bytes) -> None:
+        """The next figures tell cockpits how far this log has got."""
+        self._evidence = token
 
     def _ask_key(self) -> None:
         self._mailbox.offer(ipc.GUARDIAN, ipc.TO_GUARDIAN_KEY)
@@ -192,13 +205,18 @@ class Recorder:
         self._mailbox.offer(ipc.LINK, ipc.TO_LINK_EVENT + text)
 
 
-def _plan(settings: AgentSettings) -> Plan:
+def _heads(settings: AgentSettings) -> HeardHeads:
+    trust = load_trust(settings.keys.trust.read_text(encoding="utf-8"), clock.wall_now())
+    return HeardHeads(trust, settings.vehicle.name, of_vehicle=False)
+
+
+def _plan(settings: AgentSettings, key: OKPKey, announce: Announce) -> Plan:
     wanted = settings.recorder
     assert wanted is not None
     now_ns, wall = clock.monotonic_ns(), clock.wall_now()
     machine = settings.vehicle.machine
     text = machine.read_text(encoding="utf-8")
-    key = load_private_key(settings.keys.device.read_text(encoding="utf-8"))
+    name = settings.vehicle.name
     about = {
         "simulated": settings.vehicle.simulated,
         "site": settings.vehicle.site,
@@ -208,10 +226,13 @@ def _plan(settings: AgentSettings) -> Plan:
     }
 
     def sealing(content: Mapping[str, Any]) -> dict[str, str]:
-        return seal(content, settings.vehicle.name, key)
+        return seal(content, name, key)
+
+    def announcing(content: Mapping[str, Any]) -> None:
+        announce(announced(content, name, name, key))
 
     return Plan(
-        session=f"{wall:%Y%m%dT%H%M%S}Z-{settings.vehicle.name}",
+        session=f"{wall:%Y%m%dT%H%M%S}Z-{name}",
         about=about,
         offset_ns=clock.wall_ns() - now_ns,
         attachments=(
@@ -222,6 +243,7 @@ def _plan(settings: AgentSettings) -> Plan:
         segment_ns=wanted.segment_s * _NS_PER_S,
         segment_bytes=wanted.segment_mb * _MB,
         seal=sealing,
+        announce=announcing,
     )
 
 

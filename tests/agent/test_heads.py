@@ -1,0 +1,97 @@
+"""How far both recorders have got: the machine tells its own, and keeps what cockpits tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protocol.messages import load_private_key, load_trust
+from protocol.topics import Topics
+from recording import channels
+from recording.backlog import Item
+from recording.heads import announced, proven
+from recording.reader import open_log
+from sim import demo
+from vehicle_agent.log import disk
+from vehicle_agent.shell import ipc
+from vehicle_agent.shell.config import AgentSettings, load_agent_config
+from vehicle_agent.shell.link import HEAD_BURST, Link
+from vehicle_agent.shell.recorder import Recorder
+
+S = 1_000_000_000
+SIGNAL = Topics(demo.SITE_ID, demo.VEHICLE_ID).signal("console-1")
+CONTENT = {"session": "a", "segment": 1, "head": "ab" * 32, "utc_ns": 1}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> AgentSettings:
+    machine = demo.find_config("machines", demo.DEFAULT_MACHINE)
+    plan = demo.Plan(tmp_path, machine, demo.find_config("sites", demo.DEFAULT_SITE), 1, 1)
+    demo.write_keys(tmp_path)
+    demo.write_settings(plan)
+    return load_agent_config(plan.agent_config)
+
+
+@pytest.fixture
+def boxes(settings: AgentSettings) -> Iterator[dict[str, ipc.Mailbox]]:
+    made = {
+        name: ipc.Mailbox(settings.runtime.dir, name)
+        for name in (ipc.LINK, ipc.MEDIA, ipc.GUARDIAN)
+    }
+    yield made
+    for each in made.values():
+        each.close()
+
+
+@pytest.fixture
+def recorder_box(settings: AgentSettings) -> Iterator[ipc.Mailbox]:
+    made = ipc.Mailbox(settings.runtime.dir, ipc.RECORDER)
+    yield made
+    made.close()
+
+
+def head(settings: AgentSettings, count: int) -> bytes:
+    key = load_private_key((settings.keys.trust.parent / "console-1.jwk").read_text("utf-8"))
+    return announced(CONTENT | {"count": count}, "console-1", demo.VEHICLE_ID, key)
+
+
+def test_cockpits_head__goes_to_the_recorder_and_a_flood_does_not(
+    settings: AgentSettings, boxes: dict[str, ipc.Mailbox], recorder_box: ipc.Mailbox
+) -> None:
+    link = Link(settings, boxes[ipc.LINK])
+    token = head(settings, 1)
+    for _ in range(50):
+        link._to_machine(SIGNAL, token, retained=False)
+    taken = list(iter(recorder_box.receive, None))
+
+    assert HEAD_BURST <= len(taken) <= HEAD_BURST + 2
+    assert set(taken) == {ipc.TO_RECORDER_HEAD + token}
+    assert boxes[ipc.MEDIA].receive() is None
+
+
+def test_machines_recorder__keeps_cockpits_heads_and_tells_its_own(
+    settings: AgentSettings, boxes: dict[str, ipc.Mailbox]
+) -> None:
+    recorder = Recorder(settings)
+    heads = [head(settings, count) for count in (1, 1, 2)]
+    recorder.disk.blocked(S)
+    for token in heads:
+        recorder.disk.take(S, Item(disk.HEAD, channels.PEER, S, token))
+    recorder.disk.look(2 * S, {})
+    recorder._report(2 * S)
+    recorder.disk.close(2 * S)
+    recorder._mailbox.close()
+    told = ipc.split_name((boxes[ipc.LINK].receive() or b"")[1:])
+    assert told is not None
+    assert settings.recorder is not None
+    log = open_log(next(each for each in settings.recorder.dir.iterdir() if each.is_dir()))
+    trust = load_trust(settings.keys.trust.read_text("utf-8"))
+    token = json.loads(told.content)["evidence"].encode()
+    claims = proven(token, trust, demo.VEHICLE_ID, of_vehicle=True)
+
+    assert [m.json()["count"] for m in log.messages({channels.PEER})] == [1, 2]
+    assert claims is not None
+    assert claims.head in [m.json()["head"] for m in log.messages({channels.CHAIN})]
