@@ -183,9 +183,11 @@ class Log:
 
     Attributes:
         files: in order. lost: of all files, and what is missing between them.
+        single: it was asked for as one file, which others of its session may stand beside.
     """
 
     files: list[LogFile]
+    single: bool = False
 
     @property
     def name(self) -> str:
@@ -238,7 +240,7 @@ def open_log(path: Path) -> Log:
         return Log([LogFile(each) for each in files])
     if not path.is_file():
         raise ValueError(f"{path}: no such log")
-    return Log([LogFile(path)])
+    return Log([LogFile(path)], single=True)
 
 
 def logs_under(path: Path) -> list[Log]:

@@ -179,19 +179,36 @@ def cut(
 @app.command("verify")
 def verify(
     log: LogArgument,
-    key: Annotated[
-        Path | None, typer.Option(help="trust.json that holds the machine's public key")
+    key: Annotated[Path | None, typer.Option(help="trust.json that holds the public keys")] = None,
+    other: Annotated[
+        Path | None, typer.Option("--with", help="the other side's log: cockpit's or machine's")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Prove that nothing in a log was altered, taken out or moved; exit 1 when something was."""
+    """Prove that nothing in a log was altered, taken out or moved; exit 1 when something was.
+
+    With the other side's log both are proven by each other too: what was cut off, replaced, or
+    altered and chained anew afterwards.
+    """
     from recording.reader import open_log
     from sim.replay import verify as proving
 
     opened = open_log(log)
-    proof = proving.verify(opened, None if key is None else proving.machine_key(key, opened))
+    if other is not None:
+        _verify_both(opened, open_log(other), key, as_json=as_json)
+    proof = proving.verify(opened, None if key is None else proving.recorder_key(key, opened))
     typer.echo(json.dumps(proof.as_dict()) if as_json else proving.as_text(proof))
     raise typer.Exit(0 if proof.holds else FAILED)
+
+
+def _verify_both(log: Log, other: Log, key: Path | None, *, as_json: bool) -> NoReturn:
+    from protocol.messages import BEFORE_ALL, load_trust
+    from sim.replay.exchange import both_as_text, verify_both
+
+    trust = None if key is None else load_trust(key.read_text(encoding="utf-8"), BEFORE_ALL)
+    found = verify_both(log, other, trust)
+    typer.echo(json.dumps(found.as_dict()) if as_json else both_as_text(found))
+    raise typer.Exit(0 if found.holds else FAILED)
 
 
 OutOption = Annotated[Path, typer.Option("--out", help="the page, one HTML file")]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from protocol.messages import BEFORE_ALL, load_trust
@@ -18,6 +19,21 @@ from sim.replay.envelope import fault_beside_messages
 from sim.replay.times import words
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A link of the chain that holds: messages of a file, from 1, and the head after so many."""
+
+    segment: int
+    count: int
+    head: str
+    log_ns: int
+
+    @property
+    def at(self) -> tuple[int, int]:
+        """What a head names of it."""
+        return self.segment, self.count
+
+
 @dataclass(slots=True)
 class Proof:
     """What came of it.
@@ -25,6 +41,7 @@ class Proof:
     Attributes:
         faults: in words, the first of each file. messages: that are proven.
         unproven: messages after the last link of a chain. seals: what is said of each file's seal.
+        places: the links that hold. key: that seals were proven by. last_ns: UTC, of all messages.
     """
 
     messages: int = 0
@@ -32,6 +49,9 @@ class Proof:
     faults: list[str] = field(default_factory=list)
     seals: list[str] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    key: OKPKey | None = None
+    last_ns: int = 0
 
     @property
     def holds(self) -> bool:
@@ -51,17 +71,17 @@ class Proof:
 
 
 def verify(log: Log, machine: OKPKey | None = None) -> Proof:
-    """Prove every file, that each goes on from the one before, and the machine's seals.
+    """Prove every file, that each goes on from the one before, and the recorder's seals.
 
     Args:
-        machine: the public key that seals must be by; without it the one in the log's own boot
-            is taken, which proves only that one machine made all of it.
+        machine: the public key that seals must be by; without it the one that the log names itself
+            is taken, which proves only that one recorder made all of it.
     """
-    proof = Proof()
+    proof = Proof(key=machine)
     head: bytes | None = None
     for each in log.files:
         found = len(proof.faults)
-        head = _verify_file(each, head, machine, proof)
+        head = _verify_file(each, head, proof)
         beside = (
             None if len(proof.faults) > found or each.lost else fault_beside_messages(each.path)
         )
@@ -71,16 +91,14 @@ def verify(log: Log, machine: OKPKey | None = None) -> Proof:
     return proof
 
 
-def _verify_file(
-    file: LogFile, before: bytes | None, machine: OKPKey | None, proof: Proof
-) -> bytes | None:
+def _verify_file(file: LogFile, before: bytes | None, proof: Proof) -> bytes | None:
     chain: Chain | None = None
     waiting: list[Message] = []
-    key = machine
     head = before
     for message in file.messages():
-        if key is None and message.topic in (channels.BOOT, channels.SESSION):
-            key = _own_key(message)
+        proof.last_ns = max(proof.last_ns, message.log_ns)
+        if proof.key is None and message.topic in (channels.BOOT, channels.SESSION):
+            proof.key = _own_key(message)
         if message.topic != channels.CHAIN:
             waiting.append(message)
             continue
@@ -103,17 +121,20 @@ def _verify_file(
         proof.messages += len(waiting)
         waiting.clear()
         head = chain.head
+        proof.places.append(Place(_number(file), chain.count, head.hex(), message.log_ns))
     proof.unproven += len(waiting)
     if chain is not None and head is not None:
         proof.heads.append(head.hex())
-        proof.seals.append(f"{file.path.name}: {_seal(file, head, key, proof)}")
+        proof.seals.append(f"{file.path.name}: {_seal(file, head, proof)}")
     return head
 
 
 def _own_key(message: Message) -> OKPKey | None:
     """Return the key that a log says is its recorder's: a machine's boot, a cockpit's session."""
-    signer = message.json().get("signer")
-    return None if signer is None else OKPKey.import_key(signer)
+    try:
+        return OKPKey.import_key(message.json()["signer"])
+    except (KeyError, ValueError, TypeError, JoseError):
+        return None
 
 
 def _gap_before(chain: Chain, link: dict[str, Any], at: Message) -> str | None:
@@ -150,8 +171,14 @@ def fault_in(found: Sequence[Message], link: dict[str, Any]) -> str | None:
     return f"{where} was altered"
 
 
-def _seal(file: LogFile, head: bytes, key: OKPKey | None, proof: Proof) -> str:
-    seal = file.metadata.get("seal")
+def _number(file: LogFile) -> int:
+    """Return which file of its session one says that it is."""
+    text = file.metadata.get("headframe", {}).get("segment", "")
+    return int(text) if text.isdigit() else 0
+
+
+def _seal(file: LogFile, head: bytes, proof: Proof) -> str:
+    seal, key = file.metadata.get("seal"), proof.key
     if seal is None:
         return "not sealed"
     if key is None:
@@ -165,17 +192,28 @@ def _seal(file: LogFile, head: bytes, key: OKPKey | None, proof: Proof) -> str:
     return f"sealed with key {key.thumbprint()[:16]}"
 
 
-def machine_key(trust: Path, log: Log) -> OKPKey:
-    """Return the public key of the log's machine from a trust file.
+def recorder_key(trust: Path, log: Log) -> OKPKey:
+    """Return the public key of whoever recorded a log, machine or cockpit, from a trust file.
 
     Raises:
         ValueError: the file does not name it.
     """
-    name = str(log.session().get("vehicle"))
+    name = author_of(log)
     people = load_trust(trust.read_text(encoding="utf-8"), BEFORE_ALL)
     if name not in people:
         raise ValueError(f"{trust}: does not name {name}")
     return people[name].key
+
+
+def author_of(log: Log) -> str:
+    """Return who recorded a log: the machine, or the operator of a cockpit."""
+    session = log.session()
+    return str(session.get("operator" if is_cockpits(log) else "vehicle"))
+
+
+def is_cockpits(log: Log) -> bool:
+    """Return whether a log is a cockpit's."""
+    return log.session().get("log") == channels.COCKPIT
 
 
 def as_text(proof: Proof) -> str:

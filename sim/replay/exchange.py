@@ -1,0 +1,279 @@
+"""Proves two logs of one drive by each other: machine and cockpit each kept the other's heads.
+
+Either chain alone is proof only against who cannot make it anew. A head that the other side has
+written down cannot be met by another content: so what was altered, taken out, cut off or put in a
+log's place afterwards shows in the other log, unless that was altered by its own maker too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from joserfc.jwk import OKPKey
+
+from protocol.messages import BEFORE_ALL, HeadClaims, Identity, Role, Trust, load_trust
+from recording import channels
+from recording.heads import proven
+from recording.reader import Log, Message
+from sim.replay.times import words
+from sim.replay.verify import Place, Proof, as_text, author_of, is_cockpits, verify
+
+TRUST = "trust.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A head of one log that the other log has kept, and when it came there, UTC ns."""
+
+    claims: HeadClaims
+    kept_ns: int
+
+    @property
+    def at(self) -> tuple[int, int]:
+        """File and messages in it."""
+        return self.claims.segment, self.claims.count
+
+
+@dataclass(slots=True)
+class Side:
+    """One of both logs.
+
+    Attributes:
+        what: "machine" or "cockpit". name: whose it is. proof: of its own chain.
+        whole: all files of its session are here; of one file only its own heads are judged.
+        told: how many heads of it the other log has. fitting: of these. until_ns: the newest.
+        faults: what the other log says against it.
+    """
+
+    what: str
+    log: Log
+    name: str
+    proof: Proof
+    whole: bool
+    told: int = 0
+    fitting: int = 0
+    until_ns: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return self.proof.as_dict() | {
+            "name": self.name,
+            "told": self.told,
+            "fitting": self.fitting,
+            "exchange_faults": self.faults,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What came of both."""
+
+    machine: Side
+    cockpit: Side
+
+    @property
+    def holds(self) -> bool:
+        """Both chains hold, and neither log says anything against the other."""
+        sides = (self.machine, self.cockpit)
+        return all(side.proof.holds and not side.faults for side in sides)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "holds": self.holds,
+            "machine": self.machine.as_dict(),
+            "cockpit": self.cockpit.as_dict(),
+        }
+
+
+def verify_both(log: Log, other: Log, trust: Trust | None = None) -> Exchange:
+    """Prove two logs, each alone and by the other.
+
+    Args:
+        log, other: of machine and cockpit, in either order.
+        trust: whose keys count; without it each log is judged by the keys in the other one.
+
+    Raises:
+        ValueError: they are not one of each, or of two machines.
+    """
+    if is_cockpits(log) == is_cockpits(other):
+        raise ValueError("one log of a machine and one of a cockpit are needed")
+    machine_log, cockpit_log = (other, log) if is_cockpits(log) else (log, other)
+    vehicle, driven = (each.session().get("vehicle") for each in (machine_log, cockpit_log))
+    if vehicle != driven:
+        raise ValueError(f"the machine is {vehicle}, and the cockpit drove {driven}")
+    machine, cockpit = _side("machine", machine_log, trust), _side("cockpit", cockpit_log, trust)
+    for subject, keeper in ((machine, cockpit), (cockpit, machine)):
+        _confront(subject, keeper, _trust_in(keeper.log) if trust is None else trust)
+    return Exchange(machine, cockpit)
+
+
+def _side(what: str, log: Log, trust: Trust | None) -> Side:
+    name = author_of(log)
+    if trust is not None and name not in trust:
+        raise ValueError(f"the trust file does not name {name}")
+    proof = verify(log, None if trust is None else trust[name].key)
+    return Side(what, log, name, proof, whole=not log.single)
+
+
+def _trust_in(log: Log) -> Trust:
+    """Return the identities that a log's own side trusted; none where it does not say."""
+    text = next((each.attachments[TRUST] for each in log.files if TRUST in each.attachments), None)
+    try:
+        return {} if text is None else load_trust(text.decode("utf-8"), BEFORE_ALL)
+    except ValueError:
+        return {}
+
+
+def _confront(subject: Side, keeper: Side, trust: Trust) -> None:
+    """Judge one log by what the other one kept of it."""
+    key = trust[subject.name].key if subject.name in trust else None
+    if key is not None and _differs(key, subject.proof.key):
+        subject.faults.append(f"it is signed with a key that is not {subject.name}'s")
+    key = key or subject.proof.key
+    if key is None:
+        subject.faults.append("no key is known to prove its heads by")
+        return
+    told = _in_order(subject, keeper, list(_kept(subject, keeper, key)))
+    session = subject.log.session().get("session")
+    own = [each for each in told if each.claims.session == session]
+    if not subject.whole:
+        own = [each for each in own if each.claims.segment in _segments(subject)]
+    subject.told = len(own)
+    stranger = next((each for each in told if _takes_its_place(each, subject, session)), None)
+    if stranger is not None:
+        subject.faults.append(
+            f"at {words(stranger.kept_ns)} the {keeper.what} was told of the log"
+            f" {stranger.claims.session}: this one stands in its place"
+        )
+    elif not own:
+        subject.faults.append(f"the {keeper.what}'s log holds no head of it: nothing is proven")
+    else:
+        _judge(subject, keeper, own)
+
+
+def _differs(key: OKPKey, other: OKPKey | None) -> bool:
+    return other is not None and key.thumbprint() != other.thumbprint()
+
+
+def _kept(subject: Side, keeper: Side, key: OKPKey) -> Iterator[Told]:
+    """Return the heads of one log that the other one kept; one that is not signed is a fault."""
+    vehicle = str(keeper.log.session().get("vehicle"))
+    of_vehicle = subject.what == "machine"
+    role = Role.VEHICLE if of_vehicle else Role.DRIVER
+    people = {subject.name: Identity(subject.name, role, key)}
+    for message in keeper.log.messages({channels.PEER}):
+        row = _row(message)
+        if row.get("iss", subject.name) != subject.name:
+            continue
+        claims = proven(_token(row), people, vehicle, of_vehicle=of_vehicle)
+        if claims is None or any(getattr(claims, name) != row.get(name) for name in _TOLD):
+            keeper.faults.append(
+                f"a head of {words(message.log_ns)} in it is not signed by {subject.name}"
+            )
+            return
+        yield Told(claims, message.log_ns)
+
+
+def _row(message: Message) -> Mapping[str, Any]:
+    """Return what a row says; nothing where it is none."""
+    try:
+        return message.json()
+    except ValueError:
+        return {}
+
+
+_TOLD = ("session", "segment", "count", "head", "utc_ns")
+
+
+def _token(row: Mapping[str, Any]) -> bytes:
+    return str(row.get("jws")).encode("ascii", "replace")
+
+
+def _in_order(subject: Side, keeper: Side, told: list[Told]) -> list[Told]:
+    """Return heads up to the first that is not newer than the one before it."""
+    for place, (one, other) in enumerate(pairwise(told)):
+        if one.claims.session == other.claims.session and one.at >= other.at:
+            keeper.faults.append(
+                f"the head of {words(other.kept_ns)} in it is not newer than the one before:"
+                f" heads of {subject.name} were put in another order"
+            )
+            return told[: place + 1]
+    return told
+
+
+def _takes_its_place(told: Told, subject: Side, session: object) -> bool:
+    """Return whether another log of the same author was written while this one was."""
+    places = subject.proof.places
+    if told.claims.session == session or not places:
+        return False
+    return places[0].log_ns < told.claims.utc_ns < places[-1].log_ns
+
+
+def _segments(side: Side) -> set[int]:
+    return {place.segment for place in side.proof.places}
+
+
+def _judge(subject: Side, keeper: Side, told: list[Told]) -> None:
+    """Find the first head that the log does not meet."""
+    places = {place.at: place for place in subject.proof.places}
+    segments, broken = _segments(subject), bool(subject.proof.faults)
+    end = max(places, default=(0, 0))
+    met: Place | None = None
+    for each in told:
+        place = places.get(each.at)
+        if place is not None and place.head == each.claims.head:
+            met = place
+            subject.fitting += 1
+            subject.until_ns = place.log_ns
+        elif each.at > end:
+            if not broken:
+                subject.faults.append(_cut_off(keeper, each, subject.proof.places[-1:]))
+            return
+        elif each.claims.segment in segments and not (broken and place is None):
+            subject.faults.append(_altered(keeper, each, met, len(told)))
+            return
+
+
+def _cut_off(keeper: Side, told: Told, last: list[Place]) -> str:
+    ends = (
+        f"ends with message {last[0].count} of file {last[0].segment}, at {words(last[0].log_ns)}"
+        if last
+        else "holds nothing"
+    )
+    return (
+        f"it {ends}, and the {keeper.what} was told of message {told.claims.count} of file"
+        f" {told.claims.segment}, of {words(told.claims.utc_ns)}: its end was cut off afterwards"
+    )
+
+
+def _altered(keeper: Side, told: Told, met: Place | None, number: int) -> str:
+    here = f"message {told.claims.count} of file {told.claims.segment}"
+    kept = f"the {keeper.what} was told another head at {words(told.claims.utc_ns)}"
+    if met is None:
+        return (
+            f"none of the {number} heads that the {keeper.what} was told is its own: it was put"
+            f" in another log's place, or altered before {here} and chained anew ({kept})"
+        )
+    return (
+        f"from message {met.count + 1} of file {met.segment} to {here} it was altered and chained"
+        f" anew: {kept}; up to {words(met.log_ns)} it is as it was told"
+    )
+
+
+def both_as_text(found: Exchange) -> str:
+    """Return the proof for a person."""
+    lines = ["both logs hold" if found.holds else "THE LOGS DO NOT HOLD"]
+    for side, keeper in ((found.machine, found.cockpit), (found.cockpit, found.machine)):
+        lines.append(f"{side.what} {side.name}: {as_text(side.proof)}")
+        if side.told:
+            fitting = f"  {side.fitting} of {side.told} heads that the {keeper.what} kept fit"
+            before_s = (side.proof.last_ns - side.until_ns) / 1e9
+            until = f", the last {before_s:.1f} s before its end" if side.fitting else ""
+            lines.append(fitting + until)
+        lines += [f"  {each}" for each in side.faults]
+    return "\n".join(lines)

@@ -1,0 +1,340 @@
+"""Two logs of one drive prove each other: whatever one side alone does to its own is named."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headframe import main
+from protocol.messages import HeadClaims, sign_claims
+from recording import channels
+from recording.heads import HeardHeads, announced, proven
+from recording.reader import LogFile, Message, open_log
+from sim.replay.exchange import Exchange, both_as_text, verify_both
+from sim.replay.verify import verify
+from tests.replay.two_sides import (
+    OPERATOR,
+    VEHICLE,
+    Change,
+    Site,
+    altered,
+    missing,
+    shortened,
+    swapped,
+)
+
+SIDES = {"machine": VEHICLE, "cockpit": OPERATOR}
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    return Site()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Path:
+    folder = tmp_path_factory.mktemp("drive")
+    site.drive(folder)
+    return folder
+
+
+@pytest.fixture
+def drive(written: Path, tmp_path: Path) -> Path:
+    """Both logs, to be tampered with."""
+    shutil.copytree(written, tmp_path / "drive")
+    return tmp_path / "drive"
+
+
+def proof_of(drive: Path) -> Exchange:
+    return verify_both(open_log(drive / "machine"), open_log(drive / "cockpit"))
+
+
+def faults_of(drive: Path, side: str) -> list[str]:
+    found = proof_of(drive)
+    return (found.machine if side == "machine" else found.cockpit).faults
+
+
+# -- the heads
+
+
+def test_heads_told__are_those_of_links_that_are_on_the_disk(written: Path) -> None:
+    links = {
+        (int(each.metadata["headframe"]["segment"]), row["count"]): row["head"]
+        for each in open_log(written / "machine").files
+        for row in (message.json() for message in each.messages({channels.CHAIN}))
+    }
+    kept = [m.json() for m in open_log(written / "cockpit").messages({channels.PEER})]
+
+    assert len(kept) >= 7
+    assert all(links[row["segment"], row["count"]] == row["head"] for row in kept)
+
+
+CONTENT = {"session": "a", "segment": 2, "count": 7, "head": "ab" * 32, "utc_ns": 5}
+
+
+def head(site: Site, name: str = VEHICLE, vehicle: str = VEHICLE, **changes: Any) -> bytes:
+    return announced(CONTENT | changes, name, vehicle, site.keys[name])
+
+
+def test_head_heard__its_row_has_what_is_signed_and_the_signature(site: Site) -> None:
+    row = HeardHeads(site.trust, VEHICLE, of_vehicle=True).row(head(site))
+    assert row is not None
+    content = json.loads(row)
+    claims = proven(content["jws"].encode(), site.trust, VEHICLE, of_vehicle=True)
+
+    assert claims is not None
+    assert {name: content[name] for name in CONTENT} == CONTENT
+    assert {name: getattr(claims, name) for name in CONTENT} == CONTENT
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"count": 7},
+        {"count": 6},
+        {"segment": 1, "count": 90},
+        {"session": "before"},
+    ],
+)
+def test_head_that_is_not_newer__is_refused(site: Site, changes: dict[str, Any]) -> None:
+    heads = HeardHeads(site.trust, VEHICLE, of_vehicle=True)
+    heads.row(head(site, session="before"))
+    heads.row(head(site))
+
+    assert heads.row(head(site, **changes)) is None
+    assert heads.refused == 1
+    assert heads.row(head(site, count=8)) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "vehicle", "of_vehicle"),
+    [(OPERATOR, VEHICLE, True), (VEHICLE, VEHICLE, False), (VEHICLE, "truck-2", True)],
+)
+def test_head_of_another_side_or_machine__is_refused(
+    site: Site, name: str, vehicle: str, of_vehicle: bool
+) -> None:
+    heads = HeardHeads(site.trust, VEHICLE, of_vehicle=of_vehicle)
+
+    assert heads.row(head(site, name, vehicle)) is None
+
+
+def test_head_of_another_machine_in_the_same_trust_file__is_refused(site: Site) -> None:
+    other = replace(site.trust[VEHICLE], id="truck-2")
+    claims = HeadClaims.model_validate({"iss": "truck-2", "aud": VEHICLE, **CONTENT})
+    heads = HeardHeads({**site.trust, "truck-2": other}, VEHICLE, of_vehicle=True)
+
+    assert heads.row(sign_claims(claims, site.keys[VEHICLE])) is None
+
+
+@pytest.mark.parametrize("token", [b"", b"a.b.c", b"\xff", b"x" * 60_000])
+def test_token_that_is_none__is_refused(site: Site, token: bytes) -> None:
+    heads = HeardHeads(site.trust, VEHICLE, of_vehicle=True)
+
+    assert (heads.row(token), heads.refused) == (None, 1)
+
+
+def test_head_with_one_byte_changed__is_refused(site: Site) -> None:
+    token = bytearray(head(site))
+    token[-2] ^= 1
+
+    assert HeardHeads(site.trust, VEHICLE, of_vehicle=True).row(bytes(token)) is None
+
+
+# -- two logs
+
+
+def test_both_as_written__hold_by_all_their_heads(written: Path) -> None:
+    found = proof_of(written)
+
+    assert found.holds, both_as_text(found)
+    assert found.machine.told == found.machine.fitting >= 7
+    assert found.cockpit.told == found.cockpit.fitting >= 7
+
+
+def test_either_order_and_a_trust_file__hold(
+    written: Path, site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trust = tmp_path / "trust.json"
+    trust.write_text(site.text, encoding="utf-8")
+    logs = [str(written / "cockpit"), "--with", str(written / "machine")]
+    code = main(["replay", "verify", *logs, "--key", str(trust)])
+    alone = main(["replay", "verify", str(written / "cockpit"), "--key", str(trust)])
+
+    assert (code, alone) == (0, 0)
+    assert "both logs hold" in capsys.readouterr().out
+
+
+@pytest.mark.requirement("HF-EVI-02")
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("change", [altered, missing, swapped])
+def test_log_changed_and_chained_anew_with_its_own_key__place_is_named(
+    written: Path, drive: Path, site: Site, side: str, change: Change
+) -> None:
+    site.remake(drive / side, SIDES[side], change)
+
+    assert verify(open_log(drive / side)).holds, "by itself it looks as written"
+    [fault] = faults_of(drive, side)
+    found = re.match(r"from message (\d+) of file 2 to message (\d+) of file 2 it was", fault)
+    assert found is not None, fault
+    assert "it is as it was told" in fault
+    file = LogFile(written / side / "00002.mcap")
+    at = [m.data[:7] for m in file.messages() if m.topic != channels.CHAIN].index(b'{"n":24') + 1
+    assert int(found[1]) <= at <= int(found[2])
+
+
+@pytest.mark.requirement("HF-EVI-02")
+@pytest.mark.parametrize("side", SIDES)
+def test_end_cut_off_cleanly__is_named_with_what_the_other_side_was_told(
+    drive: Path, site: Site, side: str
+) -> None:
+    site.remake(drive / side, SIDES[side], shortened)
+
+    [fault] = faults_of(drive, side)
+    assert verify(open_log(drive / side)).holds
+    assert re.search(r"it ends with message \d+ of file 3.*its end was cut off afterwards", fault)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_last_file_taken_away__is_named(drive: Path, side: str) -> None:
+    (drive / side / "00003.mcap").unlink()
+
+    assert "its end was cut off afterwards" in faults_of(drive, side)[0]
+
+
+@pytest.mark.requirement("HF-EVI-02")
+@pytest.mark.parametrize("side", SIDES)
+def test_whole_log_replaced_by_one_of_the_same_name_and_key__is_named(
+    drive: Path, site: Site, side: str, tmp_path: Path
+) -> None:
+    site.drive(tmp_path / "other", words="another drive")
+    shutil.rmtree(drive / side)
+    shutil.copytree(tmp_path / "other" / side, drive / side)
+
+    assert re.match("none of the .* heads .* put in another log's place", faults_of(drive, side)[0])
+
+
+def test_log_of_another_session_at_that_time__is_named(
+    drive: Path, site: Site, tmp_path: Path
+) -> None:
+    site.drive(tmp_path / "other", suffix="-b")
+    shutil.rmtree(drive / "machine")
+    shutil.copytree(tmp_path / "other" / "machine-b", drive / "machine")
+
+    [fault] = faults_of(drive, "machine")
+    assert re.search("told of the log machine: this one stands in its place", fault)
+
+
+def test_log_signed_with_a_key_of_ones_own__is_named(drive: Path, tmp_path: Path) -> None:
+    Site().drive(tmp_path / "other")
+    shutil.rmtree(drive / "machine")
+    shutil.copytree(tmp_path / "other" / "machine", drive / "machine")
+
+    assert "signed with a key that is not truck-1's" in faults_of(drive, "machine")[0]
+
+
+def _forged(row: dict[str, Any]) -> bytes:
+    return json.dumps(row | {"head": "00" * 32}).encode()
+
+
+@pytest.mark.parametrize("forged", [_forged, lambda _: b"no row", lambda _: b"{}"])
+def test_head_in_the_other_log_changed__it_is_that_logs_fault(
+    drive: Path, site: Site, forged: Callable[[dict[str, Any]], bytes]
+) -> None:
+    def change(messages: list[Message]) -> Iterable[Message]:
+        return [
+            each._replace(data=forged(each.json())) if each.topic == channels.PEER else each
+            for each in messages
+        ]
+
+    site.remake(drive / "cockpit", OPERATOR, change)
+
+    assert "is not signed by truck-1" in "".join(faults_of(drive, "cockpit"))
+
+
+def test_heads_put_in_another_order__are_named(drive: Path, site: Site) -> None:
+    def turned(messages: list[Message]) -> Iterable[Message]:
+        heads = [each for each in messages if each.topic == channels.PEER]
+        again = iter(reversed(heads))
+        return [
+            next(again)._replace(log_ns=each.log_ns) if each.topic == channels.PEER else each
+            for each in messages
+        ]
+
+    site.remake(drive / "cockpit", OPERATOR, turned)
+
+    assert "heads of truck-1 were put in another order" in "".join(faults_of(drive, "cockpit"))
+
+
+def test_nothing_exchanged__nothing_is_proven(tmp_path: Path, site: Site) -> None:
+    site.drive(tmp_path, seconds=3, heard=False)
+
+    assert faults_of(tmp_path, "machine") == [
+        "the cockpit's log holds no head of it: nothing is proven"
+    ]
+
+
+def test_first_file_gone_by_its_quota__the_rest_holds(drive: Path) -> None:
+    (drive / "machine" / "00001.mcap").unlink()
+    found = proof_of(drive)
+
+    assert found.holds, both_as_text(found)
+    assert found.machine.fitting < found.machine.told
+
+
+def test_one_file_of_a_session__is_judged_by_its_own_heads(written: Path) -> None:
+    found = verify_both(open_log(written / "machine" / "00002.mcap"), open_log(written / "cockpit"))
+
+    assert found.holds, both_as_text(found)
+    assert 2 <= found.machine.told == found.machine.fitting <= 5
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97])
+@pytest.mark.parametrize("side", SIDES)
+def test_last_file_torn_anywhere__it_does_not_hold_and_nothing_is_raised(
+    drive: Path, side: str, share: float
+) -> None:
+    path = drive / side / "00003.mcap"
+    data = path.read_bytes()
+    path.write_bytes(data[: round(len(data) * share)])
+
+    assert not proof_of(drive).holds
+
+
+def test_bit_altered__the_place_is_named_in_that_log_and_nothing_against_the_other(
+    drive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = drive / "machine" / "00002.mcap"
+    data = bytearray(path.read_bytes())
+    data[data.index(b"zstd", len(data) // 2) + 100] ^= 1
+    path.write_bytes(data)
+
+    code = main(
+        ["replay", "verify", str(drive / "machine"), "--with", str(drive / "cockpit"), "--json"]
+    )
+    told = json.loads(capsys.readouterr().out)
+
+    assert code == 1
+    assert "00002.mcap: messages" in told["machine"]["faults"][0]
+    assert told["cockpit"]["faults"] == told["cockpit"]["exchange_faults"] == []
+
+
+@pytest.mark.parametrize("pair", [("machine", "machine"), ("cockpit", "cockpit")])
+def test_two_logs_of_one_side__are_refused(written: Path, pair: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="one log of a machine and one of a cockpit"):
+        verify_both(open_log(written / pair[0]), open_log(written / pair[1]))
+
+
+def test_trust_file_that_does_not_name_one__is_refused(written: Path, site: Site) -> None:
+    with pytest.raises(ValueError, match="does not name truck-1"):
+        verify_both(
+            open_log(written / "machine"),
+            open_log(written / "cockpit"),
+            {OPERATOR: site.trust[OPERATOR]},
+        )
