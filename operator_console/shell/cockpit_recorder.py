@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import hashlib
 import json
 import select
 import signal
@@ -35,6 +36,7 @@ from recording.segment import Segment
 from recording.software import software
 from recording.writing import Writing, resumed
 
+UI = Path(__file__).resolve().parents[1] / "ui"
 _MB = 1024 * 1024
 _NS_PER_S = 1_000_000_000
 REPORT_NS = _NS_PER_S
@@ -181,6 +183,7 @@ def plan_of(settings: ConsoleSettings, keys: Keys, announce: Announce) -> Plan:
     attachments = [
         ("settings.json", "application/json", settings.model_dump_json(indent=1).encode()),
         ("trust.json", "application/json", settings.keys.trust.read_bytes()),
+        ("page.json", "application/json", json.dumps(_page_digests(), indent=1).encode()),
     ]
     if settings.desk is not None:
         attachments.append(("desk.toml", "application/toml", settings.desk.file.read_bytes()))
@@ -194,6 +197,12 @@ def plan_of(settings: ConsoleSettings, keys: Keys, announce: Announce) -> Plan:
         seal=sealing,
         announce=announcing,
     )
+
+
+def _page_digests() -> dict[str, str]:
+    """Return the SHA-256 of each file of the page, which is what the driver had before him."""
+    files = sorted(path for path in UI.iterdir() if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def run(config: Path, line: socket.socket) -> None:

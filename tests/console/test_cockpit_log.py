@@ -485,7 +485,9 @@ def test_line_ends__what_was_told_is_in_a_sealed_file_with_settings_and_keys(
     assert topics >= {channels.SESSION, channels.SENT, channels.DROPS}
     assert drops == [{cockpit_log.CONSOLE: 4}]
     assert log.session()["log"] == channels.COCKPIT
-    assert {"settings.json", "trust.json"} <= log.files[0].attachments.keys()
+    attached = log.files[0].attachments
+    assert {"settings.json", "trust.json"} <= attached.keys()
+    assert len(json.loads(attached["page.json"])["main.js"]) == 64
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS])

@@ -113,6 +113,19 @@ def test_refusals__are_listed_by_reason_and_go_when_nobody_tells_them(engineer: 
     assert engineer.text("#refused") == "not told"
 
 
+def test_recorders__are_shown_with_what_they_lost(engineer: PageRig) -> None:
+    slow(engineer, "recorder", {"segment": 3, "bytes": 2_500_000, "lost": {}, "error": None})
+    full = {"segment": 2, "bytes": 0, "lost": {"/cockpit/heard": 12}, "error": "No space left"}
+    slow(engineer, "cockpit_recorder", full)
+    engineer.pass_ms(1100)
+
+    assert engineer.page.locator("#recorders tr").all_inner_texts() == [
+        "machine\t3 · 2.50 MB",
+        "cockpit\tNo space left",
+        "cockpit, lost: /cockpit/heard\t12",
+    ]
+
+
 def test_encoder__is_shown_with_its_step_of_the_ladder(engineer: PageRig) -> None:
     slow(engineer, "media", MEDIA)
     engineer.pass_ms(1100)
