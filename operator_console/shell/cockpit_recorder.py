@@ -115,7 +115,8 @@ class Recorder:
         if item is None:
             self.backlog.count_dropped(cockpit_log.CONSOLE)
         elif item.kind == cockpit_log.DROPPED:
-            self.backlog.count_dropped(item.topic, int(item.data))
+            number = int(item.data) if item.data.isdigit() else 1
+            self.backlog.count_dropped(item.topic, number)
         else:
             self.backlog.put(item)
 
@@ -162,7 +163,7 @@ def plan_of(settings: ConsoleSettings, keys: Keys, announce: Announce) -> Plan:
     """
     wanted, seat = settings.recorder, settings.console
     assert wanted is not None
-    now_ns, wall = clock.monotonic_ns(), clock.wall_now()
+    offset_ns, wall = clock.wall_ns() - clock.monotonic_ns(), clock.wall_now()
     public = keys.device.as_dict(private=False)
     about = {
         "log": channels.COCKPIT,
@@ -190,7 +191,7 @@ def plan_of(settings: ConsoleSettings, keys: Keys, announce: Announce) -> Plan:
     return Plan(
         session=f"{wall:%Y%m%dT%H%M%S}Z-{seat.operator}",
         about=about,
-        offset_ns=clock.wall_ns() - now_ns,
+        offset_ns=offset_ns,
         attachments=tuple(attachments),
         segment_ns=wanted.segment_s * _NS_PER_S,
         segment_bytes=wanted.segment_mb * _MB,

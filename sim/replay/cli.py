@@ -106,6 +106,9 @@ def explain(
     at: AtOption = None,
     stop: StopOption = None,
     plot: Annotated[Path | None, typer.Option(help="a picture of the same, SVG")] = None,
+    cockpit: Annotated[
+        Path | None, typer.Option("--with", help="the cockpit's log: hands, screen, what left")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell what led to what round a moment: picture, command, verdict, decision, bus, motion."""
@@ -115,7 +118,8 @@ def explain(
 
     opened = open_log(log)
     moment_ns = _moment(opened, at, stop)
-    lines = chain_of_causes(opened, moment_ns)
+    beside = None if cockpit is None else open_log(cockpit)
+    lines = chain_of_causes(opened, moment_ns, beside)
     if plot is not None:
         plot.write_text(explain_plot.plot(opened, moment_ns), encoding="utf-8")
     typer.echo(json.dumps({"chain": lines}) if as_json else "\n".join(lines))

@@ -27,6 +27,7 @@ from protocol.freshness import Accepted
 from protocol.signals import Timing
 from protocol.state import VehicleState, parse_state
 from recording.reader import Log
+from sim.replay.cockpit_story import story
 from sim.replay.rerun import Runner
 from sim.replay.ticks import BootStep, KeyStep, Steps, TickStep
 from sim.replay.times import words
@@ -72,11 +73,14 @@ class Chain:
         return [f"{words(at)}  {text}" for at, text in sorted(self._rows, key=lambda row: row[0])]
 
 
-def explain(log: Log, at_ns: int) -> list[str]:
+def explain(log: Log, at_ns: int, cockpit: Log | None = None) -> list[str]:
     """Return in words what led to what round ``at_ns`` (UTC).
 
+    Args:
+        cockpit: log of the cockpit that drove then.
+
     Raises:
-        ValueError: no tick of the log lies there.
+        ValueError: no tick of the log lies there, or the cockpit's log is of another drive.
     """
     timing, seen = around(log, at_ns)
     if not seen:
@@ -88,6 +92,9 @@ def explain(log: Log, at_ns: int) -> list[str]:
     _tell_decision(chain, seen, place)
     if near:
         _tell_effect(chain, seen, place)
+    if cockpit is not None:
+        for utc_ns, text in story(log, cockpit, seen[place].utc_ns):
+            chain.say(utc_ns, text)
     return chain.lines
 
 

@@ -16,10 +16,9 @@ from recording.heads import announced, proven
 from recording.reader import open_log
 from sim import demo
 from vehicle_agent.log import disk
-from vehicle_agent.shell import ipc
+from vehicle_agent.shell import clock, ipc, recorder
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
 from vehicle_agent.shell.link import HEAD_BURST, Link
-from vehicle_agent.shell.recorder import Recorder
 
 S = 1_000_000_000
 SIGNAL = Topics(demo.SITE_ID, demo.VEHICLE_ID).signal("console-1")
@@ -75,15 +74,15 @@ def test_cockpits_head__goes_to_the_recorder_and_a_flood_does_not(
 def test_machines_recorder__keeps_cockpits_heads_and_tells_its_own(
     settings: AgentSettings, boxes: dict[str, ipc.Mailbox]
 ) -> None:
-    recorder = Recorder(settings)
+    made = recorder.Recorder(settings)
     heads = [head(settings, count) for count in (1, 1, 2)]
-    recorder.disk.blocked(S)
+    made.disk.blocked(S)
     for token in heads:
-        recorder.disk.take(S, Item(disk.HEAD, channels.PEER, S, token))
-    recorder.disk.look(2 * S, {})
-    recorder._report(2 * S)
-    recorder.disk.close(2 * S)
-    recorder._mailbox.close()
+        made.disk.take(S, Item(disk.HEAD, channels.PEER, S, token))
+    made.disk.look(2 * S, {})
+    made._report(2 * S)
+    made.disk.close(2 * S)
+    made._mailbox.close()
     told = ipc.split_name((boxes[ipc.LINK].receive() or b"")[1:])
     assert told is not None
     assert settings.recorder is not None
@@ -95,3 +94,21 @@ def test_machines_recorder__keeps_cockpits_heads_and_tells_its_own(
     assert [m.json()["count"] for m in log.messages({channels.PEER})] == [1, 2]
     assert claims is not None
     assert claims.head in [m.json()["head"] for m in log.messages({channels.CHAIN})]
+
+
+def test_clocks_of_a_log__go_together_however_long_its_beginning_took(
+    settings: AgentSettings, boxes: dict[str, ipc.Mailbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ns = [S]
+
+    def asks_git() -> dict[str, str]:
+        now_ns[0] += 7 * S
+        return {}
+
+    monkeypatch.setattr(recorder, "software", asks_git)
+    monkeypatch.setattr(clock, "monotonic_ns", lambda: now_ns[0])
+    monkeypatch.setattr(clock, "wall_ns", lambda: now_ns[0] + 1000 * S)
+    made = recorder.Recorder(settings)
+    made._mailbox.close()
+
+    assert made.disk.plan.offset_ns == 1000 * S

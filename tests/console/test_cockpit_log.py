@@ -20,7 +20,7 @@ from operator_console.core.notes import Notes
 from operator_console.core.recorder_watch import RecorderWatch
 from operator_console.core.screen import snapshot
 from operator_console.core.session import COPY
-from operator_console.shell import cockpit_recorder, recorder_process
+from operator_console.shell import clock, cockpit_recorder, recorder_process
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.cockpit_recorder import Recorder
 from operator_console.shell.config import load_keys, load_settings
@@ -549,6 +549,24 @@ def test_content_that_does_not_fit__is_lost_alone(running: Running) -> None:
         channels.SENT
     ]
     assert running.recorder.files.lost == {channels.HEARD: 1}
+
+
+def test_clocks_of_a_log__go_together_however_long_its_beginning_took(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ns = [S]
+
+    def asks_git() -> dict[str, str]:
+        now_ns[0] += 7 * S
+        return {}
+
+    monkeypatch.setattr(cockpit_recorder, "software", asks_git)
+    monkeypatch.setattr(clock, "monotonic_ns", lambda: now_ns[0])
+    monkeypatch.setattr(clock, "wall_ns", lambda: now_ns[0] + 1000 * S)
+    settings = load_settings(config)
+    plan = cockpit_recorder.plan_of(settings, load_keys(settings), lambda _: None)
+
+    assert plan.offset_ns == 1000 * S
 
 
 def test_settings_without_a_recorder__one_line_and_exit_1(

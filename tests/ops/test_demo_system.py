@@ -47,6 +47,7 @@ PROCESSES = {
     "link",
     "media",
     "web",
+    "cockpit_recorder",
 }
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 

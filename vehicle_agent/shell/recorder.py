@@ -213,7 +213,7 @@ def _heads(settings: AgentSettings) -> HeardHeads:
 def _plan(settings: AgentSettings, key: OKPKey, announce: Announce) -> Plan:
     wanted = settings.recorder
     assert wanted is not None
-    now_ns, wall = clock.monotonic_ns(), clock.wall_now()
+    offset_ns, wall = clock.wall_ns() - clock.monotonic_ns(), clock.wall_now()
     machine = settings.vehicle.machine
     text = machine.read_text(encoding="utf-8")
     name = settings.vehicle.name
@@ -234,7 +234,7 @@ def _plan(settings: AgentSettings, key: OKPKey, announce: Announce) -> Plan:
     return Plan(
         session=f"{wall:%Y%m%dT%H%M%S}Z-{name}",
         about=about,
-        offset_ns=clock.wall_ns() - now_ns,
+        offset_ns=offset_ns,
         attachments=(
             ("machine.toml", "application/toml", text.encode()),
             ("settings.json", "application/json", settings.model_dump_json(indent=1).encode()),
