@@ -150,7 +150,7 @@ class Sender:
         self.reports: list[dict[str, Any]] = []
         self.telemetry: dict[str, Any] = {}
 
-    async def answer(self, sdp: str, screen: str = "benchmark") -> str:  # noqa: ARG002
+    async def answer(self, sdp: str, screen: str = "benchmark", *, standby: bool = False) -> str:  # noqa: ARG002
         """Return the answer to an offer of one of the operator's screens."""
         self.process.say({"sdp": sdp})
         return str((await self.process.hear())["sdp"])
@@ -176,7 +176,7 @@ class OurSender(Sender):
         self._answer: asyncio.Future[str] | None = None
         asyncio.get_running_loop().add_reader(self._mailbox.fileno(), self._on_link)
 
-    async def answer(self, sdp: str, screen: str = "benchmark") -> str:
+    async def answer(self, sdp: str, screen: str = "benchmark", *, standby: bool = False) -> str:
         """Return the answer to an offer of one of the operator's screens."""
         claims = SignalClaims(
             iss=OPERATOR,
@@ -187,6 +187,7 @@ class OurSender(Sender):
             sdp=sdp,
             cameras=tuple(range(self._cameras)),
             viewer=screen,
+            standby=standby,
         )
         token = sign_claims(claims, self._key)
         self._answer = asyncio.get_running_loop().create_future()

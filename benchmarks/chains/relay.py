@@ -56,7 +56,7 @@ class Line:
     """A socket for each peer; what one hears from its peer, the other says to its own.
 
     Attributes:
-        lost: datagrams lost.
+        lost: datagrams lost. heard_bytes: from the peer of each side, headers of UDP left out.
     """
 
     def __init__(self, impairment: Impairment) -> None:
@@ -67,6 +67,7 @@ class Line:
         self._begun_s: float | None = None
         self._free_s = [0.0, 0.0]
         self.lost = 0
+        self.heard_bytes = [0, 0]
 
     async def open(self) -> None:
         """Open the two sockets."""
@@ -109,6 +110,7 @@ class Line:
     def carry(self, side: int, data: bytes, sender: tuple[str, int]) -> None:
         """Carry what the peer of that side has sent to the other one."""
         self._peers[side] = sender
+        self.heard_bytes[side] += len(data)
         loop = asyncio.get_running_loop()
         leaves_s: float | None = loop.time()
         if self._begun_s is not None:
