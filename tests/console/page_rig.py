@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -58,10 +61,12 @@ class PageRig:
 
     Attributes:
         scripts: run in the page before its own. door: which page, and what it is asked.
+        replaced: files served in the place of the page's own, by name.
     """
 
     door = "/?"
     scripts: tuple[str, ...] = ()
+    replaced: Mapping[str, bytes] = MappingProxyType({})
 
     def __init__(self, browser: Browser) -> None:
         self.page: Page = browser.new_page(viewport={"width": 1366, "height": 768})
@@ -74,6 +79,9 @@ class PageRig:
         self.page.on("console", lambda message: self.errors.append(message.text))
         self.page.clock.install()
         self.page.route("**/*", serve)
+        for name, body in self.replaced.items():
+            headers = HEADERS | {"Content-Type": "text/javascript"}
+            self.page.route(f"**/ui/{name}", partial(Route.fulfill, body=body, headers=headers))
         self.page.route_web_socket("**/ws?*", self._connected)
         self.page.goto(f"{BASE}{self.door}token=t")
         self.page.wait_for_function("document.getElementById('vehicle-name').textContent !== '—'")
@@ -134,6 +142,9 @@ class PageRig:
 
 WIDTH_PX = 1280
 """Of the pictures that fake_media.js draws."""
+
+STANDS_BY_SOON = {"standby.js": ASSETS["standby.js"].replace(b"= 3000;", b"= 100;")}
+"""The page's rule, but that it sets its standby up with the first pictures."""
 
 FAKE_MEDIA = Path(__file__).with_name("fake_media.js").read_text(encoding="utf-8")
 

@@ -19,7 +19,7 @@ from operator_console.shell.web import Console, load_assets, serving
 from protocol.frames import StateFrame, vehicle_id
 from protocol.state import VehicleMode, VehicleState
 from protocol.topics import Topics
-from tests.console.page_rig import FLAGS
+from tests.console.page_rig import FLAGS, STANDS_BY_SOON
 from tests.media.rig import OPERATOR, PERIOD_US, VEHICLE, Rig
 from vehicle_agent.shell import ipc
 from vehicle_agent.shell.sound import TONE_HZ
@@ -32,8 +32,6 @@ pytestmark = [
 ]
 
 ASSETS = load_assets()
-STANDS_BY_SOON = {"standby.js": ASSETS["standby.js"].replace(b"= 3000;", b"= 100;")}
-"""The page's rule, but that it sets its standby up with the first pictures."""
 TOPICS = Topics("mine", VEHICLE)
 
 

