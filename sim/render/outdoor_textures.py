@@ -23,6 +23,8 @@ CROP_TILE_M = 9.0
 ROW_PITCH_M = 0.75
 ROAD_ACROSS_M, ROAD_ALONG_M = 8.0, 24.0
 PANORAMA_LOW_RAD, PANORAMA_HIGH_RAD = np.radians(-9.0), np.radians(50.0)
+_CLOUD_PX, _CLOUD_HEIGHTS = 512, 5.0
+"""The layer of clouds repeats after so many of its own heights."""
 
 
 def _neutral(level: Plane, tint: Plane | None = None) -> Bytes:
@@ -190,6 +192,17 @@ def weathered(look: Look, weather: Weather) -> Look:
     )  # fmt: skip
 
 
+def _clouds(
+    rng: np.random.Generator, up: npt.NDArray[np.float64], heading: npt.NDArray[np.float64]
+) -> Plane:
+    """Noise of a flat layer over the place: the lower in the sky, the flatter and smaller."""
+    layer = np.pad(periodic_noise(rng, (_CLOUD_PX, _CLOUD_PX), 1.55, 2, 90), (0, 1), mode="wrap")
+    away_px = _CLOUD_PX / _CLOUD_HEIGHTS / np.tan(np.maximum(up, 0.05))
+    column = (away_px * np.cos(heading) % _CLOUD_PX).astype(np.float32)
+    row = (away_px * np.sin(heading) % _CLOUD_PX).astype(np.float32)
+    return np.asarray(cv2.remap(layer, column, row, cv2.INTER_LINEAR), np.float32)
+
+
 def panorama(rng: np.random.Generator, look: Look, sun_rad: float, size: int = 2048) -> Bytes:
     """Return the sky round the horizon with clouds, sun, hills and a tree line.
 
@@ -202,10 +215,8 @@ def panorama(rng: np.random.Generator, look: Look, sun_rad: float, size: int = 2
     climb = np.clip(up / 0.75, 0.0, 1.0) ** 0.55
     sky = haze * (1.0 - climb[:, :, None]) + zenith * climb[:, :, None]
     sky = np.broadcast_to(sky, (rows, size, 3)).copy()
-    clouds = periodic_noise(rng, (size // 2, size), 1.55, 2, 90)
-    stretch = np.clip((1.0 / np.maximum(np.sin(np.maximum(up, 0.03)), 0.03)).ravel() * 26, 0, None)
-    clouds = clouds[stretch.astype(np.intp) % (size // 2)]
-    cover = unit_step(clouds, 0.35, 1.5) * np.clip(up / 0.14, 0.0, 1.0) * 0.85 * look.cloud_share
+    clouds = unit_step(_clouds(rng, up, heading), 0.35, 1.5)
+    cover = clouds * np.clip(up / 0.32 - 0.1, 0.0, 1.0) * 0.85 * look.cloud_share
     sky += cover[:, :, None] * (np.array((0.97, 0.97, 0.96)) - sky)
     away = np.hypot(np.angle(np.exp(1j * (heading - sun_rad))), up - 0.62)
     sky += (np.exp(-((away / 0.35) ** 2)) * 0.30 * look.sun_share)[:, :, None] * np.array(

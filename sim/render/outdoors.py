@@ -61,7 +61,8 @@ _FACES, _BODY_FACES = 800, 300
 _BILLBOARDS = 90
 _SHADOWS = 40
 _DOME_M = 187.0
-_DOME_COLUMNS = 40
+_DOME_COLUMNS, _DOME_ROWS = 60, 8
+"""So fine that clouds do not break at the edges of its faces."""
 _ROWS = 34
 _ALONG_M = np.array((-2.0, 0.0, 2.0, 4.0, 7.0, 11.0, 16.0, 23.0, 32.0, 45.0, 64.0))
 _ACROSS_M = np.array((-64.0, -44.0, -28.0, -16.0, -8.0, 0.0, 8.0, 16.0, 28.0, 44.0, 64.0))
@@ -521,7 +522,7 @@ def _hedge(fence: Fence) -> list[_Hedge]:
 def _dome(stage: Stage, picture: Bytes) -> Mesh:
     """The sky: a drum round the camera, in the site's directions."""
     turn = np.linspace(0.0, 2.0 * np.pi, _DOME_COLUMNS + 1)
-    up = np.array((PANORAMA_LOW_RAD, 0.0, 0.35, PANORAMA_HIGH_RAD))
+    up = np.array((PANORAMA_LOW_RAD, *np.linspace(0.0, PANORAMA_HIGH_RAD, _DOME_ROWS)))
     place = np.stack(
         (np.broadcast_to(np.cos(turn), (len(up), len(turn))) * np.cos(up)[:, None],
          np.broadcast_to(np.sin(turn), (len(up), len(turn))) * np.cos(up)[:, None],

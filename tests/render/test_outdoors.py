@@ -17,6 +17,7 @@ from sim.machines.parameters import load_machine
 from sim.render.camera import CameraOptions, CameraPose, FrontCamera
 from sim.render.errors import RenderError
 from sim.render.mounted import mounted
+from sim.render.outdoor_textures import LOOKS, panorama
 from sim.world.site import Site, load_site
 from tests.render.conftest import ROOT
 
@@ -176,3 +177,12 @@ def test_camera_that_the_machine_lacks__is_one_line() -> None:
     bare = replace(parts, plant=replace(parts.plant, cameras={}))
     with pytest.raises(RenderError, match=r"^roller_13t has no camera 'left'$"):
         mounted(bare, "left", SMALL)
+
+
+@pytest.mark.parametrize("kind", LOOKS)
+def test_clouds_high_in_the_sky__are_drawn_out_neither_up_nor_across(kind: str) -> None:
+    look = replace(LOOKS[kind], sun_share=0.0)
+    sky = panorama(np.random.default_rng(1), look, 0.0, 512)[:54, :, 0].astype(np.float64)
+    clouds = sky - sky.mean(axis=1, keepdims=True)
+    up, across = (float(np.abs(np.diff(clouds, axis=axis)).mean()) for axis in (0, 1))
+    assert 0.8 < up / across < 2.0
