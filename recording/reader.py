@@ -211,8 +211,11 @@ class Log:
                 yield _brought_up(message, ways[topic]) if ways[topic] else message
 
     def session(self) -> Mapping[str, Any]:
-        """Return what the first file says of its making; empty where it says nothing."""
-        first = next(self.messages({SESSION}), None)
+        """Return what the first file says of its making; empty where it says nothing.
+
+        Read apart, so that what is known to be lost stays known.
+        """
+        first = next(Log([LogFile(self.files[0].path)]).messages({SESSION}), None)
         return {} if first is None else first.json()
 
 

@@ -61,6 +61,17 @@ def test_file_never_finished__all_that_was_flushed_is_there(tmp_path: Path) -> N
     segment.close()
 
 
+def test_session_asked_for_afterwards__what_is_lost_is_still_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    written(path, 2).abandon()
+    log = open_log(path.with_name("a.mcap.open"))
+    list(log.messages())
+    session = log.session()
+
+    assert session["version"] == 1
+    assert "ends without its end" in log.lost[0]
+
+
 def test_file_cut_anywhere__reads_up_to_there(tmp_path: Path) -> None:
     data = written(tmp_path / "a.mcap", 8).close().read_bytes()
     path = tmp_path / "cut.mcap"
