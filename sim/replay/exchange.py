@@ -44,6 +44,7 @@ class Side:
     Attributes:
         what: "machine" or "cockpit". name: whose it is. proof: of its own chain.
         whole: all files of its session are here; of one file only its own heads are judged.
+        broken: its chain does not hold, for more than a missing end.
         told: how many heads of it the other log has. fitting: of these. until_ns: the newest.
         faults: what the other log says against it.
     """
@@ -53,6 +54,7 @@ class Side:
     name: str
     proof: Proof
     whole: bool
+    broken: bool
     told: int = 0
     fitting: int = 0
     until_ns: int = 0
@@ -117,7 +119,8 @@ def _side(what: str, log: Log, trust: Trust | None) -> Side:
     if trust is not None and name not in trust:
         raise ValueError(f"the trust file does not name {name}")
     proof = verify(log, None if trust is None else trust[name].key)
-    return Side(what, log, name, proof, whole=not log.single)
+    broken = bool(set(proof.faults) - set(log.lost))
+    return Side(what, log, name, proof, whole=not log.single, broken=broken)
 
 
 def _trust_in(log: Log) -> Trust:
@@ -221,7 +224,7 @@ def _segments(side: Side) -> set[int]:
 def _judge(subject: Side, keeper: Side, told: list[Told]) -> None:
     """Find the first head that the log does not meet."""
     places = {place.at: place for place in subject.proof.places}
-    segments, broken = _segments(subject), bool(subject.proof.faults)
+    segments, broken = _segments(subject), subject.broken
     end = max(places, default=(0, 0))
     met: Place | None = None
     for each in told:

@@ -307,6 +307,39 @@ def test_last_file_torn_anywhere__it_does_not_hold_and_nothing_is_raised(
     assert not proof_of(drive).holds
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_last_file_torn_before_heads_that_were_told__is_no_mere_kill_of_its_recorder(
+    drive: Path, side: str
+) -> None:
+    path = drive / side / "00003.mcap"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 3])
+
+    assert "its end was cut off afterwards" in faults_of(drive, side)[0]
+
+
+def test_only_file_torn__is_named_too(tmp_path: Path, site: Site) -> None:
+    site.drive(tmp_path, seconds=4)
+    path = tmp_path / "cockpit" / "00001.mcap"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+    assert "its end was cut off afterwards" in faults_of(tmp_path, "cockpit")[0]
+
+
+def test_recorder_killed__nothing_is_said_against_what_it_had_flushed(
+    drive: Path, site: Site
+) -> None:
+    path = drive / "machine" / "00003.mcap"
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"zstd")])
+    found = proof_of(drive)
+
+    assert found.machine.faults == []
+    assert found.machine.told == found.machine.fitting
+    assert "ends without its end" in found.machine.proof.faults[0]
+
+
 def test_bit_altered__the_place_is_named_in_that_log_and_nothing_against_the_other(
     drive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
