@@ -151,9 +151,9 @@ def test_second_camera_of_the_same_seed__same_bytes(roller: Seen) -> None:
 def test_overcast_site__its_sky_is_grey(roller: Seen) -> None:
     site, camera = roller
     dull = FrontCamera(replace(site, weather="overcast"), options("roller_13t"))
-    grey = colours(dull.picture(pose_at(site, 60.0), 0))[2:20]
+    grey = colours(dull.picture(pose_at(site, 60.0), 0))[2:10]
     dull.close()
-    blue = colours(camera.picture(pose_at(site, 60.0), 0))[2:20]
+    blue = colours(camera.picture(pose_at(site, 60.0), 0))[2:10]
     assert np.median(grey[:, :, 2] - grey[:, :, 0]) < 0.5 * np.median(blue[:, :, 2] - blue[:, :, 0])
 
 
