@@ -61,6 +61,14 @@ class Segment:
         self.counts: Counter[str] = Counter()
         self.chain = Chain(head)
         self._last_ns = int(session["utc_ns"])
+        try:
+            self._begin(session)
+        except OSError:
+            self.abandon()
+            self.path.unlink(missing_ok=True)  # or its name is taken when there is room again
+            raise
+
+    def _begin(self, session: Mapping[str, Any]) -> None:
         self._writer.start(profile=PROFILE, library="headframe")
         self._writer.add_metadata(
             "headframe", {name: str(value) for name, value in session.items()}

@@ -189,6 +189,27 @@ def test_disk_full__is_told_and_the_next_file_says_what_was_lost(
     assert hand.told == ["data is lost", "No space left on device"]
 
 
+def test_disk_full_when_the_next_file_begins__goes_on_when_there_is_room(
+    tmp_path: Path, part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = Hand(tmp_path)
+    boot, *_ = replayed(part)
+    hand.take(*boot)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Segment, "flush", full)
+        hand.disk.look(hand.now_ns + S, {})
+        blocked = [hand.disk.blocked(hand.now_ns + 5 * S)]
+    blocked.append(hand.disk.blocked(hand.now_ns + 10 * S))
+    hand.disk.close(hand.now_ns + 10 * S)
+
+    assert (blocked, hand.disk.error) == ([True, False], None)
+    assert (hand.folder / "00002.mcap").is_file()
+
+
 def test_disk_cannot_be_written_at_all__nothing_is_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
