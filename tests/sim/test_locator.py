@@ -409,6 +409,20 @@ def test_closed_zone__is_closed_to_who_was_let_in(tmp_path: Path) -> None:
     assert watch.look(at(site, NEAR)).rule is Rule.CLOSED
 
 
+def test_machine_before_a_closed_zone__has_not_called(tmp_path: Path) -> None:
+    site, watch = called(tmp_path, ANSWERS)
+    watch.closed = ("North",)
+    for t_s in (1.0, 9.0):
+        watch.look(at(site, NEAR, t_s))
+    watch.closed = ()
+    assert watch.look(at(site, NEAR, 9.2)).rule is Rule.CALL_FIRST
+
+
+def test_nobody_at_a_line__nobody_is_answered() -> None:
+    room = ControlRoom("a_truck", 5.0)
+    assert [room.hear(at_s, None) for at_s in (1.0, 9.0)] == [False, False]
+
+
 @pytest.mark.parametrize("name", ["haul_road", "mine_drift"])
 def test_shipped_site_with_a_zone_on_call__has_a_control_room_that_answers(name: str) -> None:
     site = load_site(ROOT / f"configs/sites/{name}.toml")
