@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiortc.mediastreams import MediaStreamError
 
 from benchmarks.chains.relay import Impairment, Line
 from operator_console.core import standby
@@ -25,7 +27,7 @@ from tests.media.rig import (
 )
 from vehicle_agent.core.queueing import Flow, QueueWatch
 from vehicle_agent.shell.viewer_peer import ViewerPeer
-from vehicle_agent.shell.viewers import FrameAnnouncer, ViewerLink, ViewerTrack
+from vehicle_agent.shell.viewers import SHOW, FrameAnnouncer, ViewerLink, ViewerTrack
 
 NOTHING = Impairment(rates=((0.0, 0.0),))
 """Of a line that carries everything until it is begun, and then no more."""
@@ -171,6 +173,27 @@ async def test_machine_ends_the_first_connection__the_standby_is_sent_the_pictur
         assert rig.server.feeds[0].tracks == set(waiting.tracks)
 
 
+def ask(peer: ViewerPeer) -> None:
+    """Let a viewer have asked for its pictures on that connection."""
+    peer.announcer._on_message(json.dumps(SHOW))
+
+
+async def test_viewer_asks_on_a_standby_that_is_ending__the_first_connection_keeps_the_pictures(
+    rig: Rig,
+) -> None:
+    async with rig.running(), kept(rig) as (view, _):
+        first, waiting = rig.server.peers
+        waiting.end()
+        ask(waiting)
+        while_it_is_known = first.standby
+        await until(lambda: waiting not in rig.server.peers, view)
+        ask(waiting)
+
+        assert not while_it_is_known
+        assert not first.standby
+        assert rig.server.feeds[0].tracks == set(first.tracks)
+
+
 async def test_machine_boots_again__both_connections_are_over(rig: Rig) -> None:
     async with rig.running(), kept(rig) as (view, _):
         await rig.boot_again()
@@ -298,6 +321,23 @@ async def test_another_connection_takes_over_within_a_run_of_pictures__a_key_fra
             track.stop()
 
     assert (unit.frame_counter, unit.key) == (3, True)
+
+
+async def test_stream_that_has_ended_is_to_send__the_camera_does_not_get_it(rig: Rig) -> None:
+    async with rig.running():
+        await rig.server.ready.wait()
+        feed = rig.server.feeds[0]
+        asked, read = (
+            ViewerTrack(feed, FrameAnnouncer(QueueWatch()), ViewerLink(), leading=True, waits=waits)
+            for waits in (True, False)
+        )
+        asked.stop()
+        asked.take_over()
+        read.stop()
+        with pytest.raises(MediaStreamError):
+            await read.next_access_unit()
+
+        assert not feed.tracks
 
 
 def test_pictures_go_another_way__what_waited_is_answered_for_by_the_first_echo_there() -> None:

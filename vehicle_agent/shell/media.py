@@ -314,9 +314,10 @@ class MediaServer:
     def _show(self, peer: ViewerPeer) -> None:
         """A viewer asks for its pictures on its standby; one that asks again has them already.
 
-        A peer of the screen that is not connected yet is to replace them all, once it is.
+        A peer of the screen that is not connected yet is to replace them all, once it is. One that
+        is ending still hears its viewer until its connection is closed.
         """
-        if peer.standby:
+        if peer.standby and not peer.ended.is_set():
             peer.take_over(self._connected_to(peer))
 
     def _hand_on(self, ended: ViewerPeer) -> None:

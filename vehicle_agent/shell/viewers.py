@@ -285,7 +285,7 @@ class ViewerTrack(SharedStreamTrack):
 
     async def next_access_unit(self) -> AccessUnit:
         """Return the next picture for this viewer."""
-        if not self._joined and not self._waits:
+        if self._may_join() and not self._waits:
             self._joined = True
             self.feed.join(self)
         while not self._units:
@@ -299,9 +299,13 @@ class ViewerTrack(SharedStreamTrack):
     def take_over(self) -> None:
         """Send from now on, in the place of another connection to the same viewer."""
         self._waits = False
-        if not self._joined:
+        if self._may_join():
             self._joined = True
             self.feed.join_in_place(self)
+
+    def _may_join(self) -> bool:
+        """Return whether it is not with the feed yet, and has not ended: that would stay there."""
+        return not self._joined and self.readyState == "live"
 
     def rest(self) -> None:
         """Send no more; the connection stays."""
