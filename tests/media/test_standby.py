@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from tests.media.rig import (
     viewing,
 )
 from vehicle_agent.core.queueing import Flow, QueueWatch
+from vehicle_agent.shell import media
 from vehicle_agent.shell.viewer_peer import ViewerPeer
 from vehicle_agent.shell.viewers import SHOW, FrameAnnouncer, ViewerLink, ViewerTrack
 
@@ -192,6 +193,82 @@ async def test_viewer_asks_on_a_standby_that_is_ending__the_first_connection_kee
         assert not while_it_is_known
         assert not first.standby
         assert rig.server.feeds[0].tracks == set(first.tracks)
+
+
+async def test_no_place_for_another_viewer_is_free__a_standby_has_its_screens(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media, "MAX_PEERS", 1)
+    async with rig.running(), kept(rig):
+        waiting = rig.server.peers[-1]
+        ask(waiting)
+
+        assert shown(rig) is waiting
+        assert not rig.server.refused
+
+
+@asynccontextmanager
+async def offered(
+    rig: Rig, *, standby: bool
+) -> AsyncIterator[tuple[ViewerPeer, Callable[[], Awaitable[None]]]]:
+    """Offer another connection of the screen; what is yielded beside it makes it."""
+    async with HeadlessViewer(lambda _: None, ice_addresses=LOOPBACK) as viewer:
+        claims = signal(await viewer.offer(), standby=standby)
+        rig.send(claims)
+        answer = await rig.signal_for(claims.session)
+        peer = rig.server.peers[-1]
+
+        async def connect() -> None:
+            await viewer.accept(answer.sdp)
+            await reached(peer.connected)
+
+        yield peer, connect
+
+
+async def reached(event: asyncio.Event) -> None:
+    async with asyncio.timeout(WAIT_S):
+        await event.wait()
+
+
+@pytest.mark.parametrize("limit", ["MAX_PEERS", "MAX_PEERS_OF_ONE"])
+async def test_screens_place_has_gone_to_another__its_standby_is_not_shown(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(media, limit, 1)
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view, offered(rig, standby=True) as (waiting, connect):
+            await view.frame()
+            shown(rig).end()
+            await reached(rig.server._gone)
+            async with viewing(rig, screen="page-2"):
+                await connect()
+                ask(waiting)
+
+                assert waiting.standby
+                assert rig.server.refused == {Refusal.RATE_LIMITED: 1}
+
+
+async def test_standby_is_shown_while_a_new_session_connects__only_the_new_session_stays(
+    rig: Rig,
+) -> None:
+    async with rig.running():
+        await rig.publish()
+        async with viewing(rig) as view:
+            await view.frame()
+            first = shown(rig)
+            async with (
+                offered(rig, standby=False) as (new, connect_new),
+                offered(rig, standby=True) as (waiting, connect_waiting),
+            ):
+                await connect_waiting()
+                ask(waiting)
+                await connect_new()
+                await reached(first.ended)
+                await reached(waiting.ended)
+
+                assert not waiting.standby
+                assert not new.ended.is_set()
 
 
 async def test_machine_boots_again__both_connections_are_over(rig: Rig) -> None:

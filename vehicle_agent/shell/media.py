@@ -233,12 +233,16 @@ class MediaServer:
             raise ProtocolError(f"sections {kinds} for cameras {wanted}", Refusal.MALFORMED)
         if offered_codec(claims.sdp) is None:
             raise ProtocolError("an offer with neither H.264 nor VP8", Refusal.MALFORMED)
-        alike = [peer for peer in self.peers if peer.standby == claims.standby]
-        of_operator = sum(peer.operator == claims.iss for peer in alike)
-        if len(alike) >= MAX_PEERS or of_operator >= MAX_PEERS_OF_ONE:
+        if self._is_full(claims.iss, standby=claims.standby):
             raise ProtocolError("too many viewers", Refusal.RATE_LIMITED)
         if claims.standby and not self._shown_to(claims.iss, claims.viewer):
             raise ProtocolError("a standby of nothing", Refusal.NOT_ALLOWED)
+
+    def _is_full(self, operator: str, *, standby: bool) -> bool:
+        """Return whether an operator has no place for one more to be shown, or to stand by."""
+        alike = [peer for peer in self.peers if peer.standby == standby]
+        of_operator = sum(peer.operator == operator for peer in alike)
+        return len(alike) >= MAX_PEERS or of_operator >= MAX_PEERS_OF_ONE
 
     def _shown_to(self, operator: str, viewer: str) -> list[ViewerPeer]:
         """Return the peers by which one screen is sent its pictures, oldest first."""
@@ -285,7 +289,7 @@ class MediaServer:
             self._send_signal(claims.iss, claims.session, "answer", sdp)
             await peer.settle()
             if peer.connected.is_set():
-                self._retire_older(peer)
+                self._retire_others(peer)
                 await peer.ended.wait()
         except Exception:  # a description made to break aiortc must not end the process
             self.refused[Refusal.MALFORMED] += 1
@@ -315,10 +319,16 @@ class MediaServer:
         """A viewer asks for its pictures on its standby; one that asks again has them already.
 
         A peer of the screen that is not connected yet is to replace them all, once it is. One that
-        is ending still hears its viewer until its connection is closed.
+        is ending still hears its viewer until its connection is closed. A standby has its screen's
+        place among the viewers; where that is gone, it needs a free one.
         """
-        if peer.standby and not peer.ended.is_set():
-            peer.take_over(self._connected_to(peer))
+        if not peer.standby or peer.ended.is_set():
+            return
+        has_place = self._shown_to(peer.operator, peer.viewer)
+        if not has_place and self._is_full(peer.operator, standby=False):
+            self.refused[Refusal.RATE_LIMITED] += 1
+            return
+        peer.take_over(self._connected_to(peer))
 
     def _hand_on(self, ended: ViewerPeer) -> None:
         """Let a screen's standby have the pictures of a peer that has ended; it need not ask."""
@@ -342,13 +352,16 @@ class MediaServer:
             await asyncio.sleep(COLLECT_AFTER_S)
             gc.collect()
 
-    def _retire_older(self, newest: ViewerPeer) -> None:
+    def _retire_others(self, newest: ViewerPeer) -> None:
         """End the screen's older peers now that the newer one has proven its keys.
 
-        Not at the offer: an old offer sent again after a restart must not cost the picture.
+        Not at the offer: an old offer sent again after a restart must not cost the picture. A
+        standby that was offered later and has been shown meanwhile ends too: one is looked at.
         """
-        for peer in self.peers[: self.peers.index(newest)]:
-            if peer.gives_way_to(newest):
+        older = self.peers[: self.peers.index(newest)]
+        shown_meanwhile = [] if newest.spare else self._connected_to(newest)
+        for peer in (*older, *shown_meanwhile):
+            if peer is not newest and peer.gives_way_to(newest):
                 peer.end()
 
     def _say_goodbye(self) -> None:

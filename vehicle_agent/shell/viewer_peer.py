@@ -20,6 +20,7 @@ class ViewerPeer(Peer):
 
     Attributes:
         viewer: on which of the operator's screens.
+        spare: offered to stand by.
         standby: connected in reserve, and sent nothing.
         link, announcer: what it is sent, and what is told of it.
         tracks: its cameras' streams.
@@ -33,7 +34,7 @@ class ViewerPeer(Peer):
     ) -> None:
         super().__init__(offer, connection, CONNECT_WITHIN_S)
         self.viewer = offer.viewer
-        self.standby = offer.standby
+        self.spare = self.standby = offer.standby
         self.link = ViewerLink()
         self.announcer = FrameAnnouncer(self.link.queue, lambda: on_show(self))
         self.tracks: list[ViewerTrack] = []
@@ -48,7 +49,7 @@ class ViewerPeer(Peer):
 
         Of each screen one is looked at and one stands by; a new one to be looked at replaces both.
         """
-        return self.is_of_screen(newer) and (self.standby or not newer.standby)
+        return self.is_of_screen(newer) and (self.standby or not newer.spare)
 
     def show(self, tracks: Sequence[rtc_compat.SharedStreamTrack]) -> None:
         """Take what is sent to it; before it answers."""
