@@ -26,7 +26,7 @@ from tests.media.rig import (
     viewing,
 )
 from vehicle_agent.core.queueing import Flow, QueueWatch
-from vehicle_agent.shell import media
+from vehicle_agent.shell import clock, media
 from vehicle_agent.shell.viewer_peer import ViewerPeer
 from vehicle_agent.shell.viewers import SHOW, FrameAnnouncer, ViewerLink, ViewerTrack
 
@@ -439,6 +439,36 @@ def test_pictures_go_a_longer_way__how_long_it_takes_is_learnt_from_the_first_ec
     assert after.queue.late == 0
     assert after.queue.flow(590_000) is Flow.SEND
     assert after.queue.flow(650_000) is not Flow.SEND
+
+
+class FakeConnection:
+    """Of a peer that is not connected."""
+
+    def on(self, event: str, callback: Callable[..., None]) -> None:
+        pass
+
+
+def connection(*, standby: bool) -> ViewerPeer:
+    """Return a peer without a connection."""
+    return ViewerPeer(signal("v=0", standby=standby), FakeConnection())  # type: ignore[arg-type]
+
+
+def test_old_way_echoes_late__nothing_is_learnt_from_it_of_the_longer_new_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, after = connection(standby=False), connection(standby=True)
+    queue = before.link.queue
+    echoed(queue, 0, 0, took_us=10_000)
+    queue.on_announced((0, 1), 100_000)
+    after.take_over([before])
+    monkeypatch.setattr(clock, "monotonic_us", lambda: 115_000)
+    before.announcer._on_message('{"c": 0, "f": 1}')
+    echoed(after.link.queue, 2, 133_000, took_us=150_000)
+    queue.on_announced((0, 3), 300_000)
+
+    assert after.link.queue is after.announcer.queue is queue
+    assert queue.late == 0
+    assert queue.flow(440_000) is Flow.SEND
 
 
 def echoed(queue: QueueWatch, number: int, sent_us: int, *, took_us: int) -> None:

@@ -67,7 +67,7 @@ class ViewerPeer(Peer):
         self.standby = False
         for older in shown:
             self.link.continue_from(older.link)
-            self.announcer.queue = self.link.queue
+            self.announcer.queue, older.announcer.queue = self.link.queue, older.link.queue
         for track in self.tracks:
             track.take_over()
         for older in shown:

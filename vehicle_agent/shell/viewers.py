@@ -163,10 +163,10 @@ class ViewerLink:
         """Know what was known of the viewer when its pictures went by another connection.
 
         The queue counts on: what went the other way may be lost, and is answered for by the first
-        echo from here. So does the rate, where the cameras are the same; what is still reported
-        of the older connection changes it no more.
+        echo from here. So does the rate, where the cameras are the same; what is still echoed and
+        reported by the older connection changes them no more.
         """
-        self.queue = older.queue
+        self.queue, older.queue = older.queue, QueueWatch()
         self.queue.on_other_way()
         if [track.want for track in self._tracks] == [track.want for track in older._tracks]:
             self._rate, older._rate = older._rate, self._rate
