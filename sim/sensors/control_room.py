@@ -1,7 +1,8 @@
 """A site's control room as one machine meets it: which ``call`` zones it has been let into.
 
 The machine's driver calls, the site answers: a permission is the site's, and no console can give
-one. It is for one entry, and ends when the whole machine has left the zone again.
+one. It is for one entry, and ends when the whole machine has left the zone again. What was given to
+a machine at the line ends too when that draws back from there without having entered.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ class ControlRoom:
         self._machine, self._answers_after_s = machine, answers_after_s
         self._let_in: set[str] = set()
         self._inside: set[str] = set()
+        self._near: set[str] = set()
+        self._given_at_line: set[str] = set()
         self._called: tuple[str, float] | None = None
 
     def let_in(self, zone: str, machine: str) -> None:
         """Say that a machine may enter a zone once; what is said to another one counts for it."""
         if machine == self._machine:
-            self._let_in.add(zone)
+            self._give(zone)
 
     def take_back(self, zone: str, machine: str) -> None:
         """Say that it may not, after all; who is in the zone already is not held in it."""
@@ -36,10 +39,17 @@ class ControlRoom:
         """Whether the machine may enter a zone now."""
         return zone in self._let_in
 
-    def follow(self, under: Collection[str]) -> None:
-        """Note the zones that some part of the machine is in; what it has left needs a new call."""
+    def follow(self, under: Collection[str], near: Collection[str]) -> None:
+        """Note where the machine is; what it has left needs a new call.
+
+        Args:
+            under: zones that some part of it is in. near: zones before whose line it is.
+        """
         self._let_in -= self._inside.difference(under)
+        self._let_in -= self._given_at_line.difference(under, near)
         self._inside = self._let_in.intersection(under)
+        self._given_at_line &= self._let_in
+        self._near = set(near)
 
     def hear(self, at_s: float, zone: str | None) -> bool:
         """Hear a machine that stands at the line of a zone, or at none, and answer when it is time.
@@ -55,5 +65,10 @@ class ControlRoom:
         answered = self._answers_after_s
         if answered is None or at_s - self._called[1] < answered:
             return False
-        self._let_in.add(zone)
+        self._give(zone)
         return True
+
+    def _give(self, zone: str) -> None:
+        self._let_in.add(zone)
+        if zone in self._near:
+            self._given_at_line.add(zone)

@@ -22,6 +22,8 @@ EASE_MPS2 = 0.4
 """How a limit that falls ahead is let come: the place allows a speed from which it is met so."""
 STOOD_WITHIN_M = 6.0
 STOOD_MPS = 0.05
+LEFT_AT_M = 10.0
+"""So far from a line it is left by who stood there: one that starts on a grade rolls back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class ZoneWatch:
         aside_rad = truth["heading_rad"] - site.pose_at(station_m).heading_rad
         way = 1 if math.cos(aside_rad) >= 0.0 else -1
         front_m, tail_m = station_m + way * self._front_m, station_m - way * self._tail_m
-        self.room.follow(self._under(tail_m, way))
+        self.room.follow(self._under(tail_m, way), self._before(front_m, tail_m, way))
         stands = abs(truth["speed_mps"]) < STOOD_MPS
         self._backwards = self._backwards if stands else truth["speed_mps"] < 0.0
         lines = self._lines(truth["site_s"], front_m, tail_m, way)
@@ -149,6 +151,16 @@ class ZoneWatch:
             if from_m >= long_m:
                 break
             names.add(zone.name)
+        return names
+
+    def _before(self, front_m: float, tail_m: float, way: int) -> Collection[str]:
+        """Names of the zones at whose lines the machine is, by its front or its tail."""
+        names = set()
+        for from_m, towards in ((front_m, way), (tail_m, -way)):
+            for distance_m, zone in self._ahead(from_m, towards):
+                if distance_m > LEFT_AT_M:
+                    break
+                names.add(zone.name)
         return names
 
     def _occupied(self, site_s: float) -> Iterator[str]:

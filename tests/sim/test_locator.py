@@ -327,6 +327,47 @@ def test_permission_of_a_machine_that_drew_back_from_the_zone__is_used_up(tmp_pa
     assert watch.look(at(site, FAR)).rule is Rule.CALL_FIRST
 
 
+@pytest.mark.parametrize(
+    ("given_at_m", "back_to_m", "rule"),
+    [
+        (NEAR, NEAR - 9.0, Rule.CALL_FIRST),
+        (NEAR, NEAR - 8.0, Rule.NONE),
+        (FAR, FAR, Rule.NONE),
+    ],
+    ids=["draws back", "rolls back a little", "was let in from afar"],
+)
+def test_machine_that_was_let_in_turns_away_before_the_zone__must_call_again_if_it_had_called(
+    tmp_path: Path, given_at_m: float, back_to_m: float, rule: Rule
+) -> None:
+    site, watch = called(tmp_path)
+    watch.look(at(site, given_at_m))
+    watch.room.let_in("North", "a_truck")
+    rules = [watch.look(at(site, each)).rule for each in (NEAR, back_to_m, NEAR)]
+    assert rules == [Rule.NONE, rule, rule]
+
+
+def test_machine_that_the_control_room_answered_draws_back__must_call_again(
+    tmp_path: Path,
+) -> None:
+    site, watch = called(tmp_path, ANSWERS)
+    rules = [watch.look(at(site, NEAR, t_s)).rule for t_s in (0.0, 5.0)]
+    watch.look(at(site, FAR, 60.0))
+    assert rules == [Rule.CALL_FIRST, Rule.NONE]
+    assert watch.look(at(site, NEAR, 3600.0)).rule is Rule.CALL_FIRST
+
+
+def test_machine_backs_away_from_the_line_behind__must_call_again(tmp_path: Path) -> None:
+    site, watch = called(tmp_path)
+    behind_m = NORTH_M + 100.0 + 9.0
+    watch.look(at(site, behind_m + 4.0))
+    watch.room.let_in("North", "a_truck")
+    watch.look(at(site, behind_m + 9.0))
+    still_let_in = watch.room.has_let_in("North")
+    watch.look(at(site, behind_m + 12.0))
+    assert still_let_in
+    assert not watch.room.has_let_in("North")
+
+
 def test_permission_of_a_machine_longer_than_the_zone__lasts_while_it_spans_it(
     tmp_path: Path,
 ) -> None:
