@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import sys
@@ -32,6 +33,31 @@ def line_pair(buffer_bytes: int = BUFFER_BYTES) -> tuple[socket.socket, socket.s
         each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
     ours.setblocking(False)
     return ours, theirs
+
+
+async def started(
+    command: Sequence[str], buffer_bytes: int = BUFFER_BYTES
+) -> tuple[asyncio.subprocess.Process, socket.socket]:
+    """Start a process with a line; ``--line N`` is added to its command. Return it and our end.
+
+    Raises:
+        OSError: there is no such program, or no descriptor, memory or thread for it now.
+    """
+    with contextlib.ExitStack() as undone:
+        ours, theirs = line_pair(buffer_bytes)
+        undone.enter_context(ours)
+        with theirs:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    *("--line", str(theirs.fileno())),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                )
+            except RuntimeError as error:  # asyncio waits for its end in a thread
+                raise OSError(errno.EAGAIN, str(error)) from error
+        undone.pop_all()
+    return process, ours
 
 
 def inputd_command(desk: Path, *, simulated: bool) -> tuple[str, ...]:
@@ -74,15 +100,13 @@ class DeskProcess:
         await asyncio.Event().wait()
 
     async def _once(self) -> None:
-        ours, theirs = line_pair()
+        try:
+            process, ours = await started(self._command)
+        except OSError as error:  # the console goes on without it
+            LOGGER.error("input process cannot be started: %s", error.strerror or error)
+            self._on_gone()
+            return
         with ours:
-            with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    *("--line", str(theirs.fileno())),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                )
             self.pid = process.pid
             try:
                 await self._serve(ours)

@@ -19,7 +19,7 @@ from typing import Any
 
 from operator_console.core import cockpit_log
 from operator_console.shell.clock import monotonic_ns
-from operator_console.shell.desk_process import ended, line_pair
+from operator_console.shell.desk_process import ended, started
 
 LOGGER = logging.getLogger(__name__)
 
@@ -144,15 +144,12 @@ class RecorderProcess:
         await asyncio.Event().wait()
 
     async def _once(self) -> None:
-        ours, theirs = line_pair(BUFFER_BYTES)
+        try:
+            process, ours = await started(self._command, BUFFER_BYTES)
+        except OSError as error:  # nobody drives worse for it
+            LOGGER.error("recorder cannot be started: %s", error.strerror or error)
+            return
         with ours:
-            with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    *("--line", str(theirs.fileno())),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                )
             self.pid = process.pid
             try:
                 await self._serve(ours)

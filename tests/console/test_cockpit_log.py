@@ -9,9 +9,10 @@ import os
 import signal
 import socket
 from binascii import a2b_base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -20,7 +21,7 @@ from operator_console.core.notes import Notes
 from operator_console.core.recorder_watch import RecorderWatch
 from operator_console.core.screen import snapshot
 from operator_console.core.session import COPY
-from operator_console.shell import clock, cockpit_recorder, recorder_process
+from operator_console.shell import clock, cockpit_recorder, desk_process, recorder_process
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.cockpit_recorder import Recorder
 from operator_console.shell.config import load_keys, load_settings
@@ -604,3 +605,48 @@ async def test_process__records_is_started_again_when_killed_and_ends_with_its_c
     log = open_log(next(each for each in (config.parent / "cockpit_log").iterdir()))
     assert [len(log.files), log.files[-1].path.suffix] == [2, ".mcap"]
     assert len(list(log.files[-1].messages({channels.SENT}))) == 1
+
+
+async def goes_on_until_gone(command: Sequence[str], times: int) -> bool:
+    """Return whether the console's end still runs when its recorder was gone so often."""
+    gone, enough = list[None](), asyncio.Event()
+
+    def count() -> None:
+        gone.append(None)
+        if len(gone) == times:
+            enough.set()
+
+    process = RecorderProcess(command, Tap(), lambda _: None, count)
+    running, waiting = asyncio.create_task(process.run()), asyncio.create_task(enough.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    goes_on = not running.done()
+    running.cancel()
+    waiting.cancel()
+    await asyncio.gather(running, waiting, return_exceptions=True)
+    return goes_on
+
+
+async def test_no_such_program__counts_as_gone_and_the_console_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recorder_process, "RESTART_AFTER_S", 0.0)
+
+    assert await goes_on_until_gone(("/no/such/program",), 2)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "error"),
+    [
+        (desk_process, "line_pair", OSError(errno.EMFILE, "Too many open files")),
+        (asyncio, "create_subprocess_exec", OSError(errno.ENOMEM, "Cannot allocate memory")),
+        (asyncio, "create_subprocess_exec", RuntimeError("can't start new thread")),
+    ],
+    ids=["descriptors", "memory", "threads"],
+)
+async def test_nothing_left_to_start_it_with__counts_as_gone_and_the_console_lives(
+    monkeypatch: pytest.MonkeyPatch, owner: object, name: str, error: Exception
+) -> None:
+    monkeypatch.setattr(recorder_process, "RESTART_AFTER_S", 0.0)
+    monkeypatch.setattr(owner, name, Mock(side_effect=error))
+
+    assert await goes_on_until_gone(("unused",), 2)

@@ -193,6 +193,22 @@ async def test_process_that_ends_at_once__is_tried_five_times_and_no_more(
     assert len(gone) >= 5
 
 
+async def test_no_such_program__its_driver_counts_as_gone_and_the_console_lives() -> None:
+    gone = asyncio.Event()
+
+    def nothing(*args: Any) -> Any:
+        raise AssertionError(args)
+
+    process = DeskProcess(("/no/such/program",), nothing, gone.set, lambda: Feedback(0))
+    running, waiting = asyncio.create_task(process.run()), asyncio.create_task(gone.wait())
+    done, _ = await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    running.cancel()
+    waiting.cancel()
+    await asyncio.gather(running, waiting, return_exceptions=True)
+
+    assert done == {waiting}
+
+
 def test_command__says_whether_the_machine_is_simulated(tmp_path: Any) -> None:
     real = inputd_command(tmp_path / "desk.toml", simulated=False)
 
