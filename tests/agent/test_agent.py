@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import signal
+import subprocess
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
+from vehicle_agent.shell import clock
 from vehicle_agent.shell.agent import Agent, Part
+
+S = 1_000_000_000
 
 
 def test_media_not_ready_yet__neither_is_the_agent(
@@ -34,3 +39,28 @@ def test_asked_to_end_before_its_parts_are_ready__no_failure(
 
     assert agent.run() == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files"),
+        subprocess.SubprocessError("Exception occurred in preexec_fn."),
+    ],
+    ids=["descriptors", "preexec"],
+)
+def test_part_cannot_be_started_again__the_agent_goes_on_and_tries_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    now_ns, starts = [10 * S], Mock(side_effect=error)
+    recorder = Part("recorder", repaired=True, ready=True, again_ns=now_ns[0])
+    agent = Agent(tmp_path / "agent.toml", [recorder])
+    monkeypatch.setattr(clock, "monotonic_ns", lambda: now_ns[0])
+    monkeypatch.setattr(subprocess, "Popen", starts)
+
+    ends = [agent._watch(recorder), agent._watch(recorder)]
+    before = starts.call_count
+    now_ns[0] += S
+    ends.append(agent._watch(recorder))
+
+    assert (ends, before, starts.call_count) == ([False] * 3, 1, 2)

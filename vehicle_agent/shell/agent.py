@@ -30,6 +30,7 @@ GRACE_NS = 2 * _NS_PER_S
 RESTARTS_MAX = 5
 RESTART_WINDOW_NS = 60 * _NS_PER_S
 RESTART_AFTER_NS = _NS_PER_S // 2
+START_FAILED_AFTER_NS = _NS_PER_S
 POLL_S = 0.2
 
 
@@ -101,6 +102,14 @@ class Agent:
         os.set_blocking(stdout.fileno(), False)
         self._selector.register(stdout, selectors.EVENT_READ, part)
 
+    def _start_again(self, part: Part, now_ns: int) -> None:
+        """Start a part; the guardian must not end because another one cannot be started."""
+        try:
+            self._start(part)
+        except (OSError, subprocess.SubprocessError) as error:
+            part.again_ns = now_ns + START_FAILED_AFTER_NS
+            _say(f"{part.name} cannot be started: {error}")
+
     def _read(self, timeout_s: float) -> None:
         for key, _ in self._selector.select(timeout_s):
             part: Part = key.data
@@ -115,7 +124,7 @@ class Agent:
         process, now_ns = part.process, clock.monotonic_ns()
         if process is None:
             if part.again_ns is not None and now_ns >= part.again_ns:
-                self._start(part)
+                self._start_again(part, now_ns)
             return False
         code = process.poll()
         if code is None:
