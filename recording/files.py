@@ -190,9 +190,8 @@ class Files:
     def _open(self, now_ns: int) -> None:
         plan = self.plan
         self.ring.make_room(for_bytes=plan.segment_bytes)
-        if self.folder is None:
+        if self.folder is None or not self.folder.is_dir():  # a quota may have taken it
             self.folder = self.ring.begin(plan.session, plan.about)
-        self.folder.mkdir(mode=0o700, exist_ok=True)  # a quota may have taken it
         number = self.number + 1
         is_first = not self.starts
         about = {
@@ -204,7 +203,11 @@ class Files:
             "mono_ns": now_ns,
             "utc_ns": now_ns + plan.offset_ns,
         }
-        segment = Segment(self.folder / segment_name(number), about, self._head, self.watch)
+        try:
+            segment = Segment(self.folder / segment_name(number), about, self._head, self.watch)
+        except FileExistsError:  # left by a try that could not even take it away again
+            self.number = number
+            raise
         self.number = number
         self.segment, self.error = segment, None
         self._begun_ns = now_ns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -65,7 +66,8 @@ class Segment:
             self._begin(session)
         except OSError:
             self.abandon()
-            self.path.unlink(missing_ok=True)  # or its name is taken when there is room again
+            with contextlib.suppress(OSError):  # what the disk said first is said
+                self.path.unlink()  # or its name is taken when there is room again
             raise
 
     def _begin(self, session: Mapping[str, Any]) -> None:
@@ -130,7 +132,8 @@ class Segment:
         """Let go of a file that the disk does not take any more; what it has stays."""
         raw = self._file.raw
         self._file = io.BufferedWriter(io.BytesIO())  # type: ignore[arg-type]
-        raw.close()
+        with contextlib.suppress(OSError):  # it says again what a write said
+            raw.close()
 
     def _register(self, topic: str) -> int:
         kind = kind_of(topic)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,17 @@ from vehicle_agent.log.disk import Disk
 
 S = 1_000_000_000
 SUPERVISOR = frozenset({channels.BOOT, channels.KEY, channels.INPUTS, channels.OUTPUTS})
+
+
+class FullDisk(io.FileIO):
+    """A file of a disk that takes names and no bytes."""
+
+    def write(self, data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self) -> None:
+        super().close()
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 class Hand:
@@ -208,6 +220,35 @@ def test_disk_full_when_the_next_file_begins__goes_on_when_there_is_room(
 
     assert (blocked, hand.disk.error) == ([True, False], None)
     assert (hand.folder / "00002.mcap").is_file()
+
+
+def test_disk_still_full_at_two_retries__goes_on_once_it_takes_again(
+    tmp_path: Path, part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = Hand(tmp_path)
+    with monkeypatch.context() as broken:
+        broken.setattr(io, "FileIO", FullDisk)
+        blocked = [hand.disk.blocked(each * 2 * S) for each in range(3)]
+    left = list(tmp_path.rglob("*.open"))
+    for each in replayed(part):
+        hand.take(*each)
+    hand.close()
+
+    assert (blocked, left) == ([True, True, True], [])
+    assert hand.told == ["No space left on device"]
+    assert [path.name for path in sorted(hand.folder.iterdir())] == ["00001.mcap", "session.json"]
+
+
+def test_file_left_that_cannot_be_taken_away__the_next_number_is_tried(tmp_path: Path) -> None:
+    hand = Hand(tmp_path)
+    hand.folder.mkdir()
+    (hand.folder / "00001.mcap.open").touch()
+
+    blocked = hand.disk.blocked(S), hand.disk.blocked(3 * S)
+    hand.disk.close(4 * S)
+
+    assert blocked == (True, False)
+    assert hand.disk.number == 2
 
 
 def test_disk_cannot_be_written_at_all__nothing_is_raised(
