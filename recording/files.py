@@ -35,7 +35,8 @@ class Plan:
         offset_ns: UTC less monotonic time. attachments: name, media type and content.
         segment_ns, segment_bytes: the length of a file. seal: signs a chain's end.
         announce: told of each new head of the chain that is on the disk.
-        resumed: the session is that of a recorder that was killed; its chain begins anew.
+        resumed: the session is that of a recorder that was killed; its chain begins anew. A file
+            after one that the disk did not take to its end says the same.
     """
 
     session: str
@@ -80,6 +81,7 @@ class Files:
     _unflushed: Counter[str] = field(default_factory=Counter)
     _untold: Counter[str] = field(default_factory=Counter)
     _head: bytes = bytes(32)
+    _after_gap: bool = False
     _told_head: bytes = b""
 
     def blocked(self, now_ns: int) -> bool:
@@ -193,13 +195,13 @@ class Files:
         if self.folder is None or not self.folder.is_dir():  # a quota may have taken it
             self.folder = self.ring.begin(plan.session, plan.about)
         number = self.number + 1
-        is_first = not self.starts
+        resumed = plan.resumed and not self.starts
         about = {
             **plan.about,
             "version": channels.VERSION,
             "session": plan.session,
             "segment": number,
-            "resumed": plan.resumed and is_first,
+            "resumed": resumed or self._after_gap,
             "mono_ns": now_ns,
             "utc_ns": now_ns + plan.offset_ns,
         }
@@ -209,7 +211,7 @@ class Files:
             self.number = number
             raise
         self.number = number
-        self.segment, self.error = segment, None
+        self.segment, self.error, self._after_gap = segment, None, False
         self._begun_ns = now_ns
         self.starts[number] = now_ns
         for name, kind, data in plan.attachments:
@@ -255,7 +257,7 @@ class Files:
             head, seal = segment.chain.head, self.plan.seal
             segment.close(None if seal is None else seal(self._where(segment)))
         except OSError:
-            segment.abandon()
+            self._let_go(segment)
             raise
         self._head = head
         self._unflushed.clear()
@@ -265,7 +267,7 @@ class Files:
         """The disk does not take it: let go of the file, and try another one later."""
         segment, self.segment = self.segment, None
         if segment is not None:
-            segment.abandon()
+            self._let_go(segment)
         if error.errno == errno.ENOSPC:
             self._make_way()
         self.lose(self._unflushed)
@@ -275,6 +277,14 @@ class Files:
             self.tell(words)
         self.error = words
         self._retry_ns = now_ns + RETRY_NS
+
+    def _let_go(self, segment: Segment) -> None:
+        """The next file goes on from what a reader finds of this one, and says that it does so.
+
+        Whether the disk has kept what the operating system took is not known.
+        """
+        segment.abandon()
+        self._head, self._after_gap = segment.flushed_head, True
 
     def _make_way(self) -> None:
         """The disk is smaller than the quota: the oldest segment goes."""

@@ -35,6 +35,9 @@ class Segment:
         session: content of its first message. head: of the chain so far.
         watch: sees each message.
 
+    Attributes:
+        flushed_head: of the chain, as far as the operating system has it.
+
     Raises:
         OSError: from every method, when the disk does not take it.
     """
@@ -61,6 +64,7 @@ class Segment:
         self._schemas: dict[str, int] = {}
         self.counts: Counter[str] = Counter()
         self.chain = Chain(head)
+        self.flushed_head = head
         self._last_ns = int(session["utc_ns"])
         try:
             self._begin(session)
@@ -104,6 +108,7 @@ class Segment:
         if link is not None:
             self.write(CHAIN, self._last_ns, 0, json.dumps(link).encode())
         self._writer.flush()
+        self.flushed_head = self.chain.head
         if sync:
             os.fdatasync(self._file.fileno())
 

@@ -6,7 +6,9 @@ import errno
 import io
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from joserfc.jwk import OKPKey
@@ -14,18 +16,23 @@ from joserfc.jwk import OKPKey
 from protocol.messages import generate_identity
 from recording import channels
 from recording.backlog import Item
-from recording.files import Plan
+from recording.files import Files, Plan
 from recording.reader import LogFile, Message, open_log
 from recording.ring import Ring
 from recording.seal import seal, sealed
 from recording.segment import Segment
 from sim.replay.rerun import rerun
 from sim.replay.ticks import Steps
+from sim.replay.verify import verify
 from vehicle_agent.log import disk
 from vehicle_agent.log.disk import Disk
 
 S = 1_000_000_000
 SUPERVISOR = frozenset({channels.BOOT, channels.KEY, channels.INPUTS, channels.OUTPUTS})
+
+
+class FileOfDisk(io.FileIO):
+    """A file of a disk that can be made full."""
 
 
 class FullDisk(io.FileIO):
@@ -37,6 +44,15 @@ class FullDisk(io.FileIO):
     def close(self) -> None:
         super().close()
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def record(files: Files, steps: range) -> None:
+    """Record four notes a second."""
+    for step in steps:
+        now_ns = step * S // 4
+        files.blocked(now_ns)
+        files.take(now_ns, Item(b"n", "/sim/note", now_ns, b"{}"))
+        files.look(now_ns, {})
 
 
 class Hand:
@@ -237,6 +253,37 @@ def test_disk_still_full_at_two_retries__goes_on_once_it_takes_again(
     assert (blocked, left) == ([True, True, True], [])
     assert hand.told == ["No space left on device"]
     assert [path.name for path in sorted(hand.folder.iterdir())] == ["00001.mcap", "session.json"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "left"),
+    [(FileOfDisk, "write", ["00002.mcap.open: ends"]), (Path, "rename", [])],
+    ids=["written", "finished"],
+)
+def test_disk_fails_while_a_file_is__the_chain_goes_on_from_what_is_left_of_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    name: str,
+    left: list[str],
+) -> None:
+    monkeypatch.setattr(io, "FileIO", FileOfDisk)
+    plan = Plan("20260101", {}, 0, segment_ns=2 * S)
+    files = Files(Ring(tmp_path, 10**9, 10**9), plan, lambda _: None)
+    record(files, range(14))
+    with monkeypatch.context() as broken:
+        broken.setattr(owner, name, Mock(side_effect=OSError(errno.EIO, "Input/output error")))
+        record(files, range(14, 20))
+    record(files, range(20, 48))
+    files.close(12 * S)
+    log = open_log(tmp_path / "20260101")
+    proof = verify(log)
+    links = [[m.json() for m in each.messages({channels.CHAIN})] for each in log.files]
+    says = [each.metadata["headframe"]["resumed"] for each in log.files]
+
+    assert [each.partition(" without")[0] for each in proof.faults] == left
+    assert all(one[-1]["head"] == other[0]["before"] for one, other in pairwise(links))
+    assert says[:4] == ["False", "False", "True", "False"]
 
 
 def test_file_left_that_cannot_be_taken_away__the_next_number_is_tried(tmp_path: Path) -> None:
