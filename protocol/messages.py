@@ -24,6 +24,9 @@ ALGORITHM = "Ed25519"
 TOKEN_MAX_BYTES = 48 * 1024
 """Session descriptions are the longest; a request has some 600 bytes."""
 
+SESSION_NAME = r"^[A-Za-z0-9_.:-]{1,96}$"
+"""Of a log, as the other side is told of it."""
+
 _U32 = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
 _U16 = Annotated[int, Field(ge=0, le=0xFFFF)]
 _Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
@@ -173,7 +176,7 @@ class HeadClaims(_Claims):
     """
 
     typ: Literal["head"] = "head"
-    session: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,96}$")]
+    session: Annotated[str, Field(pattern=SESSION_NAME)]
     segment: Annotated[int, Field(ge=1, lt=2**32)]
     count: Annotated[int, Field(ge=0, lt=2**53)]
     head: _Key

@@ -7,11 +7,13 @@ the ring that removes the first name leaves it. A file system without hard links
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from protocol.messages import SESSION_NAME
 from recording.segment import ENDING, OPEN_SUFFIX
 
 KEPT = "kept"
@@ -45,16 +47,18 @@ class Ring:
     def newest(self) -> tuple[str, int, float] | None:
         """Return the newest session: its name, its last segment, and when that was written, UTC s.
 
-        None where there is none.
+        None where there is none. What somebody has renamed is none of ours.
         """
-        folders = [each for each in self._folders(self._folder) if each.name != KEPT]
+        folders = [each for each in self._folders(self._folder) if _is_session(each)]
         if not folders:
             return None
-        files = sorted(folders[-1].glob(f"*{ENDING}*"))
+        files = sorted(
+            each for each in folders[-1].glob(f"*{ENDING}*") if _number(each).isdecimal()
+        )
         if not files:
             return None
         last = files[-1]
-        return folders[-1].name, int(last.name.partition(".")[0]), last.stat().st_mtime
+        return folders[-1].name, int(_number(last)), last.stat().st_mtime
 
     def make_room(self, current: Path | None = None, *, for_bytes: int = 0) -> int:
         """Remove the oldest segments beyond the quota; return how many.
@@ -114,6 +118,14 @@ class Ring:
 def segment_name(number: int) -> str:
     """Return the name of a session's segment, which count from 1."""
     return f"{number:05}{ENDING}"
+
+
+def _is_session(folder: Path) -> bool:
+    return folder.name != KEPT and re.fullmatch(SESSION_NAME, folder.name) is not None
+
+
+def _number(segment: Path) -> str:
+    return segment.name.partition(".")[0]
 
 
 def finish_orphans(folder: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -32,18 +33,37 @@ class Writing:
     ) -> None:
         self._files, self._backlog = files, backlog
         self._clock_ns, self._report = clock_ns, report
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
 
+    @property
+    def goes_on(self) -> bool:
+        """Nothing but a disk was ever in the way; else the process is of no use any more."""
+        return self._error is None
+
     def finish(self) -> None:
-        """Nothing more comes: write what waits, finish the file; returns when that is done."""
+        """Nothing more comes: write what waits, finish the file; returns when that is done.
+
+        Raises:
+            Exception: what ended the thread before, so that it ends the process too.
+        """
         self._backlog.close()
         self._thread.join()
+        if self._error is not None:
+            raise self._error
 
     def _run(self) -> None:
+        try:
+            self._write()
+        except Exception as error:
+            traceback.print_exception(error)
+            self._error = error
+
+    def _write(self) -> None:
         files, backlog, clock_ns = self._files, self._backlog, self._clock_ns
         while not backlog.closed:
             now_ns = clock_ns()

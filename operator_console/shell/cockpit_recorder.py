@@ -89,11 +89,15 @@ class Recorder:
         self._writing = Writing(self.files, self.backlog, clock.monotonic_ns, self._report)
 
     def run(self) -> None:
-        """Record until the line ends."""
+        """Record until the line ends.
+
+        Raises:
+            Exception: what ended the thread that writes; the next process goes on with the session.
+        """
         self._writing.start()
         poll = select.poll()
         poll.register(self._line, select.POLLIN)
-        while self._hear():
+        while self._writing.goes_on and self._hear():
             poll.poll(LISTEN_MS)
         self._writing.finish()
 

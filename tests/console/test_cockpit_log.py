@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import signal
 import socket
 from binascii import a2b_base64
@@ -23,7 +24,7 @@ from operator_console.core.screen import snapshot
 from operator_console.core.session import COPY
 from operator_console.shell import clock, cockpit_recorder, desk_process, recorder_process
 from operator_console.shell.clock import monotonic_ns
-from operator_console.shell.cockpit_recorder import Recorder
+from operator_console.shell.cockpit_recorder import CockpitFiles, Recorder
 from operator_console.shell.config import load_keys, load_settings
 from operator_console.shell.desk_process import line_pair
 from operator_console.shell.pump import Pump
@@ -35,7 +36,7 @@ from operator_console.shell.recorder_process import (
 from operator_console.shell.web import Console, Page
 from protocol.control_peer import CommandPath
 from protocol.errors import Refusal
-from protocol.messages import load_private_key
+from protocol.messages import SESSION_NAME, load_private_key
 from protocol.state import VehicleMode
 from recording import channels
 from recording.backlog import Item
@@ -550,6 +551,29 @@ def test_content_that_does_not_fit__is_lost_alone(running: Running) -> None:
         channels.SENT
     ]
     assert running.recorder.files.lost == {channels.HEARD: 1}
+
+
+def test_writing_ends_by_something_else_than_the_disk__the_process_ends_with_it(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cockpit_recorder, "LISTEN_MS", 10)
+    monkeypatch.setattr(CockpitFiles, "blocked", Mock(side_effect=LookupError("not as expected")))
+
+    with pytest.raises(LookupError, match="not as expected"):
+        running.recorder.run()
+
+
+def test_session_renamed_by_somebody__the_next_recorder_begins_its_own(running: Running) -> None:
+    files = running.recorder.files
+    files.blocked(S)
+    assert files.segment is not None
+    files.segment.abandon()
+    running.session().rename(running.folder / "my drive")
+    settings = load_settings(running.config)
+    then = Recorder(settings, load_keys(settings), running.theirs).files
+
+    assert re.fullmatch(SESSION_NAME, then.plan.session)
+    assert (then.plan.resumed, then.number) == (False, 0)
 
 
 def test_clocks_of_a_log__go_together_however_long_its_beginning_took(

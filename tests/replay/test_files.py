@@ -304,6 +304,16 @@ def test_too_many_kept__oldest_stops_go(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["20260101-stop2"]
 
 
+def test_names_that_are_no_recorders__are_not_gone_on_with(tmp_path: Path) -> None:
+    for name in ("20260101/00002.mcap", "20260101/cut.mcap", "my drive/00003.mcap"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    newest = Ring(tmp_path, 10, 10).newest()
+
+    assert newest is not None
+    assert newest[:2] == ("20260101", 2)
+
+
 def test_file_of_a_killed_recorder__gets_its_name(tmp_path: Path) -> None:
     (tmp_path / "20260101").mkdir()
     segment = written(tmp_path / "20260101" / segment_name(1), 1)

@@ -124,23 +124,33 @@ class Recorder:
         self._writing = Writing(self.disk, self.backlog, clock.monotonic_ns, self._report)
 
     def run(self, ended: threading.Event) -> None:
-        """Listen until ``ended`` is set, and then until the others have spoken."""
+        """Listen until ``ended`` is set, and then until the others have spoken.
+
+        Raises:
+            Exception: what ended the thread that writes; the next process goes on with the session.
+        """
         self._writing.start()
+        try:
+            self._listen(ended)
+            self._writing.finish()
+        finally:
+            if self._live is not None:
+                self._live.close()
+            self._mailbox.close()
+
+    def _listen(self, ended: threading.Event) -> None:
+        writing = self._writing
         poll = select.poll()
         poll.register(self._mailbox.fileno(), select.POLLIN)
-        while not ended.is_set():
+        while writing.goes_on and not ended.is_set():
             poll.poll(LISTEN_MS)
             self._hear()
         last_ns = clock.monotonic_ns()
         quiet_ns = last_ns + QUIET_NS
-        while clock.monotonic_ns() < min(last_ns + LINGER_NS, quiet_ns):
+        while writing.goes_on and clock.monotonic_ns() < min(last_ns + LINGER_NS, quiet_ns):
             poll.poll(LISTEN_MS // 10)
             if self._hear():
                 quiet_ns = clock.monotonic_ns() + QUIET_NS
-        self._writing.finish()
-        if self._live is not None:
-            self._live.close()
-        self._mailbox.close()
 
     def _hear(self) -> bool:
         """Take what waits at the socket; return whether anything did."""
