@@ -17,7 +17,7 @@ class RecorderWatch:
     """What is known of the recorder.
 
     Attributes:
-        begun_ns: when the console began.
+        begun_ns: when the console began, or the last recorder that spoke ended.
         heard_ns: when it spoke last; None before it has, and when it has ended.
         lost: records lost in all, by recorders or on the way to them. lost_ns: when more were.
         error: why it cannot write now, in words; empty when it can.
@@ -45,8 +45,13 @@ class RecorderWatch:
             self.lost_ns = now_ns
 
     def gone(self, now_ns: int) -> None:
-        """The recorder ended, and with it what it had not flushed; another one is started."""
-        self.begun_ns, self.heard_ns, self._told = now_ns, None, 0
+        """The recorder ended, and with it what it had not flushed; another one is started.
+
+        One that ended before it spoke gives the next one no more time to.
+        """
+        if self.heard_ns is not None:
+            self.begun_ns = now_ns
+        self.heard_ns, self._told = None, 0
         self._lose(1, now_ns)
 
     def fails(self, now_ns: int) -> bool:

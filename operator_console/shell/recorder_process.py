@@ -14,6 +14,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ STORE_BYTES = 4 * 1024 * 1024
 """More than ten seconds of a drive: a recorder that was killed is up again by then."""
 SENT_AT_ONCE = 32
 RESTART_AFTER_S = 1.0
-RESTARTS_MAX, RESTART_WINDOW_S = 5, 60.0
+QUICK_MAX, QUICK_S = 5, 12.0
+"""So many that each lived for less than so long: what ails them does not go in a second."""
+SELDOM_AFTER_S = 60.0
 ENDS_WITHIN_S = 5.0
 """At the end it writes what waits and signs its file."""
 
@@ -109,6 +112,20 @@ def recorder_command(config: Path) -> tuple[str, ...]:
     )
 
 
+@dataclass(slots=True)
+class Patience:
+    """How long to wait for the next recorder: never for ever, or a shift has no log."""
+
+    quick: int = 0
+
+    def pause_s(self, lived_s: float) -> float:
+        """Return the time to wait after one that lived for so long."""
+        self.quick = self.quick + 1 if lived_s < QUICK_S else 0
+        if self.quick == QUICK_MAX:
+            LOGGER.error("recorder ended %d times at once: now tried once a minute", QUICK_MAX)
+        return RESTART_AFTER_S if self.quick < QUICK_MAX else SELDOM_AFTER_S
+
+
 class RecorderProcess:
     """Keeps one recorder up until cancelled, and lets it finish its file then.
 
@@ -132,16 +149,13 @@ class RecorderProcess:
         self.pid: int | None = None
 
     async def run(self) -> None:
-        """Start the process, and again when it ends, five times a minute at most."""
-        loop = asyncio.get_running_loop()
-        starts: deque[float] = deque(maxlen=RESTARTS_MAX)
-        while len(starts) < RESTARTS_MAX or loop.time() - starts[0] > RESTART_WINDOW_S:
-            starts.append(loop.time())
+        """Start the process, and again when it ends: soon, or once a minute when that is no use."""
+        loop, patience = asyncio.get_running_loop(), Patience()
+        while True:
+            begun_s = loop.time()
             await self._once()
             self._on_gone()
-            await asyncio.sleep(RESTART_AFTER_S)
-        LOGGER.error("recorder ended %d times within a minute: no more", RESTARTS_MAX)
-        await asyncio.Event().wait()
+            await asyncio.sleep(patience.pause_s(loop.time() - begun_s))
 
     async def _once(self) -> None:
         try:

@@ -29,6 +29,7 @@ from operator_console.shell.config import load_keys, load_settings
 from operator_console.shell.desk_process import line_pair
 from operator_console.shell.pump import Pump
 from operator_console.shell.recorder_process import (
+    Patience,
     RecorderProcess,
     Tap,
     recorder_command,
@@ -320,6 +321,17 @@ def test_recorder_killed__counts_as_a_loss_and_the_next_one_from_zero() -> None:
     watch.hear(figures(lost=1), 3 * S)
 
     assert (watch.lost, watch.fails(4 * S)) == (4, True)
+
+
+def test_recorder_ends_each_minute_before_it_speaks__shows_all_the_time() -> None:
+    watch = RecorderWatch(0)
+    watch.hear(figures(), S)
+    watch.gone(60 * S)
+    before = watch.fails(119 * S)
+    watch.gone(120 * S)
+
+    assert before
+    assert all(watch.fails(each * S) for each in range(120, 180))
 
 
 @pytest.mark.requirement("HF-EVI-01")
@@ -648,6 +660,22 @@ async def goes_on_until_gone(command: Sequence[str], times: int) -> bool:
     waiting.cancel()
     await asyncio.gather(running, waiting, return_exceptions=True)
     return goes_on
+
+
+def test_recorder_ends_at_once_again_and_again__is_tried_once_a_minute_and_not_given_up() -> None:
+    patience = Patience()
+
+    assert [patience.pause_s(0.1) for _ in range(7)] == [1.0] * 4 + [60.0] * 3
+    assert patience.pause_s(30.0) == 1.0
+
+
+async def test_recorder_ended_at_once_ten_times__the_next_one_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recorder_process, "RESTART_AFTER_S", 0.0)
+    monkeypatch.setattr(recorder_process, "SELDOM_AFTER_S", 0.0)
+
+    assert await goes_on_until_gone(("/no/such/program",), 10)
 
 
 async def test_no_such_program__counts_as_gone_and_the_console_lives(
