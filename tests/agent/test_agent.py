@@ -64,3 +64,25 @@ def test_part_cannot_be_started_again__the_agent_goes_on_and_tries_later(
     ends.append(agent._watch(recorder))
 
     assert (ends, before, starts.call_count) == ([False] * 3, 1, 2)
+
+
+def test_part_ended_five_times_in_a_minute__is_tried_again_a_minute_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ns, started = [100 * S], Mock()
+    recorder = Part("recorder", repaired=True, ready=True, process=Mock())
+    recorder.starts_ns.extend(range(95 * S, 101 * S, S))
+    agent = Agent(tmp_path / "agent.toml", [recorder])
+    agent._tell_ready()
+    monkeypatch.setattr(clock, "monotonic_ns", lambda: now_ns[0])
+    monkeypatch.setattr(agent, "_forget", lambda part, _: setattr(part, "process", None))
+    monkeypatch.setattr(agent, "_start", started)
+
+    agent._watch(recorder)
+    now_ns[0] += 59 * S
+    agent._watch(recorder)
+    before = started.call_count
+    now_ns[0] += S
+    agent._watch(recorder)
+
+    assert (before, started.call_count) == (0, 1)

@@ -137,7 +137,8 @@ class Agent:
             _say(f"{part.name} ended (code {code}): the machine stays stopped until a person looks")
             return False
         if self._too_often(part, now_ns):
-            _say(f"{part.name} ended {RESTARTS_MAX} times within a minute: not started again")
+            _say(f"{part.name} ended {RESTARTS_MAX} times within a minute: tried again in a minute")
+            part.again_ns = now_ns + RESTART_WINDOW_NS
             return False
         _say(f"{part.name} ended (code {code}): starting it again")
         part.again_ns = now_ns + RESTART_AFTER_NS
