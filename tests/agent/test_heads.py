@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 
@@ -114,14 +112,3 @@ def test_clocks_of_a_log__go_together_however_long_its_beginning_took(
     made._mailbox.close()
 
     assert made.disk.plan.offset_ns == 1000 * S
-
-
-def test_writing_ends_by_something_else_than_the_disk__the_process_ends_with_it(
-    settings: AgentSettings, boxes: dict[str, ipc.Mailbox], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = recorder.Recorder(settings)
-    monkeypatch.setattr(recorder, "LISTEN_MS", 10)
-    monkeypatch.setattr(disk.Disk, "blocked", Mock(side_effect=LookupError("not as expected")))
-
-    with pytest.raises(LookupError, match="not as expected"):
-        made.run(threading.Event())
