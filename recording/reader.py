@@ -62,11 +62,13 @@ class LogFile:
     Attributes:
         lost: what could not be read, in words; complete once it was read to its end.
         whole: its end was found. attachments: by name. metadata: by name.
+        torn: of these, that its end is missing.
     """
 
     path: Path
     lost: list[str] = field(default_factory=list)
     whole: bool = False
+    torn: str | None = None
     attachments: dict[str, bytes] = field(default_factory=dict)
     metadata: dict[str, dict[str, str]] = field(default_factory=dict)
     _topics: dict[int, str] = field(default_factory=dict)
@@ -86,7 +88,7 @@ class LogFile:
         """
         self.lost.clear()
         self._topics.clear()
-        self.whole = False
+        self.whole, self.torn = False, None
         with self.path.open("rb") as stream:
             yield from self._read(stream, topics)
 
@@ -117,10 +119,11 @@ class LogFile:
 
     def _end_early(self, stream: IO[bytes], begun: int, error: Exception) -> None:
         size = stream.seek(0, 2)
-        self.lost.append(
+        self.torn = (
             f"{self.path.name}: ends without its end at byte {begun} of {size}"
             f" ({type(error).__name__}): what its writer had not flushed is lost"
         )
+        self.lost.append(self.torn)
 
     def _wanted(
         self, chunk: Chunk, begun: int, topics: Collection[str] | None

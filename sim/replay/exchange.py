@@ -44,7 +44,6 @@ class Side:
     Attributes:
         what: "machine" or "cockpit". name: whose it is. proof: of its own chain.
         whole: all files of its session are here; of one file only its own heads are judged.
-        broken: its chain does not hold, for more than a missing end.
         told: how many heads of it the other log has. fitting: of these. until_ns: the newest.
         faults: what the other log says against it.
     """
@@ -54,7 +53,6 @@ class Side:
     name: str
     proof: Proof
     whole: bool
-    broken: bool
     told: int = 0
     fitting: int = 0
     until_ns: int = 0
@@ -119,8 +117,7 @@ def _side(what: str, log: Log, trust: Trust | None) -> Side:
     if trust is not None and name not in trust:
         raise ValueError(f"the trust file does not name {name}")
     proof = verify(log, None if trust is None else trust[name].key)
-    broken = bool(set(proof.faults) - set(log.lost))
-    return Side(what, log, name, proof, whole=not log.single, broken=broken)
+    return Side(what, log, name, proof, whole=not log.single)
 
 
 def _trust_in(log: Log) -> Trust:
@@ -157,6 +154,8 @@ def _confront(subject: Side, keeper: Side, trust: Trust) -> None:
         subject.faults.append(f"the {keeper.what}'s log holds no head of it: nothing is proven")
     else:
         _judge(subject, keeper, own)
+    if not subject.faults:
+        _excuse_torn(subject, keeper)
 
 
 def _differs(key: OKPKey, other: OKPKey | None) -> bool:
@@ -221,11 +220,15 @@ def _segments(side: Side) -> set[int]:
     return {place.segment for place in side.proof.places}
 
 
+def _first(side: Side) -> int:
+    """Return the number of the first file that is here."""
+    return min((*_segments(side), *side.proof.broken), default=0)
+
+
 def _judge(subject: Side, keeper: Side, told: list[Told]) -> None:
     """Find the first head that the log does not meet."""
-    places = {place.at: place for place in subject.proof.places}
-    segments, broken = _segments(subject), subject.broken
-    end = max(places, default=(0, 0))
+    proof = subject.proof
+    places = {place.at: place for place in proof.places}
     met: Place | None = None
     for each in told:
         place = places.get(each.at)
@@ -233,13 +236,48 @@ def _judge(subject: Side, keeper: Side, told: list[Told]) -> None:
             met = place
             subject.fitting += 1
             subject.until_ns = place.log_ns
-        elif each.at > end:
-            if not broken:
-                subject.faults.append(_cut_off(keeper, each, subject.proof.places[-1:]))
+        elif place is not None or not _need_not_be_met(subject, each):
+            subject.faults.append(_fault(subject, keeper, each, met, len(told)))
             return
-        elif each.claims.segment in segments and not (broken and place is None):
-            subject.faults.append(_altered(keeper, each, met, len(told)))
-            return
+    if not subject.fitting and not proof.broken:
+        subject.faults.append(
+            f"none of the {len(told)} heads that the {keeper.what} was told is of what is here:"
+            " nothing is proven"
+        )
+
+
+def _need_not_be_met(subject: Side, told: Told) -> bool:
+    """Return whether a head is of what its chain's own fault is about, or of what a quota took."""
+    proof, segment = subject.proof, told.claims.segment
+    gone = segment < _first(subject) and told.claims.utc_ns <= proof.first_ns
+    return gone or segment in proof.broken
+
+
+def _fault(subject: Side, keeper: Side, told: Told, met: Place | None, number: int) -> str:
+    """Return in words why a head is not met."""
+    segment = told.claims.segment
+    here = [place for place in subject.proof.places if place.segment <= segment]
+    first = _first(subject)
+    if segment < first:
+        return (
+            f"it begins with file {first} at {words(subject.proof.first_ns)}, and the"
+            f" {keeper.what} was told of file {segment} at {words(told.claims.utc_ns)}: its files"
+            " were numbered anew, or its beginning was taken away"
+        )
+    last_of_all = not here or here[-1] is subject.proof.places[-1]
+    ends = last_of_all or (here[-1].segment == segment and segment in subject.proof.torn)
+    if ends and (not here or told.at > here[-1].at):
+        return _cut_off(keeper, told, here[-1:])
+    if not here or here[-1].segment < segment:
+        return f"file {segment} is missing, and the {keeper.what} was told of it"
+    return _altered(keeper, told, met, number)
+
+
+def _excuse_torn(subject: Side, keeper: Side) -> None:
+    """Take a missing end for a killed recorder's: the other side was told of nothing beyond it."""
+    for torn in subject.proof.torn.values():
+        subject.proof.notes.append(f"{torn}; the {keeper.what} was told of nothing beyond it")
+    subject.proof.torn.clear()
 
 
 def _cut_off(keeper: Side, told: Told, last: list[Place]) -> str:

@@ -12,9 +12,10 @@ from joserfc.jwk import OKPKey
 
 from protocol.messages import BEFORE_ALL, load_trust
 from recording import channels
-from recording.chain import MARK_BYTES, Chain, digest
+from recording.chain import HEAD_BYTES, MARK_BYTES, Chain, digest
 from recording.reader import Log, LogFile, Message
 from recording.seal import sealed
+from sim.replay.beginning import Beginning, beginning_of, fault_in_metadata, fault_in_order
 from sim.replay.envelope import fault_beside_messages
 from sim.replay.times import words
 
@@ -41,22 +42,29 @@ class Proof:
     Attributes:
         faults: in words, the first of each file. messages: that are proven.
         unproven: messages after the last link of a chain. seals: what is said of each file's seal.
-        places: the links that hold. key: that seals were proven by. last_ns: UTC, of all messages.
+        torn: by number, files whose end is missing while nothing else says that it was not cut off.
+        notes: what is no fault, and is to be known.
+        places: the links that hold. broken: numbers of files whose chain does not hold.
+        key: that seals were proven by. first_ns, last_ns: UTC, of all messages.
     """
 
     messages: int = 0
     unproven: int = 0
     faults: list[str] = field(default_factory=list)
+    torn: dict[int, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     seals: list[str] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
+    broken: set[int] = field(default_factory=set)
     key: OKPKey | None = None
+    first_ns: int = 0
     last_ns: int = 0
 
     @property
     def holds(self) -> bool:
         """Nothing was found, and something was proven."""
-        return not self.faults and self.messages > 0
+        return not self.faults and not self.torn and self.messages > 0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -64,10 +72,33 @@ class Proof:
             "holds": self.holds,
             "messages": self.messages,
             "unproven": self.unproven,
-            "faults": self.faults,
+            "faults": [*self.faults, *self.torn.values()],
+            "notes": self.notes,
             "seals": self.seals,
             "heads": self.heads,
         }
+
+
+@dataclass(slots=True)
+class _Proven:
+    """One file, as far as it is proven.
+
+    Attributes:
+        heads: of its links; of the file before where it has none. chained: it has links.
+        faults: the first of it. number: in its log.
+    """
+
+    file: LogFile
+    number: int = 0
+    said: Beginning = field(default_factory=lambda: Beginning({}, "", None, False))
+    heads: list[bytes] = field(default_factory=list)
+    chained: bool = False
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, fault: str | None) -> None:
+        """Take a fault; the first counts."""
+        if fault is not None and not self.faults:
+            self.faults.append(f"{self.file.path.name}: {fault}")
 
 
 def verify(log: Log, machine: OKPKey | None = None) -> Proof:
@@ -78,25 +109,29 @@ def verify(log: Log, machine: OKPKey | None = None) -> Proof:
             is taken, which proves only that one recorder made all of it.
     """
     proof = Proof(key=machine)
-    head: bytes | None = None
+    before: _Proven | None = None
     for each in log.files:
-        found = len(proof.faults)
-        head = _verify_file(each, head, proof)
-        beside = (
-            None if len(proof.faults) > found or each.lost else fault_beside_messages(each.path)
-        )
-        if beside is not None:
-            proof.faults.append(f"{each.path.name}: {beside}")
-    proof.faults += log.lost
+        this = _verify_file(each, before, proof)
+        if not this.faults and not each.lost:
+            this.add(fault_beside_messages(each.path))
+        proof.faults += this.faults
+        proof.faults += [words for words in each.lost if words != each.torn]
+        if each.torn is not None:
+            proof.torn[this.number] = each.torn
+        before = this
     return proof
 
 
-def _verify_file(file: LogFile, before: bytes | None, proof: Proof) -> bytes | None:
+def _verify_file(file: LogFile, before: _Proven | None, proof: Proof) -> _Proven:
+    this = _Proven(file)
     chain: Chain | None = None
     waiting: list[Message] = []
-    head = before
+    first: Message | None = None
     for message in file.messages():
+        proof.first_ns = proof.first_ns or message.log_ns
         proof.last_ns = max(proof.last_ns, message.log_ns)
+        if first is None and message.topic == channels.SESSION:
+            first = message
         if proof.key is None and message.topic in (channels.BOOT, channels.SESSION):
             proof.key = _own_key(message)
         if message.topic != channels.CHAIN:
@@ -104,11 +139,9 @@ def _verify_file(file: LogFile, before: bytes | None, proof: Proof) -> bytes | N
             continue
         link = message.json()
         if chain is None:
-            head = bytes.fromhex(link["before"])
-            resumed = file.metadata.get("headframe", {}).get("resumed") == "True"
-            if before is not None and head != before and not resumed:
-                proof.faults.append(f"{file.path.name}: does not go on from the file before it")
-            chain = Chain(head)
+            _begin(this, before, first)
+            chain = Chain(bytes.fromhex(link["before"]))
+            this.add(_gap_between(before, this, chain.head, proof))
         fault = _gap_before(chain, link, message) or fault_in(waiting, link)
         for each in waiting:
             chain.add(each.topic, each.log_ns, each.data)
@@ -116,17 +149,48 @@ def _verify_file(file: LogFile, before: bytes | None, proof: Proof) -> bytes | N
         if fault is None and chain.head.hex() != link["head"]:
             fault = f"the head at {words(message.log_ns)} is not that of the messages before it"
         if fault is not None:
-            proof.faults.append(f"{file.path.name}: {fault}")
-            return None
+            this.add(fault)
+            this.heads, this.chained = [], True
+            proof.broken.add(this.number)
+            return this
         proof.messages += len(waiting)
         waiting.clear()
-        head = chain.head
-        proof.places.append(Place(_number(file), chain.count, head.hex(), message.log_ns))
+        this.heads.append(chain.head)
+        proof.places.append(Place(this.number, chain.count, chain.head.hex(), message.log_ns))
     proof.unproven += len(waiting)
-    if chain is not None and head is not None:
-        proof.heads.append(head.hex())
-        proof.seals.append(f"{file.path.name}: {_seal(file, head, proof)}")
-    return head
+    if chain is None:
+        _begin(this, before, first)
+        this.heads = [] if before is None else before.heads
+        return this
+    this.chained = True
+    proof.heads.append(chain.head.hex())
+    proof.seals.append(f"{file.path.name}: {_seal(this, chain, proof)}")
+    this.add(fault_in_metadata(file, this.said.content))
+    return this
+
+
+def _begin(this: _Proven, before: _Proven | None, first: Message | None) -> None:
+    """Note which file of its log one is."""
+    this.said = beginning_of(this.file, first)
+    next_number = 0 if before is None else before.number + 1
+    this.number = next_number if this.said.segment is None else this.said.segment
+    if before is not None:
+        this.add(fault_in_order(before.said, this.said))
+
+
+def _gap_between(before: _Proven | None, this: _Proven, head: bytes, proof: Proof) -> str | None:
+    """Return in words that a file does not go on from the one before it; None where it does."""
+    if before is None or not before.heads:
+        return None
+    if head in before.heads[-1:] or (before.file.torn and head in before.heads):
+        torn = proof.torn.pop(before.number, None)
+        if torn is not None:
+            proof.notes.append(f"{torn}; the next file goes on from what is there")
+        return None
+    if this.said.resumed and head == bytes(HEAD_BYTES):
+        proof.notes.append(f"{this.file.path.name}: begins anew after its recorder was killed")
+        return None
+    return "does not go on from the file before it"
 
 
 def _own_key(message: Message) -> OKPKey | None:
@@ -171,23 +235,16 @@ def fault_in(found: Sequence[Message], link: dict[str, Any]) -> str | None:
     return f"{where} was altered"
 
 
-def _number(file: LogFile) -> int:
-    """Return which file of its session one says that it is."""
-    text = file.metadata.get("headframe", {}).get("segment", "")
-    return int(text) if text.isdigit() else 0
-
-
-def _seal(file: LogFile, head: bytes, proof: Proof) -> str:
-    seal, key = file.metadata.get("seal"), proof.key
+def _seal(this: _Proven, chain: Chain, proof: Proof) -> str:
+    seal, key = this.file.metadata.get("seal"), proof.key
     if seal is None:
         return "not sealed"
     if key is None:
         return "sealed, and no key to prove it by"
     content = sealed(seal, key)
-    if content is None or content.get("head") != head.hex():
-        proof.faults.append(
-            f"{file.path.name}: its seal is not this recorder's, or of other content"
-        )
+    wanted = {"head": chain.head.hex(), "segment": this.number, "session": this.said.session}
+    if content is None or any(content.get(name) != value for name, value in wanted.items()):
+        this.add("its seal is not this recorder's, or of other content")
         return "seal does not fit"
     return f"sealed with key {key.thumbprint()[:16]}"
 
@@ -220,4 +277,5 @@ def as_text(proof: Proof) -> str:
     """Return the proof for a person."""
     word = "holds" if proof.holds else "DOES NOT HOLD"
     lines = [f"{proof.messages} messages proven, {proof.unproven} not yet chained: {word}"]
-    return "\n".join(lines + [f"  {each}" for each in (*proof.faults, *proof.seals)])
+    told = (*proof.faults, *proof.torn.values(), *proof.notes, *proof.seals)
+    return "\n".join(lines + [f"  {each}" for each in told])

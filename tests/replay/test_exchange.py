@@ -16,13 +16,16 @@ from headframe import main
 from protocol.messages import HeadClaims, sign_claims
 from recording import channels
 from recording.heads import HeardHeads, announced, proven
-from recording.reader import LogFile, Message, open_log
+from recording.reader import Log, LogFile, Message, open_log
+from recording.segment import Segment
 from sim.replay.exchange import Exchange, both_as_text, verify_both
 from sim.replay.verify import verify
 from tests.replay.two_sides import (
     OPERATOR,
     VEHICLE,
     Change,
+    Drive,
+    S,
     Site,
     altered,
     missing,
@@ -295,16 +298,149 @@ def test_one_file_of_a_session__is_judged_by_its_own_heads(written: Path) -> Non
     assert 2 <= found.machine.told == found.machine.fitting <= 5
 
 
-@pytest.mark.parametrize("share", [0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97])
+@pytest.mark.requirement("HF-EVI-02")
 @pytest.mark.parametrize("side", SIDES)
-def test_last_file_torn_anywhere__it_does_not_hold_and_nothing_is_raised(
-    drive: Path, side: str, share: float
+@pytest.mark.parametrize("change", [list, altered])
+def test_files_numbered_anew__are_named_altered_or_not(
+    drive: Path, site: Site, side: str, change: Change
+) -> None:
+    site.remake(drive / side, SIDES[side], change, by=100)
+
+    assert verify(open_log(drive / side)).holds, "by itself it looks as written"
+    assert "its files were numbered anew" in "".join(faults_of(drive, side))
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_later_files_numbered_anew__the_gap_is_named(drive: Path, site: Site, side: str) -> None:
+    site.remake(drive / side, SIDES[side], altered, by=5, files=1)
+    alone = verify(open_log(drive / side))
+
+    assert re.search("it is file 8, and 5 between it and 2 are missing", alone.faults[0])
+    assert faults_of(drive, side) != []
+
+
+def test_files_numbered_anew_after_all_that_was_told__nothing_fits(drive: Path, site: Site) -> None:
+    later = [
+        each._replace(log_ns=each.log_ns + 60 * S)
+        for each in open_log(drive / "machine").files[2].messages()
+    ]
+    (drive / "machine" / "00001.mcap").unlink()
+    (drive / "machine" / "00002.mcap").unlink()
+    session = {**later[0].json(), "utc_ns": later[0].log_ns, "segment": 9}
+    (drive / "machine" / "00003.mcap").unlink()
+    segment = Segment(drive / "machine" / "00009.mcap", session)
+    for message in [each for each in later[1:] if each.topic != channels.CHAIN]:
+        segment.write(message.topic, message.log_ns, 0, message.data)
+    segment.close()
+
+    assert re.match("none of the 9 heads .* nothing is proven", faults_of(drive, "machine")[0])
+
+
+@pytest.mark.requirement("HF-EVI-02")
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("gone", ["00002.mcap", "00003.mcap"])
+def test_file_in_the_middle_gone_before_one_that_was_resumed__is_named(
+    tmp_path: Path, site: Site, side: str, gone: str
+) -> None:
+    killed(tmp_path, site, side)
+    (tmp_path / side / gone).unlink()
+
+    assert "1 between it and" in verify(open_log(tmp_path / side)).faults[0]
+    assert f"file {int(gone[:5])} is missing" in faults_of(tmp_path, side)[0]
+
+
+def killed(folder: Path, site: Site, side: str) -> None:
+    """A drive of which one recorder is killed in its third file, and goes on."""
+    drive = Drive(site, folder)
+    drive.until(10.5)
+    drive.kill(SIDES[side])
+    drive.until(14)
+    drive.close()
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_recorder_killed_and_gone_on__both_hold_with_notes(
+    tmp_path: Path, site: Site, side: str
+) -> None:
+    killed(tmp_path, site, side)
+    found = proof_of(tmp_path)
+
+    assert found.holds, both_as_text(found)
+    assert "begins anew after its recorder was killed" in both_as_text(found)
+    assert "was told of nothing beyond it" in both_as_text(found)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_end_torn_off_before_a_file_that_was_resumed__is_named(
+    tmp_path: Path, site: Site, side: str
+) -> None:
+    killed(tmp_path, site, side)
+    path = tmp_path / side / "00003.mcap"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+    [fault] = faults_of(tmp_path, side)
+    assert re.search(r"file 3, at .* its end was cut off afterwards", fault)
+
+
+def test_file_said_to_be_resumed_by_its_metadata_alone__is_not(drive: Path, site: Site) -> None:
+    files = open_log(drive / "machine").files
+    session = next(iter(files[2].messages())).json()
+    path = files[2].path
+    path.unlink()
+    segment = Segment(path, session)
+    segment._writer.add_metadata("headframe", {"segment": "3", "resumed": "True"})
+    segment.close()
+
+    assert "does not go on from the file before" in verify(open_log(drive / "machine")).faults[0]
+
+
+def test_metadata_of_another_number_than_the_first_message__is_named(drive: Path) -> None:
+    path = drive / "machine" / "00003.mcap"
+    session = next(iter(LogFile(path).messages())).json()
+    path.unlink()
+    segment = Segment(path, session)
+    segment._writer.add_metadata("headframe", {"segment": "4"})
+    segment.close()
+
+    faults = verify(Log([LogFile(path)])).faults
+    assert faults == ["00003.mcap: its metadata says segment is 4, its first message 3"]
+
+
+@pytest.mark.parametrize("kept", ["all", "links"])
+def test_file_after_one_that_was_abandoned__goes_on_from_a_link_of_it(
+    tmp_path: Path, site: Site, kept: str
+) -> None:
+    about = {"session": "a", "mono_ns": 0, "utc_ns": 1, "vehicle": VEHICLE}
+    first = Segment(tmp_path / "00001.mcap", about | {"segment": 1})
+    first.write("/sim/note", 2, 2, b"{}")
+    first.flush()
+    heads = {"all": first.chain.head}
+    first.write("/sim/note", 3, 3, b"{}")
+    first.flush()
+    heads["links"] = first.chain.head
+    first.abandon()
+    Segment(tmp_path / "00002.mcap", about | {"segment": 2}, heads[kept]).close()
+    proof = verify(open_log(tmp_path))
+
+    assert proof.holds
+    assert "the next file goes on from what is there" in proof.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("share", "holds"),
+    [(0.0, False), (0.02, False), (0.2, False), (0.35, False), (0.65, True), (0.97, True)],
+)
+@pytest.mark.parametrize("side", SIDES)
+def test_last_file_torn_anywhere__it_holds_from_the_last_head_on_and_nothing_is_raised(
+    drive: Path, side: str, share: float, holds: bool
 ) -> None:
     path = drive / side / "00003.mcap"
     data = path.read_bytes()
     path.write_bytes(data[: round(len(data) * share)])
 
-    assert not proof_of(drive).holds
+    assert not verify(open_log(drive / side)).holds
+    assert proof_of(drive).holds is holds
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -327,17 +463,18 @@ def test_only_file_torn__is_named_too(tmp_path: Path, site: Site) -> None:
     assert "its end was cut off afterwards" in faults_of(tmp_path, "cockpit")[0]
 
 
-def test_recorder_killed__nothing_is_said_against_what_it_had_flushed(
-    drive: Path, site: Site
-) -> None:
+def test_recorder_killed__its_missing_end_is_a_note_and_no_fault(drive: Path) -> None:
     path = drive / "machine" / "00003.mcap"
     data = path.read_bytes()
     path.write_bytes(data[: data.rindex(b"zstd")])
+    alone = verify(open_log(drive / "machine"))
     found = proof_of(drive)
 
-    assert found.machine.faults == []
+    assert found.holds, both_as_text(found)
     assert found.machine.told == found.machine.fitting
-    assert "ends without its end" in found.machine.proof.faults[0]
+    assert "was told of nothing beyond it" in found.machine.proof.notes[0]
+    assert not alone.holds, "by itself it may as well have been cut off"
+    assert "ends without its end" in alone.as_dict()["faults"][0]
 
 
 def test_bit_altered__the_place_is_named_in_that_log_and_nothing_against_the_other(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from recording.backlog import Item
 from recording.files import Files, Plan
 from recording.heads import HeardHeads, announced
 from recording.reader import LogFile, Message, open_log
-from recording.ring import Ring
+from recording.ring import Ring, finish_orphans, segment_name
 from recording.seal import seal
 from recording.segment import Segment
 
@@ -94,37 +94,31 @@ class Site:
         heard: bool = True,
     ) -> None:
         """Record a drive on both sides, in ``folder``: machine/ and cockpit/."""
-        on_way: dict[str, list[bytes]] = {VEHICLE: [], OPERATOR: []}
-        sides = {
-            name: self.files(folder, name, session + suffix, on_way[name].append)
-            for name, session in ((VEHICLE, "machine"), (OPERATOR, "cockpit"))
-        }
-        for step in range(seconds * 4):
-            now_ns = step * STEP_NS
-            arrived = {name: on_way[name][:] for name in on_way}
-            for name, files in sides.items():
-                on_way[name].clear()
-                files.blocked(now_ns)
-                note = f'{{"n":{step},"words":"{words}"}}'.encode()
-                files.take(now_ns, Item(b"n", NOTE, now_ns, note))
-                other = OPERATOR if name == VEHICLE else VEHICLE
-                for token in arrived[other] if heard else ():
-                    files.take(now_ns, Item(b"h", channels.PEER, now_ns, token))
-                files.look(now_ns, {})
-        for files in sides.values():
-            files.close(seconds * S)
+        drive = Drive(self, folder, words=words, suffix=suffix, heard=heard)
+        drive.until(seconds)
+        drive.close()
 
-    def remake(self, folder: Path, name: str, change: Change) -> None:
-        """Write a log anew with other messages, chained and signed as its own recorder would."""
+    def remake(
+        self, folder: Path, name: str, change: Change = list, *, by: int = 0, files: int = 99
+    ) -> None:
+        """Write a log anew with other messages, chained and signed as its own recorder would.
+
+        Args:
+            by: added to the numbers of its last ``files``.
+        """
         head = bytes(32)
-        for each in open_log(folder).files:
-            head = self._remake_file(each, name, change, head)
+        found = open_log(folder).files
+        for at, each in enumerate(found):
+            added = by if at >= len(found) - files else 0
+            head = self._remake_file(each, name, change, head, added)
 
-    def _remake_file(self, file: LogFile, name: str, change: Change, head: bytes) -> bytes:
+    def _remake_file(self, file: LogFile, name: str, change: Change, head: bytes, by: int) -> bytes:
         first, *rest = list(file.messages())
         session, attachments = first.json(), dict(file.attachments)
         file.path.unlink()
-        segment = Segment(file.path, session, head)
+        session["segment"] += by
+        path = file.path.with_name(segment_name(session["segment"]))
+        segment = Segment(path, session, head)
         for kind, data in attachments.items():
             segment.attach(kind, "application/json", data)
         for message in change(rest[1:]):  # the first link is the segment's own
@@ -138,6 +132,59 @@ class Site:
         count = segment.chain.count
         segment.close(self.seal(name, {**where, "count": count, "head": head.hex()}))
         return head
+
+
+class Drive:
+    """A drive that is being recorded on both sides, in ``folder``: machine/ and cockpit/."""
+
+    def __init__(
+        self, site: Site, folder: Path, *, words: str = "", suffix: str = "", heard: bool = True
+    ) -> None:
+        self.site, self.folder, self.words, self.heard = site, folder, words, heard
+        self.step = 0
+        self.on_way: dict[str, list[bytes]] = {VEHICLE: [], OPERATOR: []}
+        self.sides = {
+            name: site.files(folder, name, session + suffix, self.on_way[name].append)
+            for name, session in ((VEHICLE, "machine"), (OPERATOR, "cockpit"))
+        }
+
+    def until(self, second: float) -> None:
+        """Go on until then."""
+        while self.step < second * 4:
+            now_ns = self.step * STEP_NS
+            note = f'{{"n":{self.step},"words":"{self.words}"}}'.encode()
+            arrived = {name: self.on_way[name][:] for name in self.on_way}
+            for name, files in self.sides.items():
+                self.on_way[name].clear()
+                files.blocked(now_ns)
+                files.take(now_ns, Item(b"n", NOTE, now_ns, note))
+                other = OPERATOR if name == VEHICLE else VEHICLE
+                for token in arrived[other] if self.heard else ():
+                    files.take(now_ns, Item(b"h", channels.PEER, now_ns, token))
+                files.look(now_ns, {})
+            self.step += 1
+
+    def kill(self, name: str) -> None:
+        """Kill a recorder; the next one goes on with its log."""
+        killed = self.sides[name]
+        assert killed.segment is not None
+        killed.segment.abandon()
+        finish_orphans(self.folder)
+        files = self.site.files(self.folder, name, killed.plan.session, self.on_way[name].append)
+        files.plan, files.number = replace(files.plan, resumed=True), killed.number
+        self.sides[name] = files
+
+    def restart(self, name: str, session: str, utc_ns: int) -> None:
+        """End a recorder orderly, and begin another log with a clock that stands otherwise."""
+        self.sides[name].close(self.step * STEP_NS)
+        files = self.site.files(self.folder, name, session, self.on_way[name].append)
+        files.plan = replace(files.plan, offset_ns=utc_ns)
+        self.sides[name] = files
+
+    def close(self) -> None:
+        """End both recorders orderly."""
+        for files in self.sides.values():
+            files.close(self.step * STEP_NS)
 
 
 def altered(messages: list[Message]) -> Iterable[Message]:

@@ -1,0 +1,73 @@
+"""What each file of a log says of itself: its number, and whether it goes on after a kill.
+
+It stands in the file's first message, which is chained, and in its metadata, which is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recording.reader import LogFile, Message
+
+METADATA = "headframe"
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Of one file.
+
+    Attributes:
+        content: of its first message. session: which log it is of; empty where it does not say.
+        segment: its number in the log; None where it does not say.
+        resumed: it is the first file of a recorder that goes on with the log of a killed one.
+    """
+
+    content: Mapping[str, Any]
+    session: str
+    segment: int | None
+    resumed: bool
+
+
+def beginning_of(file: LogFile, first: Message | None) -> Beginning:
+    """Return what a file says; where it has no first message, what its metadata says."""
+    content = _content(first)
+    said = content or file.metadata.get(METADATA, {})
+    number = str(said.get("segment", ""))
+    return Beginning(
+        content=content,
+        session=str(said.get("session", "")),
+        segment=int(number) if number.isdecimal() else None,
+        resumed=str(said.get("resumed", "")) == "True",
+    )
+
+
+def _content(first: Message | None) -> Mapping[str, Any]:
+    try:
+        return {} if first is None else first.json()
+    except ValueError:
+        return {}
+
+
+def fault_in_metadata(file: LogFile, content: Mapping[str, Any]) -> str | None:
+    """Return in words what the metadata says otherwise than the first message; None: nothing."""
+    metadata = file.metadata.get(METADATA, {})
+    for name, value in content.items():
+        if isinstance(value, str | int) and metadata.get(name, str(value)) != str(value):
+            return f"its metadata says {name} is {metadata[name]}, its first message {value}"
+    return None
+
+
+def fault_in_order(before: Beginning, this: Beginning) -> str | None:
+    """Return in words why one file is not the next after another; None where it is."""
+    if before.session and this.session and before.session != this.session:
+        return f"it is of the log {this.session}, the file before it of {before.session}"
+    if before.segment is None or this.segment is None or this.segment == before.segment + 1:
+        return None
+    if this.segment > before.segment:
+        missing = this.segment - before.segment - 1
+        return (
+            f"it is file {this.segment}, and {missing} between it and {before.segment} are missing"
+        )
+    return f"it is file {this.segment}, and stands after {before.segment}"
