@@ -21,7 +21,7 @@ from protocol.errors import ProtocolError
 from protocol.messages import HeadClaims, Role, Trust, sign_claims, verify_signed
 
 SESSIONS_KEPT = 64
-"""Of one author: the log of one that was over does not come again."""
+"""Of one author: what was heard of older ones is forgotten, and they count by their time alone."""
 
 
 def announced(content: Mapping[str, Any], author: str, vehicle: str, key: OKPKey) -> bytes:
@@ -54,7 +54,10 @@ def proven(token: bytes, trust: Trust, vehicle: str, *, of_vehicle: bool) -> Hea
 
 @dataclass(slots=True)
 class HeardHeads:
-    """Heads of the other side as they come: each newer than the one before.
+    """Heads of the other side as they come: each newer than the one before of its log.
+
+    A log that is told of anew counts only when it is newer, by its author's clock, than what that
+    author told last: who repeats an old token puts in nothing, and keeps nothing out.
 
     Args:
         trust: whose signatures count. vehicle: whose drive it is.
@@ -68,32 +71,40 @@ class HeardHeads:
     vehicle: str
     of_vehicle: bool
     refused: int = 0
-    _newest: dict[str, HeadClaims] = field(default_factory=dict)
-    _over: dict[str, list[str]] = field(default_factory=dict)
+    _newest: dict[str, dict[str, HeadClaims]] = field(default_factory=dict)
 
-    def row(self, token: bytes) -> bytes | None:
-        """Return what is written of a token; None when it does not count."""
+    def row(self, token: bytes, author: str | None = None) -> bytes | None:
+        """Return what is written of a token; None when it does not count.
+
+        Args:
+            author: in whose name it came; None is anybody trusted.
+        """
         claims = proven(token, self.trust, self.vehicle, of_vehicle=self.of_vehicle)
-        if claims is None or not self._is_news(claims):
+        own = claims is not None and author in (None, claims.iss)
+        if claims is None or not own or not self._is_news(claims):
             self.refused += 1
             return None
-        self._newest[claims.iss] = claims
+        self._keep(claims)
         told = claims.model_dump(include={"iss", "session", "segment", "count", "head", "utc_ns"})
         return json.dumps({**told, "jws": token.decode("ascii")}, separators=(",", ":")).encode()
 
     def _is_news(self, claims: HeadClaims) -> bool:
         """A broker may keep a token and send it again: what was said before says nothing."""
-        before = self._newest.get(claims.iss)
-        if before is None:
+        sessions = self._newest.get(claims.iss)
+        if not sessions:
             return True
-        if before.session == claims.session:
-            return (before.segment, before.count) < (claims.segment, claims.count)
-        over = self._over.setdefault(claims.iss, [])
-        if claims.session in over:
+        before, last = sessions.get(claims.session), next(reversed(sessions.values()))
+        if before is not None and (before.segment, before.count) >= (claims.segment, claims.count):
             return False
-        over.append(before.session)
-        del over[:-SESSIONS_KEPT]
-        return True
+        return before is last or claims.utc_ns > last.utc_ns
+
+    def _keep(self, claims: HeadClaims) -> None:
+        """Keep it as the last one of its author."""
+        sessions = self._newest.setdefault(claims.iss, {})
+        sessions.pop(claims.session, None)
+        sessions[claims.session] = claims
+        if len(sessions) > SESSIONS_KEPT:
+            del sessions[next(iter(sessions))]
 
 
 Announce = Callable[[bytes], None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from sim import demo
 from vehicle_agent.log import disk
 from vehicle_agent.shell import clock, ipc, recorder
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
-from vehicle_agent.shell.link import HEAD_BURST, Link
+from vehicle_agent.shell.link import HEAD_BURST, PROOF_BURST, Link
 
 S = 1_000_000_000
 SIGNAL = Topics(demo.SITE_ID, demo.VEHICLE_ID).signal("console-1")
@@ -61,14 +61,54 @@ def test_cockpits_head__goes_to_the_recorder_and_a_flood_does_not(
     settings: AgentSettings, boxes: dict[str, ipc.Mailbox], recorder_box: ipc.Mailbox
 ) -> None:
     link = Link(settings, boxes[ipc.LINK])
-    token = head(settings, 1)
-    for _ in range(50):
+    tokens = [head(settings, count) for count in range(HEAD_BURST + 8)]
+    for token in tokens:
         link._to_machine(SIGNAL, token, retained=False)
     taken = list(iter(recorder_box.receive, None))
 
     assert HEAD_BURST <= len(taken) <= HEAD_BURST + 2
-    assert set(taken) == {ipc.TO_RECORDER_HEAD + token}
+    assert set(taken) <= {ipc.TO_RECORDER_HEAD + token for token in tokens}
     assert boxes[ipc.MEDIA].receive() is None
+
+
+@pytest.mark.parametrize(
+    ("topic", "in_its_way"),
+    [
+        (SIGNAL, lambda token: token[:-4] + b"AAAA"),
+        (SIGNAL, lambda token: token),
+        (Topics(demo.SITE_ID, demo.VEHICLE_ID).signal("console-2"), lambda token: token),
+    ],
+)
+def test_heads_that_are_forged_or_said_again__do_not_keep_a_cockpits_own_out(
+    settings: AgentSettings,
+    boxes: dict[str, ipc.Mailbox],
+    recorder_box: ipc.Mailbox,
+    topic: str,
+    in_its_way: Callable[[bytes], bytes],
+) -> None:
+    link = Link(settings, boxes[ipc.LINK])
+    first, second = head(settings, 1), head(settings, 2)
+    link._to_machine(SIGNAL, first, retained=False)
+    for _ in range(HEAD_BURST * 3):
+        link._to_machine(topic, in_its_way(first), retained=False)
+    link._to_machine(SIGNAL, second, retained=False)
+
+    taken = [each[1:] for each in iter(recorder_box.receive, None)]
+    assert taken == [first, second]
+
+
+def test_flood_in_one_cockpits_name__costs_a_bounded_number_of_proofs(
+    settings: AgentSettings, boxes: dict[str, ipc.Mailbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "monotonic_ns", lambda: S)
+    link = Link(settings, boxes[ipc.LINK])
+    junk = head(settings, 1)[:-4] + b"AAAA"
+    nobody = Topics(demo.SITE_ID, demo.VEHICLE_ID).signal("nobody")
+    for topic in (SIGNAL, nobody):
+        for _ in range(PROOF_BURST + 50):
+            link._to_machine(topic, junk, retained=False)
+
+    assert link._heard_heads.refused == PROOF_BURST
 
 
 def test_machines_recorder__keeps_cockpits_heads_and_tells_its_own(

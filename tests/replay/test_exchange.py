@@ -15,7 +15,7 @@ import pytest
 from headframe import main
 from protocol.messages import HeadClaims, sign_claims
 from recording import channels
-from recording.heads import HeardHeads, announced, proven
+from recording.heads import SESSIONS_KEPT, HeardHeads, announced, proven
 from recording.reader import Log, LogFile, Message, open_log
 from recording.segment import Segment
 from sim.replay.exchange import Exchange, both_as_text, verify_both
@@ -103,17 +103,54 @@ def test_head_heard__its_row_has_what_is_signed_and_the_signature(site: Site) ->
         {"count": 7},
         {"count": 6},
         {"segment": 1, "count": 90},
-        {"session": "before"},
+        {"session": "before", "count": 8, "utc_ns": 4},
+        {"session": "unheard", "utc_ns": 5},
     ],
 )
-def test_head_that_is_not_newer__is_refused(site: Site, changes: dict[str, Any]) -> None:
+def test_head_that_is_not_newer__is_refused_and_keeps_no_other_out(
+    site: Site, changes: dict[str, Any]
+) -> None:
     heads = HeardHeads(site.trust, VEHICLE, of_vehicle=True)
-    heads.row(head(site, session="before"))
+    heads.row(head(site, session="before", utc_ns=3))
     heads.row(head(site))
 
     assert heads.row(head(site, **changes)) is None
     assert heads.refused == 1
     assert heads.row(head(site, count=8)) is not None
+
+
+def test_old_head_heard_first__keeps_no_newer_session_out(site: Site) -> None:
+    heads = HeardHeads(site.trust, VEHICLE, of_vehicle=True)
+    told = [
+        head(site, session="today", count=1, utc_ns=2000),
+        head(site, session="yesterday", count=99, utc_ns=1000),
+        *(head(site, session="today", count=count, utc_ns=2000 + count) for count in (2, 3)),
+    ]
+
+    assert [heads.row(each) is not None for each in told] == [True, False, True, True]
+
+
+def test_sessions_that_go_on_beside_each_other__are_both_heard(site: Site) -> None:
+    heads = HeardHeads(site.trust, VEHICLE, of_vehicle=True)
+    told = [head(site, session=each, count=at, utc_ns=at) for at, each in enumerate("ababab")]
+
+    assert [each for each in told if heads.row(each) is None] == []
+
+
+def test_clock_set_back_within_a_session__it_is_heard_on(site: Site) -> None:
+    heads = HeardHeads(site.trust, VEHICLE, of_vehicle=True)
+    told = [head(site, count=1, utc_ns=9), head(site, count=2, utc_ns=4)]
+
+    assert None not in [heads.row(each) for each in told]
+
+
+def test_sessions_without_end__the_oldest_is_forgotten_and_no_newer_kept_out(site: Site) -> None:
+    heads = HeardHeads(site.trust, VEHICLE, of_vehicle=True)
+    rows = [heads.row(head(site, session=f"s{at}", utc_ns=at)) for at in range(SESSIONS_KEPT + 2)]
+
+    assert None not in rows
+    assert len(heads._newest[VEHICLE]) == SESSIONS_KEPT
+    assert heads.row(head(site, session="s0", count=99, utc_ns=0)) is None
 
 
 @pytest.mark.parametrize(

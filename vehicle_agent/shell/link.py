@@ -19,6 +19,7 @@ from pathlib import Path
 from protocol.control_peer import CommandPath
 from protocol.messages import load_private_key, load_trust, peer_of, tells_head
 from protocol.topics import Topics
+from recording.heads import HeardHeads
 from vehicle_agent.core.rate import Buckets
 from vehicle_agent.shell import clock, ipc
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
@@ -38,6 +39,9 @@ STOP_PERIOD_NS, STOP_BURST = 10_000_000, 4
 REQUEST_PERIOD_NS, REQUEST_BURST = 50_000_000, 10
 HEAD_PERIOD_NS, HEAD_BURST = 500_000_000, 4
 """Heads of one cockpit's recorder, which tells one a second."""
+PROOF_PERIOD_NS, PROOF_BURST = 50_000_000, 20
+"""Heads in the name of one cockpit that are proven: what is none must not stand in their way, and
+proving one takes 0.3 ms (Ed25519, on a computer of two cores)."""
 NEVER_RETAINED = ("cmd", "req", "stop")
 SHARED = ("cmd", "req", "stop", "signal")
 OF_TICKS = ("control", "recorder")
@@ -81,6 +85,9 @@ class Link:
         self._stops = Buckets(STOP_PERIOD_NS, STOP_BURST)
         self._requests = Buckets(REQUEST_PERIOD_NS, REQUEST_BURST)
         self._heads = Buckets(HEAD_PERIOD_NS, HEAD_BURST)
+        self._proofs = Buckets(PROOF_PERIOD_NS, PROOF_BURST)
+        trust = load_trust(settings.keys.trust.read_text(encoding="utf-8"), clock.wall_now())
+        self._heard_heads = HeardHeads(trust, vehicle, of_vehicle=False)
         self._offering: asyncio.TimerHandle | None = None
         self._guardian_spoke = asyncio.Event()
         self.ready = asyncio.Event()
@@ -144,6 +151,7 @@ class Link:
                 "commands_dropped": self._commands.dropped,
                 "stops_dropped": self._stops.dropped,
                 "requests_dropped": self._requests.dropped,
+                "heads_dropped": self._proofs.dropped,
             }
             text = json.dumps(content).encode()
             self._slow.put_newest(self._topics.telemetry("link"), text)
@@ -177,12 +185,19 @@ class Link:
                 if self._stops.take(author, clock.monotonic_ns()):
                     self._forward(ipc.GUARDIAN, ipc.TO_GUARDIAN_STOP, author, payload)
             elif tells_head(payload):
-                if self._heads.take(author, clock.monotonic_ns()):
-                    self._record(ipc.TO_RECORDER_HEAD + payload)
+                self._head(author, payload)
             elif self.peers is not None and peer_of(payload) == "control":
                 self.peers.take(author, payload)
             else:
                 self._forward(ipc.MEDIA, ipc.TO_MEDIA_SIGNAL, author, payload)
+
+    def _head(self, author: str, token: bytes) -> None:
+        """Prove it before it counts, so that nobody uses up what another one may tell."""
+        now_ns, heard = clock.monotonic_ns(), self._heard_heads
+        if not self._records or author not in heard.trust or not self._proofs.take(author, now_ns):
+            return
+        if heard.row(token, author) is not None and self._heads.take(author, now_ns):
+            self._record(ipc.TO_RECORDER_HEAD + token)
 
     def _command(self, path: CommandPath, frame: bytes) -> None:
         self._mailbox.send(ipc.GUARDIAN, ipc.TO_GUARDIAN_COMMAND + bytes([path]) + frame)
