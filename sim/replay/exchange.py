@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from joserfc.jwk import OKPKey
@@ -26,10 +25,16 @@ TRUST = "trust.json"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A head of one log that the other log has kept, and when it came there, UTC ns."""
+    """A head of one log that the other log has kept.
+
+    Attributes:
+        kept_ns: when it came there, UTC. run: of the keeping recorder, which may be killed and go
+            on: then it does not know any more what it has heard.
+    """
 
     claims: HeadClaims
     kept_ns: int
+    run: int
 
     @property
     def at(self) -> tuple[int, int]:
@@ -144,7 +149,7 @@ def _confront(subject: Side, keeper: Side, trust: Trust) -> None:
     if not subject.whole:
         own = [each for each in own if each.claims.segment in _segments(subject)]
     subject.told = len(own)
-    stranger = next((each for each in told if _takes_its_place(each, subject, session)), None)
+    stranger = _between(told, session) or (None if own else _meanwhile(told, subject))
     if stranger is not None:
         subject.faults.append(
             f"at {words(stranger.kept_ns)} the {keeper.what} was told of the log"
@@ -168,8 +173,12 @@ def _kept(subject: Side, keeper: Side, key: OKPKey) -> Iterator[Told]:
     of_vehicle = subject.what == "machine"
     role = Role.VEHICLE if of_vehicle else Role.DRIVER
     people = {subject.name: Identity(subject.name, role, key)}
-    for message in keeper.log.messages({channels.PEER}):
+    run = 0
+    for message in keeper.log.messages({channels.PEER, channels.SESSION}):
         row = _row(message)
+        if message.topic == channels.SESSION:
+            run += row.get("resumed") is True
+            continue
         if row.get("iss", subject.name) != subject.name:
             continue
         claims = proven(_token(row), people, vehicle, of_vehicle=of_vehicle)
@@ -178,7 +187,7 @@ def _kept(subject: Side, keeper: Side, key: OKPKey) -> Iterator[Told]:
                 f"a head of {words(message.log_ns)} in it is not signed by {subject.name}"
             )
             return
-        yield Told(claims, message.log_ns)
+        yield Told(claims, message.log_ns, run)
 
 
 def _row(message: Message) -> Mapping[str, Any]:
@@ -197,23 +206,50 @@ def _token(row: Mapping[str, Any]) -> bytes:
 
 
 def _in_order(subject: Side, keeper: Side, told: list[Told]) -> list[Told]:
-    """Return heads up to the first that is not newer than the one before it."""
-    for place, (one, other) in enumerate(pairwise(told)):
-        if one.claims.session == other.claims.session and one.at >= other.at:
+    """Return heads, each once, up to the first that is not newer than one before it of its log."""
+    newest: dict[tuple[str, int], tuple[int, int]] = {}
+    kept: dict[tuple[str, int, int, str], Told] = {}
+    for each in told:
+        session, of_run = each.claims.session, (each.claims.session, each.run)
+        if kept.setdefault((session, *each.at, each.claims.head), each) is not each:
+            continue
+        if each.at <= newest.get(of_run, (0, 0)):
             keeper.faults.append(
-                f"the head of {words(other.kept_ns)} in it is not newer than the one before:"
+                f"the head of {words(each.kept_ns)} in it is not newer than the one before:"
                 f" heads of {subject.name} were put in another order"
             )
-            return told[: place + 1]
-    return told
+            break
+        newest[of_run] = each.at
+    else:
+        return list(kept.values())
+    return list(kept.values())[:-1]
 
 
-def _takes_its_place(told: Told, subject: Side, session: object) -> bool:
-    """Return whether another log of the same author was written while this one was."""
-    places = subject.proof.places
-    if told.claims.session == session or not places:
-        return False
-    return places[0].log_ns < told.claims.utc_ns < places[-1].log_ns
+def _between(told: list[Told], session: object) -> Told | None:
+    """Return a head of another log of the same author that came while this one was told of.
+
+    By the order in the keeping log: clocks are set back. What is older than all of this log's was
+    only said again, to a recorder that had been killed.
+    """
+    own = [at for at, each in enumerate(told) if each.claims.session == session]
+    if not own:
+        return None
+    first, last = own[0], own[-1]
+    from_ns, until_ns = told[first].claims.utc_ns, told[last].claims.utc_ns
+    return next(
+        (
+            each
+            for each in told[first:last]
+            if each.claims.session != session and from_ns < each.claims.utc_ns < until_ns
+        ),
+        None,
+    )
+
+
+def _meanwhile(told: list[Told], subject: Side) -> Told | None:
+    """Return a head of another log of the same author that is of the time of this one."""
+    from_ns, until_ns = subject.proof.first_ns, subject.proof.last_ns
+    return next((each for each in told if from_ns < each.claims.utc_ns < until_ns), None)
 
 
 def _segments(side: Side) -> set[int]:

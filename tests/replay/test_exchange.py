@@ -22,6 +22,7 @@ from sim.replay.exchange import Exchange, both_as_text, verify_both
 from sim.replay.verify import verify
 from tests.replay.two_sides import (
     OPERATOR,
+    UTC_NS,
     VEHICLE,
     Change,
     Drive,
@@ -310,6 +311,65 @@ def test_heads_put_in_another_order__are_named(drive: Path, site: Site) -> None:
     site.remake(drive / "cockpit", OPERATOR, turned)
 
     assert "heads of truck-1 were put in another order" in "".join(faults_of(drive, "cockpit"))
+
+
+@pytest.mark.parametrize(("session", "back_s"), [("machine", 0), ("machine2", 4)])
+def test_clock_set_back_between_two_logs__both_hold(
+    tmp_path: Path, site: Site, session: str, back_s: int
+) -> None:
+    drive = Drive(site, tmp_path)
+    drive.until(10)
+    drive.restart(VEHICLE, "machine2", UTC_NS - 4 * S)
+    drive.until(24)
+    drive.close()
+    machine = open_log(tmp_path / session)
+    found = verify_both(machine, open_log(tmp_path / "cockpit"))
+
+    assert found.machine.faults == [], both_as_text(found)
+    assert found.machine.told == found.machine.fitting >= 8 - back_s
+
+
+def test_two_logs_written_at_once__each_stands_in_the_others_place(
+    tmp_path: Path, site: Site
+) -> None:
+    drive = Drive(site, tmp_path)
+    for second in range(3, 12, 3):
+        drive.until(second)
+        drive.on_way[VEHICLE].append(head(site, session="b", utc_ns=UTC_NS + second * S - S // 8))
+    drive.close()
+
+    [fault] = faults_of(tmp_path, "machine")
+    assert re.search("told of the log b: this one stands in its place", fault)
+
+
+def test_head_said_again__is_no_fault_of_the_log_that_kept_it(drive: Path, site: Site) -> None:
+    def twice(messages: list[Message]) -> Iterable[Message]:
+        heads = [each for each in messages if each.topic == channels.PEER]
+        last_ns = messages[-1].log_ns
+        again = heads * (last_ns > UTC_NS + 9 * S)
+        return [*messages, *(each._replace(log_ns=last_ns) for each in again)]
+
+    site.remake(drive / "machine", VEHICLE, twice)
+
+    assert faults_of(drive, "machine") == []
+
+
+def test_old_heads_said_again_to_a_recorder_that_had_been_killed__are_no_fault(
+    tmp_path: Path, site: Site
+) -> None:
+    drive = Drive(site, tmp_path)
+    drive.until(3.25)
+    missed = drive.on_way[VEHICLE][:]
+    drive.on_way[VEHICLE].clear()
+    drive.until(6)
+    drive.kill(OPERATOR)
+    drive.on_way[VEHICLE] += [*missed, head(site, session="yesterday", utc_ns=5)]
+    drive.until(9)
+    drive.close()
+    found = proof_of(tmp_path)
+
+    assert len(missed) == 1
+    assert found.holds, both_as_text(found)
 
 
 def test_nothing_exchanged__nothing_is_proven(tmp_path: Path, site: Site) -> None:
