@@ -22,7 +22,7 @@ from recording.reader import Log, Message
 BEFORE_NS, AFTER_NS = 2_000_000_000, 1_000_000_000
 HANDS_GAP_NS, STATES_GAP_NS = 60_000_000, 200_000_000
 """A snapshot of the hands counts for 60 ms; an echo of a state is good for 200 ms."""
-_STATE_STAMP = struct.Struct("<24xQ")
+_STATE_BOOT_STAMP = struct.Struct("<20xIQ")
 _MS = 1_000_000
 _TOPICS = frozenset(
     {
@@ -43,7 +43,11 @@ class Clocks:
 
 
 def clocks(machine: Log, cockpit: Log) -> Clocks | None:
-    """Return how both logs' clocks go together; None where nothing passed both ways."""
+    """Return how both logs' clocks go together; None where nothing passed both ways.
+
+    Of the states only those count that the boots in the machine's log said: the cockpit may have
+    driven on after the machine was started again, and its monotonic time with it.
+    """
     came_ns: dict[tuple[int, int], int] = {}
     for message in machine.messages({channels.COMMANDS}):
         row = message.json()
@@ -51,6 +55,7 @@ def clocks(machine: Log, cockpit: Log) -> Clocks | None:
             came_ns.setdefault((row["epoch"], row["sequence"]), message.log_ns)
     session = machine.session()
     offset_ns = int(session.get("utc_ns", 0)) - int(session.get("mono_ns", 0))
+    boots = {message.json()["boot_tag"] for message in machine.messages({channels.BOOT})}
     up: list[int] = []
     down: list[int] = []
     for message in cockpit.messages({channels.SENT, channels.HEARD}):
@@ -60,8 +65,9 @@ def clocks(machine: Log, cockpit: Log) -> Clocks | None:
             if at_ns is not None:
                 up.append(at_ns - message.log_ns)
         elif row["verdict"] == "counted":
-            stamp_us: int = _STATE_STAMP.unpack_from(a2b_base64(row["frame"][0]))[0]
-            down.append(message.log_ns - stamp_us * 1000 - offset_ns)
+            boot, stamp_us = _STATE_BOOT_STAMP.unpack_from(a2b_base64(row["frame"][0]))
+            if boot in boots:
+                down.append(message.log_ns - stamp_us * 1000 - offset_ns)
     if not up or not down:
         return None
     return Clocks((min(up) - min(down)) // 2, abs(min(up) + min(down)) // 2)
@@ -107,12 +113,18 @@ def story(machine: Log, cockpit: Log, at_ns: int) -> list[Row]:
 def _told(messages: list[tuple[int, Message]]) -> Iterator[Row]:
     """Return what changed: hands, buttons, paths, words on the screen, and silences."""
     held: bool | None = None
+    refused = False
     shown: str | None = None
     hands_ns = state_ns = None
     for at_ns, message in messages:
         row = message.json()
         match message.topic:
+            case channels.HANDS if not row.get("counts", True):
+                if not refused:
+                    yield at_ns, f"cockpit: what came of the hands did not count ({row['from']})"
+                refused = True
             case channels.HANDS:
+                refused = False
                 if hands_ns is not None and at_ns - hands_ns > HANDS_GAP_NS:
                     yield at_ns, f"cockpit: no hands were heard for {(at_ns - hands_ns) // _MS} ms"
                 hands_ns = at_ns
@@ -141,9 +153,17 @@ def _enable(row: Mapping[str, Any]) -> bool:
     """Return whether a snapshot holds enable; the desk's is text with the controls inside."""
     content = row["content"]
     if isinstance(content, str):
-        controls = json.loads(content).get("controls")
-        return bool(controls and controls.get("enable"))
-    return bool(content.get("enable"))
+        content = _controls(content)
+    return isinstance(content, Mapping) and bool(content.get("enable"))
+
+
+def _controls(text: str) -> object:
+    """Return the controls in a desk's datagram; None where it is malformed."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return content.get("controls") if isinstance(content, Mapping) else None
 
 
 def _screen(code: str | None) -> str:

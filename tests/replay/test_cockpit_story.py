@@ -16,7 +16,7 @@ from recording import channels
 from recording.reader import Log, Message, open_log
 from recording.segment import Segment
 from sim.replay import times
-from sim.replay.cockpit_story import _enable, _sent, clocks, story
+from sim.replay.cockpit_story import _enable, _sent, _told, clocks, story
 from sim.replay.explain import explain
 
 MS = 1_000_000
@@ -30,6 +30,7 @@ LOST = 40
 def rows_of(machine: Log, stop_ns: int) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """What a cockpit would have written of a machine's drive, by the machine's clock."""
     offset_ns = machine.session()["utc_ns"] - machine.session()["mono_ns"]
+    [boot] = {message.json()["boot_tag"] for message in machine.messages({channels.BOOT})}
     newest: dict[str, int] = {}
     for message in machine.messages({channels.COMMANDS, channels.STATE}):
         row, at_ns = message.json(), message.log_ns
@@ -39,7 +40,7 @@ def rows_of(machine: Log, stop_ns: int) -> Iterator[tuple[int, str, dict[str, An
             enable = {"content": {"enable": bool(row["flags"] & 1)}, "from": "page 1"}
             yield at_ns - DELAY_NS, channels.HANDS, enable
         else:
-            head = struct.pack("<24xQ", (at_ns - offset_ns) // 1000)
+            head = struct.pack("<20xIQ", boot, (at_ns - offset_ns) // 1000)
             parts = [b2a_base64(head, newline=False).decode(), "{}", ""]
             heard = {"path": "MQTT", "verdict": "counted", "frame": parts}
             yield at_ns + DELAY_NS, channels.HEARD, heard
@@ -74,6 +75,22 @@ def test_clocks_apart__are_set_beside_each_other_by_what_passed(
 
     assert known is not None
     assert abs(known.ahead_ns - BEHIND_NS) <= known.within_ns <= DELAY_NS + 10 * MS
+
+
+def test_states_of_another_boot__say_nothing_of_the_clocks(
+    stopped: Path, cockpit: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "longer.mcap"
+    segment = Segment(path, {"log": channels.COCKPIT, "mono_ns": 0, "utc_ns": 1})
+    for message in open_log(cockpit).messages({channels.SENT, channels.HEARD}):
+        segment.write(message.topic, message.log_ns, 0, message.data)
+    later = b2a_base64(struct.pack("<20xIQ", 1, 5), newline=False).decode()
+    row = {"path": "MQTT", "verdict": "counted", "frame": [later, "{}", ""]}
+    segment.write(channels.HEARD, 10, 0, json.dumps(row).encode())
+    segment.close()
+
+    known = clocks(open_log(stopped), open_log(path))
+    assert known == clocks(open_log(stopped), open_log(cockpit))
 
 
 @pytest.mark.parametrize(
@@ -131,6 +148,26 @@ def test_log_of_another_drive__is_refused(stopped: Path, tmp_path: Path) -> None
     code = main(["replay", "explain", str(stopped), "--stop", "1", "--with", str(path)])
 
     assert code == 1
+
+
+def test_snapshot_that_did_not_count__is_no_hand_that_let_go() -> None:
+    rows = [
+        {"from": "page 1", "counts": True, "content": {"enable": True}},
+        {"from": "page 2", "counts": False, "content": {"enable": False}},
+        {"from": "page 2", "counts": False, "content": {"enable": False}},
+        {"from": "page 1", "counts": True, "content": {"enable": True}},
+    ]
+    messages = [
+        (at, Message(channels.HANDS, at, 0, 0, json.dumps(row).encode()))
+        for at, row in enumerate(rows)
+    ]
+
+    assert list(_told(messages)) == [(1, "cockpit: what came of the hands did not count (page 2)")]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "[" * 100_000, '{"controls": [1]}'])
+def test_desks_datagram_that_is_malformed__holds_nothing(text: str) -> None:
+    assert _enable({"content": text}) is False
 
 
 def test_desks_snapshot__its_enable_is_inside_its_text() -> None:
