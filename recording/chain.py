@@ -2,12 +2,13 @@
 
 Each message has a mark of four bytes of its own; all messages run into one head. Marks name the
 place, heads prove the whole: a head that somebody else has kept, or that the machine has signed,
-cannot be met again by another content.
+cannot be met again by another content. Of attachments a file's first message has the digests.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 MARK_BYTES, DIGEST_BYTES, HEAD_BYTES = 4, 16, 32
@@ -17,6 +18,15 @@ def digest(topic: str, log_ns: int, data: bytes) -> bytes:
     """Return the digest of one message; its mark is the beginning of it."""
     head = f"{topic}\0{log_ns}\0".encode()
     return hashlib.blake2b(head + data, digest_size=DIGEST_BYTES).digest()
+
+
+def attached(attachments: Iterable[tuple[str, str, bytes]]) -> dict[str, str]:
+    """Return what the chained first message of a file says of its attachments: SHA-256 by name.
+
+    Args:
+        attachments: name, media type and content of each.
+    """
+    return {name: hashlib.sha256(data).hexdigest() for name, _, data in attachments}
 
 
 class Chain:

@@ -17,6 +17,7 @@ from typing import Any
 
 from recording import channels
 from recording.backlog import Item
+from recording.chain import attached
 from recording.ring import Ring, segment_name
 from recording.segment import Segment, Watch
 
@@ -204,6 +205,7 @@ class Files:
             "resumed": resumed or self._after_gap,
             "mono_ns": now_ns,
             "utc_ns": now_ns + plan.offset_ns,
+            "attachments": attached(plan.attachments),
         }
         try:
             segment = Segment(self.folder / segment_name(number), about, self._head, self.watch)

@@ -109,13 +109,20 @@ class LogFile:
                 case Channel():
                     self._topics[record.id] = record.topic
                 case Attachment():
-                    self.attachments[record.name] = record.data
+                    self._attach(record, begun)
                 case Metadata():
                     self.metadata[record.name] = record.metadata
                 case Footer():
                     self.whole = True
                 case _:
                     pass
+
+    def _attach(self, record: Attachment, begun: int) -> None:
+        """Programs that read one of two might read either."""
+        if self.attachments.setdefault(record.name, record.data) != record.data:
+            self.lost.append(
+                f"{self.path.name}: at byte {begun} a second attachment is called {record.name}"
+            )
 
     def _end_early(self, stream: IO[bytes], begun: int, error: Exception) -> None:
         size = stream.seek(0, 2)

@@ -1,6 +1,7 @@
 """What each file of a log says of itself: its number, and whether it goes on after a kill.
 
-It stands in the file's first message, which is chained, and in its metadata, which is not.
+It stands in the file's first message, which is chained, and in its metadata, which is not. The
+first message also has the digests of what is attached.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recording.chain import attached
 from recording.reader import LogFile, Message
 
-METADATA = "headframe"
+METADATA, ATTACHMENTS = "headframe", "attachments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,24 @@ def fault_in_metadata(file: LogFile, content: Mapping[str, Any]) -> str | None:
     for name, value in content.items():
         if isinstance(value, str | int) and metadata.get(name, str(value)) != str(value):
             return f"its metadata says {name} is {metadata[name]}, its first message {value}"
+    return None
+
+
+def fault_in_attachments(file: LogFile, content: Mapping[str, Any]) -> str | None:
+    """Return in words which attachment is not the one that the first message has the digest of.
+
+    None where all are, or where it has none: so it is in logs of before.
+    """
+    digests = content.get(ATTACHMENTS)
+    if not isinstance(digests, Mapping):
+        return None
+    found = attached((name, "", data) for name, data in file.attachments.items())
+    wrong = sorted(name for name in found if digests.get(name) != found[name])
+    if wrong:
+        return f"the attachment {wrong[0]} is not the one that was written"
+    missing = sorted(digests.keys() - found.keys())
+    if missing and file.torn is None:
+        return f"the attachment {missing[0]} is missing"
     return None
 
 

@@ -184,6 +184,7 @@ class _Copy:
         self, log: Log, target: Path, about: Mapping[str, Any], *, attach: bool = True
     ) -> None:
         session = dict(log.session())
+        session.pop("attachments", None)  # of the log, which the copy may have fewer of
         if not {"mono_ns", "utc_ns"} <= session.keys():
             raise ValueError(f"{log.name}: the log does not say how its clocks go together")
         self._segment = Segment(target, {**session, "segment": 1, **about})

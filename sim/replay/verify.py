@@ -15,7 +15,14 @@ from recording import channels
 from recording.chain import HEAD_BYTES, MARK_BYTES, Chain, digest
 from recording.reader import Log, LogFile, Message
 from recording.seal import sealed
-from sim.replay.beginning import Beginning, beginning_of, fault_in_metadata, fault_in_order
+from sim.replay.beginning import (
+    ATTACHMENTS,
+    Beginning,
+    beginning_of,
+    fault_in_attachments,
+    fault_in_metadata,
+    fault_in_order,
+)
 from sim.replay.envelope import fault_beside_messages
 from sim.replay.times import words
 
@@ -166,6 +173,10 @@ def _verify_file(file: LogFile, before: _Proven | None, proof: Proof) -> _Proven
     proof.heads.append(chain.head.hex())
     proof.seals.append(f"{file.path.name}: {_seal(this, chain, proof)}")
     this.add(fault_in_metadata(file, this.said.content))
+    this.add(fault_in_attachments(file, this.said.content))
+    if file.attachments and ATTACHMENTS not in this.said.content:
+        names = ", ".join(sorted(file.attachments))
+        proof.notes.append(f"{file.path.name}: its chain does not cover what is attached: {names}")
     return this
 
 

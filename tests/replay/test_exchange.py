@@ -504,6 +504,40 @@ def test_metadata_of_another_number_than_the_first_message__is_named(drive: Path
     assert faults == ["00003.mcap: its metadata says segment is 4, its first message 3"]
 
 
+@pytest.mark.parametrize(
+    ("attachments", "words"),
+    [
+        ([("trust.json", b"{}")], "the attachment trust.json is not the one that was written"),
+        ([], "the attachment trust.json is missing"),
+        ([("trust.json", None), ("page.json", b"1")], "the attachment page.json is not the one"),
+        ([("trust.json", None), ("trust.json", b"{}")], "a second attachment is called trust.json"),
+    ],
+)
+def test_attachment_replaced_without_any_key__is_named(
+    drive: Path, site: Site, attachments: list[tuple[str, bytes | None]], words: str
+) -> None:
+    path = drive / "machine" / "00003.mcap"
+    messages = [each for each in LogFile(path).messages() if each.topic != channels.CHAIN]
+    path.unlink()
+    segment = Segment(path, messages[0].json())
+    for name, data in attachments:
+        segment.attach(name, "application/json", site.text.encode() if data is None else data)
+    segment.close()
+
+    assert words in verify(Log([LogFile(path)])).faults[0]
+
+
+def test_attachment_that_an_older_recorder_wrote__is_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    segment = Segment(path, {"session": "a", "segment": 1, "mono_ns": 0, "utc_ns": 1})
+    segment.attach("machine.toml", "application/toml", b"")
+    segment.close()
+    proof = verify(open_log(path))
+
+    assert proof.holds
+    assert proof.notes == ["a.mcap: its chain does not cover what is attached: machine.toml"]
+
+
 @pytest.mark.parametrize("kept", ["all", "links"])
 def test_file_after_one_that_was_abandoned__goes_on_from_a_link_of_it(
     tmp_path: Path, site: Site, kept: str
