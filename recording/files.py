@@ -199,13 +199,13 @@ class Files:
         resumed = plan.resumed and not self.starts
         about = {
             **plan.about,
+            "attachments": attached(plan.attachments),
             "version": channels.VERSION,
             "session": plan.session,
             "segment": number,
             "resumed": resumed or self._after_gap,
             "mono_ns": now_ns,
             "utc_ns": now_ns + plan.offset_ns,
-            "attachments": attached(plan.attachments),
         }
         try:
             segment = Segment(self.folder / segment_name(number), about, self._head, self.watch)

@@ -79,15 +79,17 @@ def fault_in_attachments(file: LogFile, content: Mapping[str, Any]) -> str | Non
     return None
 
 
-def fault_in_order(before: Beginning, this: Beginning) -> str | None:
-    """Return in words why one file is not the next after another; None where it is."""
-    if before.session and this.session and before.session != this.session:
-        return f"it is of the log {this.session}, the file before it of {before.session}"
-    if before.segment is None or this.segment is None or this.segment == before.segment + 1:
+def fault_in_order(session: str, number: int, this: Beginning) -> str | None:
+    """Return in words why one file is not the next of a log; None where it is.
+
+    Args:
+        session, number: of the file before; empty and 0 where they are not known.
+    """
+    if session and this.session and session != this.session:
+        return f"it is of the log {this.session}, the file before it of {session}"
+    if number == 0 or this.segment is None or this.segment == number + 1:
         return None
-    if this.segment > before.segment:
-        missing = this.segment - before.segment - 1
-        return (
-            f"it is file {this.segment}, and {missing} between it and {before.segment} are missing"
-        )
-    return f"it is file {this.segment}, and stands after {before.segment}"
+    if this.segment > number:
+        missing = this.segment - number - 1
+        return f"it is file {this.segment}, and {missing} between it and {number} are missing"
+    return f"it is file {this.segment}, and stands after {number}"

@@ -91,15 +91,16 @@ class _Proven:
     """One file, as far as it is proven.
 
     Attributes:
-        heads: of its links; of the file before where it has none. chained: it has links.
-        faults: the first of it. number: in its log.
+        number: in its log; 0 where that is not known. said: of itself.
+        heads: of its links; of the file before where it has none. ends: files that end there.
+        faults: the first of it.
     """
 
     file: LogFile
     number: int = 0
     said: Beginning = field(default_factory=lambda: Beginning({}, "", None, False))
     heads: list[bytes] = field(default_factory=list)
-    chained: bool = False
+    ends: list[int] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def add(self, fault: str | None) -> None:
@@ -126,6 +127,8 @@ def verify(log: Log, machine: OKPKey | None = None) -> Proof:
         if each.torn is not None:
             proof.torn[this.number] = each.torn
         before = this
+        if each is log.files[0] and not log.single and this.number > 1:
+            proof.notes.append(f"files before {this.number} are not here")
     return proof
 
 
@@ -157,7 +160,7 @@ def _verify_file(file: LogFile, before: _Proven | None, proof: Proof) -> _Proven
             fault = f"the head at {words(message.log_ns)} is not that of the messages before it"
         if fault is not None:
             this.add(fault)
-            this.heads, this.chained = [], True
+            this.heads = []
             proof.broken.add(this.number)
             return this
         proof.messages += len(waiting)
@@ -167,9 +170,9 @@ def _verify_file(file: LogFile, before: _Proven | None, proof: Proof) -> _Proven
     proof.unproven += len(waiting)
     if chain is None:
         _begin(this, before, first)
-        this.heads = [] if before is None else before.heads
+        if before is not None:
+            this.heads, this.ends = before.heads, [*before.ends, *this.ends]
         return this
-    this.chained = True
     proof.heads.append(chain.head.hex())
     proof.seals.append(f"{file.path.name}: {_seal(this, chain, proof)}")
     this.add(fault_in_metadata(file, this.said.content))
@@ -183,23 +186,25 @@ def _verify_file(file: LogFile, before: _Proven | None, proof: Proof) -> _Proven
 def _begin(this: _Proven, before: _Proven | None, first: Message | None) -> None:
     """Note which file of its log one is."""
     this.said = beginning_of(this.file, first)
-    next_number = 0 if before is None else before.number + 1
-    this.number = next_number if this.said.segment is None else this.said.segment
-    if before is not None:
-        this.add(fault_in_order(before.said, this.said))
+    session, number = ("", 0) if before is None else (before.said.session, before.number)
+    this.number = this.said.segment or (number + 1 if number else 0)
+    this.ends = [this.number]
+    this.add(fault_in_order(session, number, this.said))
 
 
 def _gap_between(before: _Proven | None, this: _Proven, head: bytes, proof: Proof) -> str | None:
     """Return in words that a file does not go on from the one before it; None where it does."""
     if before is None or not before.heads:
         return None
-    if head in before.heads[-1:] or (before.file.torn and head in before.heads):
-        torn = proof.torn.pop(before.number, None)
-        if torn is not None:
-            proof.notes.append(f"{torn}; the next file goes on from what is there")
+    torn = before.file.torn is not None
+    if head in (before.heads if torn else before.heads[-1:]):
+        for words in [proof.torn.pop(each) for each in before.ends if each in proof.torn]:
+            proof.notes.append(f"{words}; the next file goes on from what is there")
         return None
-    if this.said.resumed and head == bytes(HEAD_BYTES):
-        proof.notes.append(f"{this.file.path.name}: begins anew after its recorder was killed")
+    if this.said.resumed and (torn or head == bytes(HEAD_BYTES)):
+        proof.notes.append(
+            f"{this.file.path.name}: begins anew after its recorder was killed or its disk failed"
+        )
         return None
     return "does not go on from the file before it"
 

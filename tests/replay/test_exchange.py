@@ -386,6 +386,7 @@ def test_first_file_gone_by_its_quota__the_rest_holds(drive: Path) -> None:
 
     assert found.holds, both_as_text(found)
     assert found.machine.fitting < found.machine.told
+    assert found.machine.proof.notes == ["files before 2 are not here"]
 
 
 def test_one_file_of_a_session__is_judged_by_its_own_heads(written: Path) -> None:
@@ -551,11 +552,23 @@ def test_file_after_one_that_was_abandoned__goes_on_from_a_link_of_it(
     first.flush()
     heads["links"] = first.chain.head
     first.abandon()
-    Segment(tmp_path / "00002.mcap", about | {"segment": 2}, heads[kept]).close()
+    (tmp_path / "00002.mcap.open").touch()  # of a try that the disk did not take either
+    Segment(tmp_path / "00003.mcap", about | {"segment": 3}, heads[kept]).close()
     proof = verify(open_log(tmp_path))
 
     assert proof.holds
-    assert "the next file goes on from what is there" in proof.notes[0]
+    assert len(re.findall("the next file goes on from what is there", "".join(proof.notes))) == 2
+
+
+def test_file_after_one_of_which_the_disk_kept_less__does_not_hold_by_itself(
+    tmp_path: Path,
+) -> None:
+    about = {"session": "a", "mono_ns": 0, "utc_ns": 1, "vehicle": VEHICLE}
+    Segment(tmp_path / "00001.mcap", about | {"segment": 1}).abandon()
+    Segment(tmp_path / "00002.mcap", about | {"segment": 2, "resumed": True}, b"h" * 32).close()
+    proof = verify(open_log(tmp_path))
+
+    assert (proof.holds, proof.faults, list(proof.torn)) == (False, [], [1])
 
 
 @pytest.mark.parametrize(
