@@ -108,7 +108,9 @@ def test_flood_in_one_cockpits_name__costs_a_bounded_number_of_proofs(
         for _ in range(PROOF_BURST + 50):
             link._to_machine(topic, junk, retained=False)
 
-    assert link._heard_heads.refused == PROOF_BURST
+    figures = link._figures()
+    assert figures["heads_refused"] == PROOF_BURST
+    assert figures["heads_dropped"] == {"console-1": 50}
 
 
 def test_machines_recorder__keeps_cockpits_heads_and_tells_its_own(

@@ -143,19 +143,22 @@ class Link:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(REPORT_PERIOD_S)
-            content = {
-                "peers": 0 if self.peers is None else len(self.peers.peers),
-                "peer_counts": {} if self.peers is None else dict(self.peers.counts),
-                "superseded": self._stream.superseded + self._words.superseded,
-                "made_way": self._stream.made_way + self._words.made_way,
-                "commands_dropped": self._commands.dropped,
-                "stops_dropped": self._stops.dropped,
-                "requests_dropped": self._requests.dropped,
-                "heads_dropped": self._proofs.dropped,
-            }
-            text = json.dumps(content).encode()
+            text = json.dumps(self._figures()).encode()
             self._slow.put_newest(self._topics.telemetry("link"), text)
             self._record(ipc.with_name(ipc.TO_RECORDER_FIGURES, "link", text))
+
+    def _figures(self) -> dict[str, object]:
+        return {
+            "peers": 0 if self.peers is None else len(self.peers.peers),
+            "peer_counts": {} if self.peers is None else dict(self.peers.counts),
+            "superseded": self._stream.superseded + self._words.superseded,
+            "made_way": self._stream.made_way + self._words.made_way,
+            "commands_dropped": self._commands.dropped,
+            "stops_dropped": self._stops.dropped,
+            "requests_dropped": self._requests.dropped,
+            "heads_dropped": self._proofs.dropped,
+            "heads_refused": self._heard_heads.refused,
+        }
 
     def _record(self, datagram: bytes) -> None:
         """Let the recorder know what people are told, if there is one."""
