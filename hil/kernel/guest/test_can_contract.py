@@ -15,7 +15,7 @@ from tests.hil.test_can_ports import Pair, TestEveryCanPort
 from vehicle_agent.shell.bus import open_bus
 
 __all__ = ["TestEveryCanPort"]
-ARRIVES_S = 0.05
+ARRIVES_S = 0.5
 
 
 @contextmanager
