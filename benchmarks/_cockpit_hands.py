@@ -190,6 +190,7 @@ class Hands(threading.Thread):
         with self._plugged:
             if self._hand is not None:
                 self._hand.sweep()
+                self._held.clear()  # of what was written before it was found, nothing is held now
 
     def unplug(self) -> int:
         """Pull the plug; return the time just before."""
