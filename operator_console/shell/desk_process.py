@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import socket
 import sys
@@ -14,50 +13,13 @@ from pathlib import Path
 
 from operator_console.core.desk import Feedback
 from operator_console.core.desk_line import DATAGRAM_MAX_BYTES, encode_feedback
+from operator_console.shell.line_process import ended, started
 
 LOGGER = logging.getLogger(__name__)
-
-BUFFER_BYTES = 4096
-"""A few snapshots; what a busy console has not taken by then is old."""
 
 FEEDBACK_S = 0.02
 RESTART_AFTER_S = 0.5
 RESTARTS_MAX, RESTART_WINDOW_S = 5, 60.0
-ENDS_WITHIN_S = 1.0
-
-
-def line_pair(buffer_bytes: int = BUFFER_BYTES) -> tuple[socket.socket, socket.socket]:
-    """Return both ends of a line that keeps messages apart and tells when the other end is gone."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for each in (ours, theirs):
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
-    ours.setblocking(False)
-    return ours, theirs
-
-
-async def started(
-    command: Sequence[str], buffer_bytes: int = BUFFER_BYTES
-) -> tuple[asyncio.subprocess.Process, socket.socket]:
-    """Start a process with a line; ``--line N`` is added to its command. Return it and our end.
-
-    Raises:
-        OSError: there is no such program, or no descriptor, memory or thread for it now.
-    """
-    with contextlib.ExitStack() as undone:
-        ours, theirs = line_pair(buffer_bytes)
-        undone.enter_context(ours)
-        with theirs:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *command,
-                    *("--line", str(theirs.fileno())),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                )
-            except RuntimeError as error:  # asyncio waits for its end in a thread
-                raise OSError(errno.EAGAIN, str(error)) from error
-        undone.pop_all()
-    return process, ours
 
 
 def inputd_command(desk: Path, *, simulated: bool) -> tuple[str, ...]:
@@ -145,13 +107,3 @@ class DeskProcess:
                 gone.set()
                 return
             self._on_snapshot(data)
-
-
-async def ended(process: asyncio.subprocess.Process, within_s: float = ENDS_WITHIN_S) -> None:
-    """Wait for the end of a process that has lost its line; one that hangs is killed."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(within_s):
-            await process.wait()
-    if process.returncode is None:
-        process.kill()
-        await process.wait()

@@ -20,7 +20,7 @@ from typing import Any
 
 from operator_console.core import cockpit_log
 from operator_console.shell.clock import monotonic_ns
-from operator_console.shell.desk_process import ended, started
+from operator_console.shell.line_process import ended, started
 
 LOGGER = logging.getLogger(__name__)
 

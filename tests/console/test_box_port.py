@@ -18,9 +18,9 @@ from operator_console.shell.box_port import BoxDevice, DeskFinder, open_box
 from operator_console.shell.calibrate import WatchedBox, WizardEnds, choose_box
 from operator_console.shell.clock import monotonic_ns, wait_s
 from operator_console.shell.desk_config import DeskPlan
-from operator_console.shell.desk_process import line_pair
 from operator_console.shell.evdev_source import EventSource, Finder
 from operator_console.shell.inputd import SEARCH_NS, InputProcess
+from operator_console.shell.line_process import line_pair
 from tests.console.box_rig import (
     CONFIRM,
     ENABLE_CLOSES,

@@ -22,11 +22,11 @@ from operator_console.core.notes import Notes
 from operator_console.core.recorder_watch import RecorderWatch
 from operator_console.core.screen import snapshot
 from operator_console.core.session import COPY
-from operator_console.shell import clock, cockpit_recorder, desk_process, recorder_process
+from operator_console.shell import clock, cockpit_recorder, line_process, recorder_process
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.cockpit_recorder import CockpitFiles, Recorder
 from operator_console.shell.config import load_keys, load_settings
-from operator_console.shell.desk_process import line_pair
+from operator_console.shell.line_process import line_pair
 from operator_console.shell.pump import Pump
 from operator_console.shell.recorder_process import (
     Patience,
@@ -689,7 +689,7 @@ async def test_no_such_program__counts_as_gone_and_the_console_lives(
 @pytest.mark.parametrize(
     ("owner", "name", "error"),
     [
-        (desk_process, "line_pair", OSError(errno.EMFILE, "Too many open files")),
+        (line_process, "line_pair", OSError(errno.EMFILE, "Too many open files")),
         (asyncio, "create_subprocess_exec", OSError(errno.ENOMEM, "Cannot allocate memory")),
         (asyncio, "create_subprocess_exec", RuntimeError("can't start new thread")),
     ],

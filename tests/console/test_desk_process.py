@@ -17,8 +17,9 @@ from operator_console.core.desk_line import decode_snapshot
 from operator_console.shell import desk_process, inputd, web
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.config import DeskSettings
-from operator_console.shell.desk_process import DeskProcess, inputd_command, line_pair
+from operator_console.shell.desk_process import DeskProcess, inputd_command
 from operator_console.shell.inputd import InputProcess
+from operator_console.shell.line_process import line_pair
 from operator_console.shell.web import Console
 from protocol.frames import CommandFrame, CommandKind
 from protocol.state import VehicleMode

@@ -24,11 +24,11 @@ from operator_console.core.evdev import EV_ABS, EV_KEY, Controls
 from operator_console.core.force import FF_AUTOCENTRE, FF_CONSTANT
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.desk_config import DeskPlan, ForceUse
-from operator_console.shell.desk_process import line_pair
 from operator_console.shell.evdev_source import Finder, KernelSource
 from operator_console.shell.force_out import FF_GAIN
 from operator_console.shell.input_device import InputDevice
 from operator_console.shell.inputd import InputProcess
+from operator_console.shell.line_process import line_pair
 from tests.console.desk_rig import (
     BRAKE,
     CENTRE,

@@ -354,6 +354,12 @@ async def test_standby_of_a_screen_that_is_shown_nothing__is_refused_and_counted
             assert [peer.operator for peer in rig.server.peers] == [OBSERVER]
 
 
+def standing_by(rig: Rig) -> ViewerTrack:
+    """The first camera's track of another connection, which stands by."""
+    feed, announcer = rig.server.feeds[0], FrameAnnouncer(QueueWatch())
+    return ViewerTrack(feed, announcer, ViewerLink(), leading=True, waits=True)
+
+
 async def test_another_connection_takes_over_from_a_fresh_key_frame__it_begins_with_that_one(
     rig: Rig,
 ) -> None:
@@ -361,13 +367,7 @@ async def test_another_connection_takes_over_from_a_fresh_key_frame__it_begins_w
         await rig.publish()
         async with viewing(rig) as view:
             await view.frame()
-            track = ViewerTrack(
-                rig.server.feeds[0],
-                FrameAnnouncer(QueueWatch()),
-                ViewerLink(),
-                leading=True,
-                waits=True,
-            )
+            track = standing_by(rig)
             track.take_over()
             unit = await track.next_access_unit()
             track.stop()
@@ -385,13 +385,7 @@ async def test_another_connection_takes_over_within_a_run_of_pictures__a_key_fra
             await rig.publish()
             await view.frame()
             rig.let_time_pass(1_000_000)
-            track = ViewerTrack(
-                rig.server.feeds[0],
-                FrameAnnouncer(QueueWatch()),
-                ViewerLink(),
-                leading=True,
-                waits=True,
-            )
+            track = standing_by(rig)
             track.take_over()
             await rig.publish()
             unit = await track.next_access_unit()
