@@ -45,7 +45,8 @@ from protocol.messages import Role, generate_identity
 from protocol.state import VehicleMode, VehicleState
 from protocol.topics import Topics
 
-STEER, THROTTLE, BRAKE, CLOSES, OPENS, CONFIRM, GEAR_UP = 0, 2, 5, 288, 289, 290, 291
+STEER, THROTTLE, BRAKE = 0, 2, 5
+CLOSES, OPENS, CONFIRM, GEAR_UP, GEAR_DOWN, STOP = 288, 289, 290, 291, 292, 293
 CENTRE, FULL, RELEASED, PRESSED = 32768, 65535, 255, 0
 IDENTITY = Identity(BUS_USB, 1, 1, "fifo", "0" * 16)
 LAYOUT = Layout(
@@ -61,6 +62,8 @@ LAYOUT = Layout(
         KeyUse(KeyDoes.ENABLE_OPENS, "desk", OPENS),
         KeyUse(KeyDoes.CONFIRM, "desk", CONFIRM),
         KeyUse(KeyDoes.GEAR_UP, "desk", GEAR_UP),
+        KeyUse(KeyDoes.GEAR_DOWN, "desk", GEAR_DOWN),
+        KeyUse(KeyDoes.STOP, "desk", STOP),
     ),
 )
 TOPICS = Topics("bench", "truck-1")

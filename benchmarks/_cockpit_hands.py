@@ -19,13 +19,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
+from playwright.sync_api import Error as PageError
 
 from benchmarks._cockpit_end import (
     BRAKE,
     CENTRE,
     CLOSES,
     CONFIRM,
+    GEAR_DOWN,
     GEAR_UP,
     IDENTITY,
     LAYOUT,
@@ -33,8 +35,10 @@ from benchmarks._cockpit_end import (
     PRESSED,
     RELEASED,
     STEER,
+    STOP,
     THROTTLE,
 )
+from benchmarks._cockpit_tab import Tab
 from benchmarks._console import DRIVING, STOPPED, pose_of
 from benchmarks.chains.browser import CHROMIUM, FLAGS
 from operator_console.core.evdev import EV_ABS, EV_KEY, EV_SYN, SYN_REPORT, encode_event
@@ -53,9 +57,9 @@ PEDAL_S = 0.05
 """For how long a pedal is held where it was pressed to, for the proof of its sensor."""
 HELD_BRAKE = 0.45
 """While arming; the ladder asks for 30 %."""
-ROUND_S, CYCLED_S, CONFIRM_S = 2.6, 0.2, (0.4, 2.1)
-"""While the machine is not armed: enable once, if it must be shown, then confirm held, again and
-again."""
+ROUND_S, CYCLED_S, CONFIRM_S = 2.4, 0.2, (0.3, 2.0)
+"""While the machine is not armed, from each change of its mode: enable once, if it must be shown,
+then confirm held, again and again."""
 STANDS_MPS = 0.1
 UP_CODES = 3
 """1.2 % of the pedal; in 10 ms the truck's limit of 1.5 m/s³ lets 1.5 % of its 1 m/s² through."""
@@ -118,6 +122,8 @@ class Posture:
     enable: bool = False
     confirm: bool = False
     gear_up: bool = False
+    gear_down: bool = False
+    stop: bool = False
 
     def codes(self) -> dict[tuple[int, int], int]:
         """Return the kernel's codes."""
@@ -129,6 +135,8 @@ class Posture:
             (EV_KEY, OPENS): int(not self.enable),
             (EV_KEY, CONFIRM): int(self.confirm),
             (EV_KEY, GEAR_UP): int(self.gear_up),
+            (EV_KEY, GEAR_DOWN): int(self.gear_down),
+            (EV_KEY, STOP): int(self.stop),
         }
 
 
@@ -163,12 +171,16 @@ class Hands(threading.Thread):
 
     Attributes:
         throttle: asked while driving in place of what the way asks; None leaves it to that.
+        stop: the desk's STOP is held.
+        instead: what every control is to be, in place of arming and driving.
         marks: throttle moves to be made while driving; None for none.
     """
 
     def __init__(self, running: Rehearsal, fifo: Path, pursuit: Pursuit) -> None:
         super().__init__(name="hands", daemon=True)
         self.throttle: float | None = None
+        self.stop = False
+        self.instead: Posture | None = None
         self.marks: Marks | None = None
         self._running, self._fifo, self._pursuit = running, fifo, pursuit
         self._ending = threading.Event()
@@ -176,6 +188,7 @@ class Hands(threading.Thread):
         self._hand: Hand | None = None
         self._into = -1
         self._held: dict[tuple[int, int], int] = {}
+        self._mode: tuple[VehicleMode | None, float] = (None, 0.0)
         self._dice = random.Random(1)
 
     # ---- the plug ----------------------------------------------------------------------
@@ -199,6 +212,15 @@ class Hands(threading.Thread):
             self._hand = None
             os.close(self._into)
         return at_ns
+
+    def press_stop(self) -> int:
+        """Press the desk's STOP and hold it; return the time just before."""
+        with self._plugged:
+            self.stop = True
+            self._held[EV_KEY, STOP] = 1
+            if self._hand is None:
+                raise RuntimeError("the desk is not plugged in")
+            return self._hand.report((EV_KEY, STOP, 1))
 
     # ---- the hands ---------------------------------------------------------------------
 
@@ -263,6 +285,10 @@ class Hands(threading.Thread):
         return state is not None and state.mode in DRIVING
 
     def _posture(self, now_s: float) -> Posture:
+        posture = self.instead or self._wished(now_s)
+        return replace(posture, stop=self.stop)
+
+    def _wished(self, now_s: float) -> Posture:
         state, truth = self._state, self._running.seen.truth
         if state is None or not truth:
             return Posture()
@@ -271,7 +297,9 @@ class Hands(threading.Thread):
         steer = state.steer_measured or 0.0
         if state.mode is VehicleMode.ARMED:
             return Posture(steer, enable="D102" not in state.blockers)
-        within_s = now_s % ROUND_S
+        if state.mode is not self._mode[0]:
+            self._mode = state.mode, now_s
+        within_s = (now_s - self._mode[1]) % ROUND_S
         leased = state.mode is VehicleMode.LEASED
         first_s, last_s = CONFIRM_S
         return Posture(
@@ -295,24 +323,51 @@ class Cockpit:
     """Machine, console, page and hands.
 
     Attributes:
-        running: the processes, seen from outside. page: in Chromium.
+        running: the processes, seen from outside. page: in Chromium. tab: in place of it.
     """
 
     def __init__(self, running: Rehearsal, hands: Hands, browser: Browser) -> None:
         self.running, self.hands, self._browser = running, hands, browser
         self.page: Page
         self.cdp: CDPSession
+        self.tab: Tab
+        self._context: BrowserContext | None = None
 
-    def open_page(self, script: str = "") -> None:
-        """Open the page, and wait for its picture."""
-        context = self._browser.new_context(viewport=SIZE)  # type: ignore[arg-type]
-        self.page = context.new_page()
-        self.cdp = context.new_cdp_session(self.page)
-        self.cdp.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
+    def open_page(self, script: str = "", query: str = "") -> None:
+        """Open the page in a window, in place of the one before, and wait for its picture."""
+        self.close_page()
+        self.page = self._window()
+        self._context = self.page.context
+        self.cdp = self._context.new_cdp_session(self.page)
         if script:
             self.page.add_init_script(script)
-        self.page.goto(demo.page_url(self.running.plan))
+        self.page.goto(self._address(f"?{query}&" if query else "?"))
         self.wait_live()
+
+    def close_page(self) -> None:
+        """Close its window, whatever became of it."""
+        if self._context is not None:
+            with contextlib.suppress(PageError):  # its process was killed
+                self._context.close()
+            self._context = None
+
+    def beside(self, path: str) -> Page:
+        """Open another of the console's pages in a window of its own; the path ends in ? or &."""
+        page = self._window()
+        page.goto(self._address(path))
+        return page
+
+    def _window(self) -> Page:
+        return self._browser.new_context(viewport=SIZE).new_page()  # type: ignore[arg-type]
+
+    def _address(self, path: str) -> str:
+        head, _, token = demo.page_url(self.running.plan).partition("?")
+        return f"{head}{path}{token}"
+
+    def leave_alone(self) -> None:
+        """Show the page in a tab that nothing is attached to, in place of the page."""
+        self.close_page()
+        self.tab = Tab(self._browser, demo.page_url(self.running.plan), SIZE)
 
     def reload(self) -> None:
         """Open the page in its tab once more, and wait for its picture."""
@@ -358,10 +413,21 @@ class Cockpit:
         running.until(rolls, within_s, "driving")
 
     @property
+    def mode(self) -> VehicleMode | None:
+        """The machine's, as it says."""
+        state = self.running.seen.state
+        return None if state is None else state.mode
+
+    @property
+    def gear(self) -> int | None:
+        """The machine's, as it says."""
+        state = self.running.seen.state
+        return None if state is None else state.gear
+
+    @property
     def stopped(self) -> bool:
         """The machine says that a stop has latched."""
-        state = self.running.seen.state
-        return state is not None and state.mode in STOPPED
+        return self.mode in STOPPED
 
 
 def _settings(plan: demo.Plan) -> None:

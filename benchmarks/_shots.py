@@ -1,152 +1,180 @@
-"""Pictures of the cockpit, of a real demo driven by keys: ``python -m benchmarks._shots DIR``.
+"""Pictures of the cockpit, of a real demo driven at a desk: ``python -m benchmarks._shots DIR``.
 
-Each is what a driver, a supervisor or an engineer sees at that moment; nothing is painted in.
+Each is what a driver, a supervisor or an engineer sees at that moment; nothing is painted in. The
+hands are those of the cockpit's benchmarks. A picture is taken from the browser's side, so that the
+page is not held up by it.
 """
 
 from __future__ import annotations
 
-import asyncio
+import base64
+import signal
 import sys
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+import cv2
+import numpy as np
+from playwright.sync_api import Page
 
-from benchmarks.chains.browser import CHROMIUM, FLAGS
-from benchmarks.reverse import ARM_KEYS, STANDS, TAKEN, arm, demo, enable
+from benchmarks._cockpit_hands import HELD_BRAKE, Cockpit, Posture, cockpit
+from protocol.state import VehicleMode
+from sim.pursuit import Style
 
-READY_WITHIN_MS = 60_000
 SMALL, FULL = (1366, 768), (1920, 1080)
-GO_S, LOOK_S, SIT_S = 6.0, 0.4, 4.0
+CAMERAS = 4
+SPEED_MPS, UNDER_WAY_MPS = 2.5, 1.5
+DRIVES_WITHIN_S, TURNS_WITHIN_S = 120.0, 30.0
+LOOK_S, SIT_S, CHARTS_S, ALONE_S, BACKWARDS_S = 0.7, 4.0, 20.0, 3.5, 3.0
+REVERSE = -1
+SCREENS = ("wing-left", "main", "wing-right")
 
 
 @dataclass(frozen=True, slots=True)
 class Camera:
     """Takes pictures of pages into a folder."""
 
+    made: Cockpit
     folder: Path
 
-    async def take(self, page: Page, name: str, size: tuple[int, int] = SMALL) -> None:
-        """Take one, at a size."""
-        await page.set_viewport_size({"width": size[0], "height": size[1]})
-        await asyncio.sleep(LOOK_S)
-        await page.screenshot(path=self.folder / f"{name}.png")
+    def take(self, name: str, page: Page | None = None) -> None:
+        """Take one of a page, by default the driver's."""
+        page = page or self.made.page
+        self.made.running.wait(LOOK_S)
+        session = page.context.new_cdp_session(page)
+        taken = session.send("Page.captureScreenshot", {"optimizeForSpeed": True})
+        session.detach()
+        (self.folder / f"{name}.png").write_bytes(base64.b64decode(taken["data"]))
+
+    def take_driving(self, name: str, size: tuple[int, int] = SMALL) -> None:
+        """Take one of the driver's page while the machine is under way, in a size."""
+        self.made.page.set_viewport_size({"width": size[0], "height": size[1]})
+        self.made.drive(UNDER_WAY_MPS, DRIVES_WITHIN_S)
+        self.take(name)
 
 
-async def shoot(folder: Path) -> None:
-    """Drive the demo once and take every picture."""
-    with tempfile.TemporaryDirectory() as run:
-        async with demo(Path(run)) as (url, _), async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-            try:
-                await _drive(browser, url, Camera(folder))
-            finally:
-                await browser.close()
+def shoot(folder: Path) -> None:
+    """Drive the demo once and take every picture.
+
+    Raises:
+        TimeoutError: the machine did not do what a picture needs.
+    """
+    with cockpit(cameras=CAMERAS, style=Style(speed_mps=SPEED_MPS)) as made:
+        camera = Camera(made, folder)
+        _refused(made, camera)
+        camera.take_driving("driving")
+        camera.take_driving("driving-1080p", FULL)
+        with _key(made, "KeyN"):
+            camera.take_driving("night")
+        with _key(made, "KeyG"):
+            camera.take_driving("chinese")
+            camera.take_driving("chinese-1080p", FULL)
+        _degraded(made, camera)
+        _screens(made, camera)
+        _beside(made, camera)
+        _stopped(made, camera)
+        _reverse(made, camera)
 
 
-async def _context(browser: Browser) -> BrowserContext:
-    # Taking a picture writes a style into the page, which the page's own policy refuses.
-    return await browser.new_context(
-        bypass_csp=True, viewport={"width": SMALL[0], "height": SMALL[1]}
-    )
-
-
-async def _drive(browser: Browser, url: str, camera: Camera) -> None:
-    context = await _context(browser)
-    page = await context.new_page()
-    await page.goto(url)
-    await page.wait_for_selector("#stage[data-live=live]", timeout=READY_WITHIN_MS)
-    await camera.take(page, "standby")
-    await page.click("[data-do=lease]")
-    await page.wait_for_function(TAKEN, timeout=READY_WITHIN_MS)
-    await _beside(browser, url, camera, ("wing",))
-    await _refused(page, camera)
-    await arm(page)
-    await _enabled(page)
-    await _shift(page, "KeyE")
-    await page.keyboard.down("KeyW")
-    await asyncio.sleep(GO_S)
-    await camera.take(page, "driving")
-    await camera.take(page, "driving-1080p", FULL)
-    await page.keyboard.press("KeyN")
-    await camera.take(page, "night")
-    await page.keyboard.press("KeyN")
-    await page.keyboard.press("KeyG")
-    await camera.take(page, "chinese")
-    await camera.take(page, "chinese-1080p", FULL)
-    await page.keyboard.press("KeyG")
-    await page.keyboard.down("KeyS")
-    await asyncio.sleep(LOOK_S)
-    await camera.take(page, "degraded")
-    await page.keyboard.up("KeyS")
-    await asyncio.sleep(GO_S)
-    await page.keyboard.up("ShiftLeft")
-    await asyncio.sleep(LOOK_S)
-    await camera.take(page, "stopping")
-    await page.wait_for_function(STANDS, timeout=READY_WITHIN_MS)
-    await page.keyboard.up("KeyW")
-    await asyncio.sleep(1.0)
-    await camera.take(page, "stopped")
-    await _reverse(page, camera)
-    await _beside(browser, url, camera, ("engineer", "supervisor"))
-
-
-async def _refused(page: Page, camera: Camera) -> None:
+def _refused(made: Cockpit, camera: Camera) -> None:
     """Ask to arm with the throttle pressed: the refusal names it."""
-    await page.keyboard.down("KeyW")
-    await asyncio.sleep(1.0)
-    for key in ARM_KEYS:
-        await page.keyboard.down(key)
-    await asyncio.sleep(2.0)
-    await camera.take(page, "arming-refused")
-    for key in (*ARM_KEYS, "KeyW"):
-        await page.keyboard.up(key)
-    await asyncio.sleep(1.0)
+    hands, running = made.hands, made.running
+    hands.instead = Posture(brake=0.0)
+    camera.take("standby")
+    for wanted in (VehicleMode.LEASED, None):
+        hands.instead = Posture(throttle=0.0 if wanted else 0.6, brake=HELD_BRAKE, confirm=True)
+        if wanted is None:
+            running.wait(SIT_S)
+        else:
+            running.until(lambda: made.mode is VehicleMode.LEASED, TURNS_WITHIN_S, "the lease")
+            hands.instead = Posture()
+            running.wait(LOOK_S)
+    camera.take("arming-refused")
+    hands.instead = None
 
 
-async def _shift(page: Page, key: str) -> None:
-    await page.keyboard.down("KeyS")
-    await asyncio.sleep(0.5)
-    await page.keyboard.press(key)
-    await asyncio.sleep(0.5)
-    await page.keyboard.up("KeyS")
+@contextmanager
+def _key(made: Cockpit, key: str) -> Iterator[None]:
+    """Press a key before and after."""
+    made.page.keyboard.press(key)
+    yield
+    made.page.keyboard.press(key)
 
 
-async def _reverse(page: Page, camera: Camera) -> None:
-    await page.click("[data-do=reset]")
-    await asyncio.sleep(1.0)
-    await arm(page)
-    await _enabled(page)
-    await _shift(page, "KeyQ")
-    await page.keyboard.down("KeyW")
-    await page.keyboard.down("KeyA")
-    await asyncio.sleep(GO_S / 2)
-    await camera.take(page, "reverse")
-    await page.keyboard.up("KeyW")
-    await page.keyboard.up("KeyA")
-
-
-async def _enabled(page: Page) -> None:
+def _degraded(made: Cockpit, camera: Camera) -> None:
+    """One of both paths is silent."""
+    made.page.set_viewport_size({"width": SMALL[0], "height": SMALL[1]})
+    made.drive(UNDER_WAY_MPS, DRIVES_WITHIN_S)
+    made.running.signal("broker", signal.SIGSTOP)
     try:
-        await enable(page)
-    except RuntimeError as error:
-        gaps = await page.get_attribute("#chain-input", "title")
-        raise RuntimeError(f"{error}; {gaps}; {await page.inner_text('#events')}") from error
+        made.running.wait(ALONE_S)
+        camera.take("degraded")
+    finally:
+        made.running.signal("broker", signal.SIGCONT)
 
 
-async def _beside(browser: Browser, url: str, camera: Camera, names: tuple[str, ...]) -> None:
-    context = await _context(browser)
-    head, _, query = url.partition("?")
-    for name in names:
-        page = await context.new_page()
-        await page.goto(f"{head}{name}?camera=1&{query}")
-        await asyncio.sleep(SIT_S * (3 if name == "engineer" else 1))
-        await camera.take(page, name)
-        await page.close()
+def _screens(made: Cockpit, camera: Camera) -> None:
+    """Three screens side by side: the driver's page has the middle one alone for itself."""
+    made.open_page(query="screen=main")
+    wings = [made.beside(f"wing?side={side}&") for side in ("left", "right")]
+    made.drive(UNDER_WAY_MPS, DRIVES_WITHIN_S)
+    made.running.wait(SIT_S)
+    for name, page in zip(SCREENS, (wings[0], made.page, wings[1]), strict=True):
+        camera.take(name, page)
+    pictures = [cv2.imread(str(camera.folder / f"{name}.png")) for name in SCREENS]
+    whole = np.hstack([each for each in pictures if each is not None])
+    cv2.imwrite(str(camera.folder / "three-screens.png"), whole)
+    for wing in wings:
+        wing.close()
+    made.open_page()
+
+
+def _beside(made: Cockpit, camera: Camera) -> None:
+    for name in ("engineer", "supervisor"):
+        page = made.beside(f"{name}?")
+        made.drive(UNDER_WAY_MPS, DRIVES_WITHIN_S)
+        made.running.wait(CHARTS_S if name == "engineer" else SIT_S)
+        camera.take(name, page)
+        page.close()
+
+
+def _stopped(made: Cockpit, camera: Camera) -> None:
+    """The desk's plug is pulled, and then the picture stands."""
+    made.drive(UNDER_WAY_MPS, DRIVES_WITHIN_S)
+    made.hands.unplug()
+    camera.take("stopping")
+    made.running.until(lambda: made.stopped, TURNS_WITHIN_S, "stop latched")
+    camera.take("stopped")
+    made.hands.plug()
+    made.drive(UNDER_WAY_MPS, DRIVES_WITHIN_S)
+    made.running.signal("media", signal.SIGSTOP)
+    try:
+        camera.take("no-live-image")
+        made.running.until(lambda: made.stopped, TURNS_WITHIN_S, "stop latched")
+    finally:
+        made.running.signal("media", signal.SIGCONT)
+
+
+def _reverse(made: Cockpit, camera: Camera) -> None:
+    hands, running = made.hands, made.running
+    made.drive(UNDER_WAY_MPS, DRIVES_WITHIN_S)
+    hands.instead = Posture(enable=True)
+    running.until(lambda: running.speed_mps == 0.0, TURNS_WITHIN_S, "standstill")
+    hands.instead = Posture(enable=True, gear_down=True)
+    running.wait(LOOK_S)
+    hands.instead = Posture(enable=True)
+    running.wait(LOOK_S)
+    hands.instead = Posture(enable=True, gear_down=True)
+    running.until(lambda: made.gear == REVERSE, TURNS_WITHIN_S, "reverse gear")
+    hands.instead = Posture(throttle=0.4, brake=0.0, enable=True)
+    running.wait(BACKWARDS_S)
+    camera.take("reverse")
+    hands.instead = None
 
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    asyncio.run(shoot(folder))
+    shoot(folder)

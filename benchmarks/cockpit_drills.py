@@ -25,11 +25,9 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from playwright.sync_api import Error as PageError
-from playwright.sync_api import Page
 
 from benchmarks._cockpit_hands import Cockpit, cockpit
 from benchmarks.common import machine_facts, percentiles
@@ -45,6 +43,9 @@ PHASES_S = 0.1
 BRAKES_WITHIN_S, STANDS_WITHIN_S, DRIVES_WITHIN_S = 10.0, 20.0, 90.0
 BUSY_MS = 2000
 CAMERA_PERIOD_S = 1 / 30
+STOP_BUTTON = "#stop"
+STOP_MS = 100.0
+"""A STOP is at the machine by then (the field's twenty tests, T20)."""
 REACTION_MS = float(DEFAULT_TIMING.reaction_ms)
 PICTURE_MS = float(DEFAULT_TIMING.view_stop_ms) + REACTION_MS
 """A picture may age this far, and then the machine reacts as to a lost command."""
@@ -106,32 +107,61 @@ class Stage:
 
     def hide(self) -> int:
         """Put another tab over the page."""
-        page = self.made.page
-        other = page.context.new_page()
-        page.bring_to_front()
-        self.mends.callback(self._show, other)
+        self.mends.callback(self.made.tab.show)
+        return self.made.tab.cover()
+
+    def minimise(self) -> int:
+        """Minimise the page's window."""
+        self.mends.callback(self.made.tab.show)
+        return self.made.tab.minimise()
+
+    def reload(self) -> int:
+        """Load the page anew."""
+        self.mends.callback(self.made.wait_live)
         at_ns = monotonic_ns()
-        other.bring_to_front()
+        self.made.page.evaluate("setTimeout(() => location.reload(), 0)")
         return at_ns
 
-    def _show(self, other: Page) -> None:
-        self.made.page.bring_to_front()
-        other.close()
+    def leave(self) -> int:
+        """Go to another address in the page's tab."""
+        self.mends.callback(self.made.reload)
+        at_ns = monotonic_ns()
+        self.made.page.evaluate("setTimeout(() => location.assign('about:blank'), 0)")
+        return at_ns
+
+    def close(self) -> int:
+        """Close the page's tab."""
+        self.mends.callback(self.made.open_page)
+        at_ns = monotonic_ns()
+        self.made.page.close()
+        return at_ns
+
+    def press(self, key: str) -> int:
+        """Press a key of the page's keyboard."""
+        at_ns = monotonic_ns()
+        self.made.page.keyboard.press(key)
+        return at_ns
+
+    def click(self) -> int:
+        """Press STOP on the screen with the mouse, which lies on it already."""
+        self.made.page.hover(STOP_BUTTON)
+        at_ns = monotonic_ns()
+        self.made.page.mouse.down()
+        self.mends.callback(self.made.page.mouse.up)
+        return at_ns
+
+    def press_stop(self) -> int:
+        """Press the desk's STOP."""
+        self.mends.callback(setattr, self.made.hands, "stop", False)
+        return self.made.hands.press_stop()
 
     def kill_renderer(self) -> int:
         """Kill the process that runs and draws the page."""
         pid = self.made.renderer_pid()
-        self.mends.callback(self._open_again)
+        self.mends.callback(self.made.open_page)
         at_ns = monotonic_ns()
         os.kill(pid, signal.SIGKILL)
         return at_ns
-
-    def _open_again(self) -> None:
-        try:
-            self.made.page.context.close()
-        except PageError:
-            sys.stderr.write("the killed page could not be closed\n")
-        self.made.open_page()
 
     def block(self) -> int:
         """Keep the page's main thread busy."""
@@ -178,20 +208,31 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Drill:
-    """One thing that happens, and how long the machine may take to brake, ms."""
+    """One thing that happens, how long the machine may take to brake, ms, and whether the page is
+    to be one that nothing is attached to.
+    """
 
     does: Callable[[Stage], int]
     limit_ms: float
+    alone: bool = False
 
 
 DRILLS: Mapping[str, Drill] = {
     "unplug": Drill(Stage.unplug, REACTION_MS),
-    "hidden": Drill(Stage.hide, REACTION_MS),
+    "hidden": Drill(Stage.hide, REACTION_MS, alone=True),
+    "minimised": Drill(Stage.minimise, REACTION_MS, alone=True),
+    "reloaded": Drill(Stage.reload, REACTION_MS),
+    "left": Drill(Stage.leave, REACTION_MS),
+    "closed": Drill(Stage.close, REACTION_MS),
     "renderer": Drill(Stage.kill_renderer, REACTION_MS),
     "blocked": Drill(Stage.block, PICTURE_MS),
     "frozen": Drill(Stage.freeze, PICTURE_MS),
     "repeated": Drill(Stage.repeat, PICTURE_MS),
     "console": Drill(Stage.kill_console, REACTION_MS),
+    "stop-space": Drill(partial(Stage.press, key="Space"), STOP_MS),
+    "stop-escape": Drill(partial(Stage.press, key="Escape"), STOP_MS),
+    "stop-mouse": Drill(Stage.click, STOP_MS),
+    "stop-desk": Drill(Stage.press_stop, STOP_MS),
 }
 
 
@@ -233,11 +274,15 @@ def sample(made: Cockpit, drill: Drill, phase_s: float) -> Sample:
 def samples(name: str, number: int) -> list[Sample]:
     """Return the samples of one drill, from one start of everything."""
     dice = random.Random(name)
-    found = []
+    found: list[Sample] = []
+    begun_ns = monotonic_ns()
     with cockpit() as made:
+        if DRILLS[name].alone:
+            made.leave_alone()
         for _ in range(number):
             found.append(sample(made, DRILLS[name], dice.uniform(0.0, PHASES_S)))
-            sys.stderr.write(f"{name} {len(found)}: {found[-1]}\n")
+            minutes = (monotonic_ns() - begun_ns) / 60e9
+            sys.stderr.write(f"{name} {len(found)}: {found[-1]}, {minutes:.1f} min\n")
     return found
 
 
