@@ -385,6 +385,12 @@ class Cockpit:
             raise RuntimeError("no renderer runs")
         return int(max(renderers, key=lambda each: float(each["cpuTime"]))["id"])
 
+    def kill_gpu(self) -> None:
+        """Kill the browser's process that puts pages on the screen."""
+        session = self._browser.new_browser_cdp_session()
+        session.send("Browser.crashGpuProcess")
+        session.detach()
+
     def prefer_browser(self) -> None:
         """Prefer the browser's session to other work, where this user may."""
         for each in self._processes():

@@ -15,6 +15,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from benchmarks._cockpit_end import PRESSED, RELEASED
@@ -71,13 +72,15 @@ class Whole:
 
     Attributes:
         moves: how many the hand made. left_ms, bywire_ms: from each to the command that left, and
-            to the by-wire frame. page: frames a second, longest task and more, see ``page_row``.
+            to the by-wire frame. gaps_ms: from each command to the next.
+        page: frames a second, longest task and more, see ``page_row``.
         stops: causes of the stops that nobody asked for.
     """
 
     moves: int
     left_ms: list[float]
     bywire_ms: list[float]
+    gaps_ms: list[float]
     page: dict[str, Any]
     stops: list[str | None]
 
@@ -179,10 +182,12 @@ def drive_whole(moves: int, cameras: int) -> Whole:
         frames = DriveFrames(str(made.running.plan.run / "can"))
         made.drive(UNDER_WAY_MPS)
         marks = made.hands.marks = Marks(APART_S)
+        begun = len(made.running.seen.commands)
         before = made.page.evaluate("watched()")
         made.page.evaluate("watchAnew()")
         stops = _watch_stops(made, moves, marks)
         made.hands.marks = None
+        sent_us = sorted(made.running.seen.commands[begun:])
         watched = made.page.evaluate("watched()")
         time.sleep(LOST_AFTER_NS / 1e9)
         frames.close()
@@ -195,6 +200,7 @@ def drive_whole(moves: int, cameras: int) -> Whole:
         len(marks.written),
         delays_ms(marks.written, changes, 10_000),
         delays_ms(marks.written, frames.changes, 1000),
+        [(after - sent) / 1000 for sent, after in pairwise(sent_us)],
         page_row(watched, before),
         stops,
     )
