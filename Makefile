@@ -11,6 +11,8 @@ TSC := node_modules/.bin/tsc
 # Tests that no other test beside them can disturb: they run two at a time.
 CLOCKLESS := $(addprefix tests/,core chain dbw ecu proof protocol sim adapters agent keys render hil replay \
   media/test_strip.py media/test_h264.py media/test_encoder_choice.py media/test_framebuffer.py)
+# Browser tests of the pages: each file has a page of its own, and two of them run at a time.
+PAGES := $(wildcard tests/console/test_page*.py)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -62,7 +64,8 @@ test: $(READY)
 	@.ci/needs chromium=chromium mosquitto=mosquitto turnserver=coturn
 ifeq ($(ARGS),)
 	$(BIN)/python -m pytest --numprocesses 2 $(CLOCKLESS)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(CLOCKLESS))
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PAGES)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(CLOCKLESS) $(PAGES))
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

@@ -188,8 +188,9 @@ def sample(made: Cockpit, trial: Trial, clock: Clock, phase_s: float) -> float:
 
     def seen() -> bool:
         for at_ms, _, words in paintings(made):
-            if words is not None:
-                said.append((at_ms + clock.offset_ms, words))
+            told_ms = at_ms + clock.offset_ms - at_ns / 1e6
+            if words is not None and told_ms > 0:
+                said.append((told_ms, words))
         return any(trial.said(words) for _, words in said)
 
     try:
@@ -198,10 +199,10 @@ def sample(made: Cockpit, trial: Trial, clock: Clock, phase_s: float) -> float:
         raise TrialFailed(f"{error}; it said {said}") from error
     finally:
         mend()
-    wrong = [words for at_ms, words in said if at_ms > at_ns / 1e6 and not trial.stays(words)]
+    wrong = [words for _, words in said if not trial.stays(words)]
     if wrong:
         raise TrialFailed(f"the page said as well: {wrong}")
-    return next(at_ms for at_ms, words in said if trial.said(words)) - at_ns / 1e6
+    return next(told_ms for told_ms, words in said if trial.said(words))
 
 
 def gpu_killed(made: Cockpit, phase_s: float) -> float:
