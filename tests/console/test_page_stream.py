@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, CDPSession, Page, async_playwright
 
 from operator_console.core.session import Outgoing
 from operator_console.shell.clock import monotonic_us
@@ -161,6 +161,33 @@ async def opened(chromium: Browser, address: str) -> AsyncIterator[Page]:
     await page.close()
 
 
+@dataclass(frozen=True)
+class Tab:
+    """A page that no tool is attached to, for in one that is focus is emulated: it never hides."""
+
+    session: CDPSession
+    page: str
+    other: str
+
+    async def show(self) -> None:
+        await self.session.send("Target.activateTarget", {"targetId": self.page})
+
+    async def cover(self) -> None:
+        await self.session.send("Target.activateTarget", {"targetId": self.other})
+
+
+@asynccontextmanager
+async def tab(chromium: Browser, address: str) -> AsyncIterator[Tab]:
+    session = await chromium.new_browser_cdp_session()
+    wanted = ({"url": address, "newWindow": True}, {"url": "about:blank"})
+    opened = [await session.send("Target.createTarget", each) for each in wanted]
+    made = Tab(session, *(each["targetId"] for each in opened))
+    await made.show()
+    yield made
+    for target in (made.page, made.other):
+        await session.send("Target.closeTarget", {"targetId": target})
+
+
 HEARS_THE_TONE = """(hz) => {
   const stream = document.getElementById("sound-audio").srcObject;
   if (!window.ear) {
@@ -202,6 +229,30 @@ async def test_real_stream__is_live_with_its_own_stamps_then_frozen_then_live_ag
 
     assert view is not None
     assert min(abs(filmed_us - view.capture_us) for filmed_us in rig.filmed_us) <= 12
+
+
+async def test_another_tab_over_the_page__it_vouches_for_nothing_until_it_is_seen_again(
+    rig: StreamRig, chromium: Browser
+) -> None:
+    rig.films.set()
+
+    def vouched_us() -> int | None:
+        view = rig.console.session.view.newest
+        return None if view is None else view.capture_us
+
+    async with rig.playing(), tab(chromium, rig.console.address) as page:
+        while not vouched_us():
+            await rig.films_more(1)
+        await page.cover()
+        while vouched_us() is not None:
+            await rig.films_more(1)
+        await rig.films_more(10)
+        covered = vouched_us()
+        await page.show()
+        while not vouched_us():
+            await rig.films_more(1)
+
+    assert covered is None
 
 
 async def test_sound__is_off_until_asked_for_then_the_microphone_is_heard_and_its_loss_is_told(
