@@ -22,6 +22,7 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 
 from recording.channels import SESSION
 from recording.migrations import Step, steps_for
+from recording.moments import words
 from recording.segment import ENDING, OPEN_SUFFIX
 
 RECORD_MAX_BYTES = 256 * 1024 * 1024
@@ -140,7 +141,7 @@ class LogFile:
             span_s = (chunk.message_end_time - chunk.message_start_time) / 1e9
             self.lost.append(
                 f"{self.path.name}: chunk at byte {begun} is damaged: {span_s:.2f} s lost"
-                f" from {chunk.message_start_time} ns"
+                f" from {words(chunk.message_start_time)}"
             )
             return
         yield from self._messages(data, topics)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from recording.moments import words as time_of_day
 from sim.replay.pages import duration, note, number, page, table, tiles
-from sim.replay.times import words as time_of_day
 from sim.svg import COLOURS, Drawing, Frame, Span
 
 Row = Mapping[str, Any]

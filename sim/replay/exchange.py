@@ -16,8 +16,8 @@ from joserfc.jwk import OKPKey
 from protocol.messages import BEFORE_ALL, HeadClaims, Identity, Role, Trust, load_trust
 from recording import channels
 from recording.heads import proven
+from recording.moments import words
 from recording.reader import Log, Message
-from sim.replay.times import words
 from sim.replay.verify import Place, Proof, as_text, author_of, is_cockpits, verify
 
 TRUST = "trust.json"

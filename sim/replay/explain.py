@@ -26,11 +26,11 @@ from protocol.events import EVENTS
 from protocol.freshness import Accepted
 from protocol.signals import Timing
 from protocol.state import VehicleState, parse_state
+from recording.moments import words
 from recording.reader import Log
 from sim.replay.cockpit_story import story
 from sim.replay.rerun import Runner
 from sim.replay.ticks import BootStep, KeyStep, Steps, TickStep
-from sim.replay.times import words
 from vehicle_agent.core import tape
 from vehicle_agent.core.failsafe import DRIVING, TABLE
 from vehicle_agent.core.supervisor import Supervisor, TickOutputs

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from protocol.signals import Timing
+from recording.moments import words
 from recording.reader import Log
 from sim.replay.explain import STANDING_MPS, Seen, around, place_of
-from sim.replay.times import words
 from sim.svg import COLOURS, INK, Drawing, Frame, Point, Span
 from vehicle_agent.core.failsafe import DRIVING
 

@@ -19,8 +19,8 @@ from protocol.errors import ProtocolError
 from protocol.events import EVENTS
 from protocol.state import VehicleMode, VehicleState, parse_state
 from recording import channels
+from recording.moments import words as time_of_day
 from recording.reader import Log
-from sim.replay.times import words as time_of_day
 
 Picture = np.ndarray[Any, np.dtype[np.uint8]]
 STOPPED = frozenset(

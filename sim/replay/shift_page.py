@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from html import escape
 
 from protocol.events import EVENTS
+from recording.moments import words as time_of_day
 from sim.replay.pages import duration, note, number, page, table, tiles
 from sim.replay.shift import AGES, PICTURE, UPLINK, Shift, ShiftStop
 from sim.replay.shift_plot import over_the_map, over_time, stops_over_the_map
-from sim.replay.times import words as time_of_day
 
 LOGS_NAMED = 12
 OPENED_MAX = 40

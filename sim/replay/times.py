@@ -56,9 +56,3 @@ def stop_ns(log: Log, number: int) -> int:
     if not 1 <= number <= len(stops):
         raise ValueError(f"{log.name} has {len(stops)} stops, and no number {number}")
     return stops[number - 1].utc_ns
-
-
-def words(utc_ns: int) -> str:
-    """Return a time for people, to the millisecond."""
-    seconds, rest_ns = divmod(utc_ns, _NS_PER_S)
-    return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S}.{rest_ns // 1_000_000:03}"

@@ -13,6 +13,7 @@ from joserfc.jwk import OKPKey
 from protocol.messages import BEFORE_ALL, load_trust
 from recording import channels
 from recording.chain import HEAD_BYTES, MARK_BYTES, Chain, digest
+from recording.moments import words
 from recording.reader import Log, LogFile, Message
 from recording.seal import sealed
 from sim.replay.beginning import (
@@ -24,7 +25,6 @@ from sim.replay.beginning import (
     fault_in_order,
 )
 from sim.replay.envelope import fault_beside_messages
-from sim.replay.times import words
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,22 @@ def test_chunk_damaged__is_named_and_the_rest_is_read(tmp_path: Path) -> None:
     assert file.whole
 
 
+def test_chunk_damaged__time_is_told_as_in_every_other_text(tmp_path: Path) -> None:
+    segment = Segment(tmp_path / "a.mcap", ABOUT)
+    place = segment.size_bytes
+    begun_ns = 1_767_226_138_010_000_000
+    segment.write(NOTE, begun_ns, 0, note(0))
+    segment.write(NOTE, begun_ns + 490_000_000, 1, note(1))
+    path = segment.close()
+    data = bytearray(path.read_bytes())
+    data[place + 80] ^= 0xFF
+    path.write_bytes(data)
+    file = LogFile(path)
+
+    assert notes(file) == []
+    assert file.lost[0].endswith("is damaged: 0.49 s lost from 00:08:58.010")
+
+
 def test_topic_nobody_asked_for__is_left_out(tmp_path: Path) -> None:
     path = written(tmp_path / "a.mcap", 1).close()
 
