@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from protocol.adapters import CARRIED, Adapter
+from protocol.sums import in_turn
 
 _Positive = Annotated[float, Field(gt=0.0)]
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
@@ -91,7 +92,7 @@ class MachineSize(BaseModel):
             raise ValueError("second_axle_m must be less than wheelbase_m")
         if self.trailer is not None and self.kind == "articulated":
             raise ValueError("kind articulated tows no [machine.trailer]")
-        between_m = sum(parts[name] for name in needed if name != "second_axle_m")
+        between_m = in_turn(parts[name] for name in needed if name != "second_axle_m")
         parts_m = self.front_overhang_m + between_m + self.rear_overhang_m
         if abs(parts_m - self.length_m) > _LENGTH_SLACK_M:
             raise ValueError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from protocol.sums import in_turn
 from sim.render.drift import Drift
 from sim.render.errors import RenderError
 from sim.render.faces import Faces, joined
@@ -83,7 +84,7 @@ _SWAY_ROLL = ((0.0030, 0.59, 2.2), (0.0014, 1.73, 0.3), (0.0007, 4.10, 1.1))
 
 
 def _sway(waves: tuple[tuple[float, float, float], ...], way_m: float) -> float:
-    return sum(size * math.sin(number * way_m + phase) for size, number, phase in waves)
+    return in_turn(size * math.sin(number * way_m + phase) for size, number, phase in waves)
 
 
 class FrontCamera:

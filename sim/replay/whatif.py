@@ -17,6 +17,7 @@ from protocol.frames import decode_state
 from protocol.freshness import Accepted
 from protocol.profiles import MachineLimits
 from protocol.state import parse_state
+from protocol.sums import in_turn
 from sim.replay.rerun import Runner, Stop, StopWatch
 from sim.replay.ticks import BootStep, KeyStep, Step, TickStep
 from vehicle_agent.core import tape
@@ -118,7 +119,7 @@ def _metres(stops: list[Weighed]) -> dict[str, float | None]:
     metres = [each.travel.total_m for each in stops]
     if not metres:
         return {"mean": None, "max": None}
-    return {"mean": round(sum(metres) / len(metres), 2), "max": round(max(metres), 2)}
+    return {"mean": round(in_turn(metres) / len(metres), 2), "max": round(max(metres), 2)}
 
 
 def _row(then: Weighed | None, now: Weighed | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from protocol.sums import in_turn
 from recording.reader import logs_under
 from sim.replay.settings import changing
 from sim.replay.ticks import Steps
@@ -27,12 +28,12 @@ def over(path: Path, changes: Mapping[str, float]) -> dict[str, Any]:
 def summed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the sum of all rows."""
     total: dict[str, Any] = {name: sum(row[name] for row in rows) for name in COUNTS}
-    total["driven_s"] = round(sum(row["driven_s"] for row in rows), 1)
+    total["driven_s"] = round(in_turn(row["driven_s"] for row in rows), 1)
     for side in ("then", "now"):
         weights = [(row[f"metres_{side}"], row[f"stops_{side}"]) for row in rows]
         some = [(metres, count) for metres, count in weights if count]
         count = sum(each for _, each in some)
-        mean_m = sum(metres["mean"] * each for metres, each in some) / count if count else None
+        mean_m = in_turn(metres["mean"] * each for metres, each in some) / count if count else None
         total[f"metres_{side}"] = {
             "mean": None if mean_m is None else round(mean_m, 2),
             "max": max((metres["max"] for metres, _ in some), default=None),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from protocol.sums import in_turn
 from sim.ranks import nearest_rank
 from sim.scenario.file import Quantity, Scenario
 from sim.scenario.judge import run_scenario
@@ -145,7 +146,7 @@ def summary(verdicts: Sequence[Verdict], wall_s: float) -> dict[str, Any]:
             for text in verdict.failed
         ),
         "false_stops": sum(verdict.false_stops for verdict in verdicts),
-        "simulated_s": round(sum(verdict.simulated_s for verdict in verdicts), 1),
+        "simulated_s": round(in_turn(verdict.simulated_s for verdict in verdicts), 1),
         "wall_s": round(wall_s, 2),
         "by_link": [{"link": link} | _row(group) for (link,), group in grouped(verdicts, _by_link)],
         "table": [

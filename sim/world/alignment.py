@@ -11,6 +11,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from protocol.sums import in_turn
+
 
 @dataclass(frozen=True, slots=True)
 class PiecewiseLinear:
@@ -67,7 +69,7 @@ def eased_steps(
     Centring keeps the integral of each boundary, so that grades which sum to nothing still
     do. A closed line is eased over its seam too.
     """
-    total_m = sum(lengths_m)
+    total_m = in_turn(lengths_m)
     half_m = ease_m / 2.0
     seam = 0.5 * (values[0] + values[-1])
     knots = [(0.0, seam), (half_m, values[0])] if closed else [(0.0, values[0])]

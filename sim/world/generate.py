@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from protocol.sums import in_turn
 from sim.world.site import Kind
 
 Table = dict[str, object]
@@ -140,9 +141,9 @@ def _loop(course: _Course, chance: random.Random) -> list[Leg]:
     for _ in range(_ATTEMPTS):
         turns = [angle + chance.uniform(-15.0, 15.0) for angle in course.angles_deg]
         chance.shuffle(turns)
-        over = (sum(turns) - 360.0) / len(turns)
+        over = (in_turn(turns) - 360.0) / len(turns)
         turns = [round(turn - over, 1) for turn in turns]
-        turns[-1] = round(turns[-1] + 360.0 - sum(turns), 1)
+        turns[-1] = round(turns[-1] + 360.0 - in_turn(turns), 1)
         legs = []
         for index, turn in enumerate(turns):
             name = course.names[index * len(course.names) // len(turns)]
@@ -168,7 +169,7 @@ def _grade(legs: Sequence[Leg], grades: Sequence[float]) -> None:
     """Spread grades over the legs, and shift them all so that the line ends at its height."""
     picks = [grades[index * len(grades) // len(legs)] for index in range(len(legs))]
     runs_m = [leg.run_m for leg in legs]
-    mean = sum(g * run for g, run in zip(picks, runs_m, strict=True)) / sum(runs_m)
+    mean = in_turn(g * run for g, run in zip(picks, runs_m, strict=True)) / in_turn(runs_m)
     for leg, grade in zip(legs, picks, strict=True):
         leg.more["grade"] = round(grade - mean, 9)
 
@@ -361,7 +362,7 @@ def _teardrop(lane_m: float) -> list[Leg]:
 def _road(chance: random.Random) -> dict[str, object]:
     legs = [Leg("Lane 1", _MAT_M), *_teardrop(_LANE_M), Leg("Lane 2", _MAT_M), *_teardrop(_LANE_M)]
     half, middle = 0.5 * _MAT_M, _LANE_M
-    apex_m = round(_MAT_M + 0.5 * sum(leg.run_m for leg in legs[1:4]), 3)
+    apex_m = round(_MAT_M + 0.5 * in_turn(leg.run_m for leg in legs[1:4]), 3)
     obstacles = [
         *(_thing("cone", station_m, -3.9, radius_m=0.2, height_m=0.75)
           for station_m in _every(_MAT_M, 9.0)),

@@ -19,6 +19,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from protocol.profiles import first_problem
+from protocol.sums import in_turn
 from sim.world.alignment import PiecewiseLinear, eased_steps
 from sim.world.files import WorldFileError, read_toml
 from sim.world.things import Things
@@ -338,7 +339,7 @@ def _build(parsed: _SiteFile) -> Site:
     for before_m, after_m in pairwise([*widths_m, widths_m[0]] if head.closed else widths_m):
         if abs(after_m - before_m) / 2.0 > TAPER_MAX * head.width_easing_m:
             raise _AlignmentError(f"width goes from {before_m} to {after_m} m too suddenly")
-    length_m = sum(lengths_m)
+    length_m = in_turn(lengths_m)
     if head.start_station_m > length_m:
         raise _AlignmentError(f"start_station_m lies past the end at {length_m:.1f} m")
     centre_line = _sample(parsed, lengths_m)
@@ -386,7 +387,7 @@ def _curvature(segments: Sequence[_Straight | _Arc]) -> PiecewiseLinear:
 
 def _sample(parsed: _SiteFile, lengths_m: Sequence[float]) -> tuple[CentrePoint, ...]:
     head, defaults, segments = parsed.site, parsed.defaults, parsed.segments
-    length_m = sum(lengths_m)
+    length_m = in_turn(lengths_m)
     count = math.ceil(length_m / SAMPLE_M)
     step_m = length_m / count
     curvature = _curvature(segments)
