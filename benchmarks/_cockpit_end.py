@@ -269,7 +269,11 @@ async def console(fifo: Path, port: int) -> Seen:
 
     command = (sys.executable, "-m", "benchmarks._cockpit_end", "inputd", str(fifo))
     desk = DeskProcess(
-        command, hear, session.desk_gone, lambda: session.desk_feedback(monotonic_ns())
+        command,
+        hear,
+        session.desk_gone,
+        lambda: session.desk_feedback(monotonic_ns()),
+        session.desk_ended_too_often,
     )
 
     def changed(up: bool) -> None:

@@ -112,6 +112,12 @@ _FAULTS: dict[Fault, Words] = {
 }
 
 
+DESK_KEEPS_ENDING: Words = (
+    "Desk program keeps ending: tried again each minute – tell the engineer",
+    "操纵台程序反复退出：每分钟重试 – 请告知工程师",
+)
+
+
 def fault_words(fault: Fault, device: str) -> Words:
     """Return what is wrong with the desk and what to do; empty when nothing is."""
     english, chinese = _FAULTS.get(fault, ("", ""))

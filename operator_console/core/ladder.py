@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from operator_console.core.desk import Fault
-from operator_console.core.hands import Words, fault_words
+from operator_console.core.hands import DESK_KEEPS_ENDING, Words, fault_words
 from operator_console.core.inputs import REST, DriverInput
 
 BRAKE_HELD = 0.30
@@ -30,6 +30,7 @@ class LadderFacts:
         blockers: what the machine itself misses, with words.
         fault, device: of the desk. driver: what the desk asks, None when it asks nothing.
         cycled: enable was seen pressed and let go since control was taken.
+        keeps_ending: the desk's program does, and is only tried again each minute.
     """
 
     vehicle: str
@@ -39,6 +40,7 @@ class LadderFacts:
     device: str
     driver: DriverInput | None
     cycled: bool
+    keeps_ending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,15 @@ def _checks(facts: LadderFacts) -> Words | None:
     return own[0] if own else None
 
 
+_SILENT: Words = ("Desk is silent – wait", "操纵台无信号 – 请等待")
+
+
 def _desk(facts: LadderFacts) -> Words | None:
     if facts.fault is not Fault.NONE:
         return fault_words(facts.fault, facts.device)
-    return ("Desk is silent – wait", "操纵台无信号 – 请等待") if facts.driver is None else None
+    if facts.driver is not None:
+        return None
+    return DESK_KEEPS_ENDING if facts.keeps_ending else _SILENT
 
 
 _SWEEPS: dict[str, Words] = {

@@ -17,7 +17,7 @@ from operator_console.core.engagement import (
     LATCHED_MODES,
     MOVABLE_MODES,
 )
-from operator_console.core.hands import DESK, PAGE, Words, fault_words
+from operator_console.core.hands import DESK, DESK_KEEPS_ENDING, PAGE, Words, fault_words
 from operator_console.core.session import ConsoleSession
 from operator_console.core.steps import to_do
 from protocol.control_peer import CommandPath
@@ -66,7 +66,9 @@ def situation_of(session: ConsoleSession, now_ns: int) -> Situation:
 
 def _desk_fault(session: ConsoleSession, now_ns: int) -> Words:
     snapshot = None if session.desk is None else session.desk.current(now_ns)
-    return ("", "") if snapshot is None else fault_words(snapshot.fault, snapshot.device)
+    if snapshot is not None:
+        return fault_words(snapshot.fault, snapshot.device)
+    return DESK_KEEPS_ENDING if session.desk_keeps_ending else ("", "")
 
 
 CONFIRMS = frozenset({"lease", "reset", "arm"})

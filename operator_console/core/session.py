@@ -120,6 +120,7 @@ class ConsoleSession:
 
     Attributes:
         recorder: what is known of this cockpit's recorder; None where there is none.
+        desk_keeps_ending: the input process is only tried again each minute, and said nothing yet.
     """
 
     def __init__(
@@ -169,6 +170,7 @@ class ConsoleSession:
         self._states_taken: OrderedDict[tuple[int, int], frozenset[CommandPath]] = OrderedDict()
         self.refused: Counter[Refusal] = Counter()
         self.desk_refused: Counter[SnapshotRefusal] = Counter()
+        self.desk_keeps_ending = False
         self.command_rate = RateMeter()
         self.state_rate = RateMeter()
         self.state_rates = {path: RateMeter() for path in CommandPath}
@@ -208,6 +210,7 @@ class ConsoleSession:
         before_ms = self.desk.age_ms(now_ns)
         refusal = self.desk.offer(dated, now_ns)
         if refusal is None:
+            self.desk_keeps_ending = False
             self.enable_watch.heard_again(before_ms)
         if refusal is not None:
             self.desk_refused[refusal] += 1
@@ -233,6 +236,10 @@ class ConsoleSession:
         if self.desk is not None:
             self.desk.clear()
         self.enable_cycle.restart()
+
+    def desk_ended_too_often(self) -> None:
+        """The input process ended again and again: another is not started before a minute."""
+        self.desk_keeps_ending = True
 
     def desk_feedback(self, now_ns: int) -> Feedback:
         """Return what the desk is to know of the machine."""
@@ -287,6 +294,7 @@ class ConsoleSession:
                 device="" if snapshot is None else snapshot.device,
                 driver=driver,
                 cycled=self.enable_cycle.done,
+                keeps_ending=self.desk_keeps_ending,
             )
         )
 

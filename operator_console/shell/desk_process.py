@@ -19,13 +19,28 @@ LOGGER = logging.getLogger(__name__)
 
 FEEDBACK_S = 0.02
 RESTART_AFTER_S = 0.5
-RESTARTS_MAX, RESTART_WINDOW_S = 5, 60.0
+ENDS_MAX, ENDS_WINDOW_S = 5, 60.0
+_TOO_OFTEN = "input process ended %d times within a minute: tried again in a minute"
+SELDOM_AFTER_S = 60.0
+"""What ends so often does not mend in half a second; a driver need not restart the console."""
 
 
 def inputd_command(desk: Path, *, simulated: bool) -> tuple[str, ...]:
     """Return the command of the input process, without its line."""
     module = (sys.executable, "-m", "operator_console.shell.inputd", "--desk", str(desk))
     return (*module, "--simulated") if simulated else module
+
+
+class Ends:
+    """When the newest input processes ended, in seconds of any clock that only goes on."""
+
+    def __init__(self) -> None:
+        self._newest_s: deque[float] = deque(maxlen=ENDS_MAX)
+
+    def too_often(self, now_s: float) -> bool:
+        """Note that one ended now; return whether the next one is to wait."""
+        self._newest_s.append(now_s)
+        return len(self._newest_s) == ENDS_MAX and now_s - self._newest_s[0] <= ENDS_WINDOW_S
 
 
 class DeskProcess:
@@ -35,6 +50,7 @@ class DeskProcess:
         command: of the process; ``--line N`` is added.
         on_snapshot: called in the loop with each datagram, oldest first.
         on_gone: called when the process ended. feedback: what it is to know of the machine.
+        on_too_often: called when it ended so often that the next one comes in a minute.
     """
 
     def __init__(
@@ -43,23 +59,25 @@ class DeskProcess:
         on_snapshot: Callable[[bytes], None],
         on_gone: Callable[[], None],
         feedback: Callable[[], Feedback],
+        on_too_often: Callable[[], None],
     ) -> None:
         self._command = command
         self._on_snapshot = on_snapshot
         self._on_gone = on_gone
         self._feedback = feedback
+        self._on_too_often = on_too_often
         self.pid: int | None = None
 
     async def run(self) -> None:
-        """Start the process, and again when it ends, five times a minute at most."""
-        loop = asyncio.get_running_loop()
-        starts: deque[float] = deque(maxlen=RESTARTS_MAX)
-        while len(starts) < RESTARTS_MAX or loop.time() - starts[0] > RESTART_WINDOW_S:
-            starts.append(loop.time())
+        """Start the process, and again when it ends: soon, or in a minute when that is no use."""
+        loop, ends = asyncio.get_running_loop(), Ends()
+        while True:
             await self._once()
-            await asyncio.sleep(RESTART_AFTER_S)
-        LOGGER.error("input process ended %d times within a minute: no more", RESTARTS_MAX)
-        await asyncio.Event().wait()
+            too_often = ends.too_often(loop.time())
+            if too_often:
+                LOGGER.error(_TOO_OFTEN, ENDS_MAX)
+                self._on_too_often()
+            await asyncio.sleep(SELDOM_AFTER_S if too_often else RESTART_AFTER_S)
 
     async def _once(self) -> None:
         try:

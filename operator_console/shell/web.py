@@ -254,6 +254,7 @@ class Console:
             self.hear_desk,
             self.desk_gone,
             lambda: self.session.desk_feedback(self._clock_ns()),
+            self.session.desk_ended_too_often,
         )
 
     def _new_recorder(self, command: Sequence[str], now_ns: int) -> RecorderProcess:

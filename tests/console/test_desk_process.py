@@ -17,7 +17,7 @@ from operator_console.core.desk_line import decode_snapshot
 from operator_console.shell import desk_process, inputd, web
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.config import DeskSettings
-from operator_console.shell.desk_process import DeskProcess, inputd_command
+from operator_console.shell.desk_process import DeskProcess, Ends, inputd_command
 from operator_console.shell.inputd import InputProcess
 from operator_console.shell.line_process import line_pair
 from operator_console.shell.web import Console
@@ -174,24 +174,54 @@ async def test_console_gone__its_input_process_ends(rig: DrivenRig) -> None:
         os.kill(pid, 0)
 
 
-async def test_process_that_ends_at_once__is_tried_five_times_and_no_more(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("ends_s", "too_often"),
+    [
+        ([0, 15, 30, 45, 60], [False, False, False, False, True]),
+        ([0, 15, 30, 45, 60.1], [False] * 5),
+        ([0, 1, 2, 3, 4, 65, 66], [False] * 4 + [True] + [False] * 2),
+    ],
+)
+def test_fifth_end_within_a_minute__the_next_process_waits(
+    ends_s: list[float], too_often: list[bool]
+) -> None:
+    ends = Ends()
+
+    assert [ends.too_often(at_s) for at_s in ends_s] == too_often
+
+
+async def test_process_that_ends_at_once__is_told_of_after_five_times_and_tried_on(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(desk_process, "RESTART_AFTER_S", 0.0)
-    gone: list[bool] = []
-    told_off = asyncio.Event()
-    monkeypatch.setattr(desk_process.LOGGER, "error", lambda *_: told_off.set())
+    monkeypatch.setattr(desk_process, "SELDOM_AFTER_S", 0.0)
+    happened: list[str] = []
+    enough = asyncio.Event()
+
+    def count(what: str) -> None:
+        happened.append(what)
+        if happened.count("gone") == 6:
+            enough.set()
 
     def nothing(*args: Any) -> Any:
         raise AssertionError(args)
 
-    process = DeskProcess(("/bin/false",), nothing, lambda: gone.append(True), lambda: Feedback(0))
-    task = asyncio.create_task(process.run())
-    await told_off.wait()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    process = DeskProcess(
+        ("/no/such/program",),
+        nothing,
+        lambda: count("gone"),
+        lambda: Feedback(0),
+        lambda: count("too often"),
+    )
+    running, waiting = asyncio.create_task(process.run()), asyncio.create_task(enough.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    goes_on = not running.done()
+    running.cancel()
+    waiting.cancel()
+    await asyncio.gather(running, waiting, return_exceptions=True)
 
-    assert len(gone) >= 5
+    assert goes_on
+    assert happened[:7] == ["gone"] * 5 + ["too often", "gone"]
 
 
 async def test_no_such_program__its_driver_counts_as_gone_and_the_console_lives() -> None:
@@ -200,7 +230,7 @@ async def test_no_such_program__its_driver_counts_as_gone_and_the_console_lives(
     def nothing(*args: Any) -> Any:
         raise AssertionError(args)
 
-    process = DeskProcess(("/no/such/program",), nothing, gone.set, lambda: Feedback(0))
+    process = DeskProcess(("/no/such/program",), nothing, gone.set, lambda: Feedback(0), nothing)
     running, waiting = asyncio.create_task(process.run()), asyncio.create_task(gone.wait())
     done, _ = await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     running.cancel()

@@ -209,6 +209,22 @@ def test_input_process_gone__no_enable_at_once(rig: DeskRig) -> None:
     assert not rig.command().enable
 
 
+def test_input_process_ends_again_and_again__screen_and_ladder_say_so_until_it_speaks(
+    rig: DeskRig,
+) -> None:
+    rig.leased()
+    rig.session.desk_gone()
+    rig.session.desk_ended_too_often()
+    seen = snapshot(rig.session, rig.now_ns)["console"]
+    rig.desk()
+    after = snapshot(rig.session, rig.now_ns)["console"]
+
+    assert not rig.command().enable
+    assert "Desk program keeps ending" in seen["message"]["en"]
+    assert seen["desk"]["fault"]["en"] == seen["desk"]["rungs"][2]["en"]
+    assert after["desk"]["fault"] is None
+
+
 def test_nonsense_from_the_desk__no_enable_and_it_is_counted(rig: DeskRig) -> None:
     rig.driving()
     rig.session.desk_input(b"nonsense", rig.now_ns)

@@ -55,6 +55,11 @@ def test_everything_done__nothing_is_missing() -> None:
             "Wheel is not plugged in",
         ),
         (dataclasses.replace(FACTS, driver=None), "A3", "Desk is silent – wait"),
+        (
+            dataclasses.replace(FACTS, driver=None, keeps_ending=True),
+            "A3",
+            "Desk program keeps ending: tried again each minute – tell the engineer",
+        ),
         (with_driver(unproven=("throttle:press",)), "A4", "Press the throttle fully"),
         (with_driver(unproven=("brake:release",)), "A4", "Let go of the brake"),
         (with_driver(unproven=("steering:move",)), "A5", "Move the wheel"),
