@@ -17,7 +17,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -33,7 +32,7 @@ from protocol.messages import load_private_key, load_trust
 from protocol.profiles import parse_profile
 from protocol.state import VehicleMode
 from sim import demo
-from sim.children import Child, Children, ChildSpec, interruptible
+from sim.children import Child, Children, ChildSpec, interruptible, last_words
 from sim.pursuit import Pursuit
 from sim.run_folder import run_folder
 from sim.world.site import load_site
@@ -50,6 +49,9 @@ PHASES_NS = 100 * _MS
 DRIVES_WITHIN_S, RESTS_WITHIN_S, TELLS_WITHIN_S = 40.0, 15.0, 5.0
 FULL_N, QUICK_N = 100, 1
 RIGS = 2
+WORKER = (sys.executable, "-m", "benchmarks.kills", "--work")
+LOOK_S = 0.2
+"""How often is looked whether the stands' processes have ended."""
 
 
 class Fault(StrEnum):
@@ -83,7 +85,9 @@ class Stand:
         self.guardian = self.start_guardian()
 
     def close(self) -> None:
-        """Leave the sockets."""
+        """Leave the sockets; a guardian that is held hears of its end."""
+        if self.guardian.process.returncode is None:
+            os.kill(self.guardian.process.pid, signal.SIGCONT)
         self._seat.close()
         self._truth.close()
 
@@ -249,35 +253,39 @@ def samples(fault: Fault, number: int, seed: int) -> Iterator[Sample]:
 
 
 def work(fault: Fault, number: int, seed: int) -> int:
-    """Print a line for each sample: what a stand's own process does."""
-    for sample in samples(fault, number, seed):
-        print(json.dumps([sample.brake_ms, sample.full_ms, sample.rest_ms]), flush=True)
+    """Print one line with all samples: what a stand's own process does."""
+    found = samples(fault, number, seed)
+    print(json.dumps([[each.brake_ms, each.full_ms, each.rest_ms] for each in found]), flush=True)
     return 0
 
 
 def on_stands(fault: Fault, number: int, rigs: int) -> list[Sample]:
-    """Take samples on several stands at once, each in a process of its own.
+    """Take samples on several stands at once, each in a process of its own that ends with this one.
 
     Raises:
         RuntimeError: a stand gave fewer.
     """
     shares = [number // rigs + (rig < number % rigs) for rig in range(rigs)]
-    module = (sys.executable, "-m", "benchmarks.kills", "--work", "--fault", fault.value)
-    with contextlib.ExitStack() as stack:
-        workers = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [*module, "--n", str(share), "--seed", str(seed)], stdout=subprocess.PIPE
-                )
-            )
-            for seed, share in enumerate(shares)
-            if share
-        ]
-        said = [worker.communicate()[0] for worker in workers]
-    found = [Sample(*json.loads(line)) for text in said for line in text.splitlines()]
-    if len(found) != number:
-        raise RuntimeError(f"{fault}: {len(found)} samples of {number}; see above")
+    with (
+        interruptible(),
+        run_folder() as folder,
+        Children(folder, lambda _text: None) as children,
+    ):
+        specs = [_worker(fault, share, seed) for seed, share in enumerate(shares) if share]
+        workers = [children.start(spec) for spec in specs]
+        while not all(worker.ended for worker in workers):
+            children.attend(LOOK_S)
+        said = [json.loads(line) for worker in workers for line in worker.lines[-1:]]
+        found = [Sample(*each) for all_of_one in said for each in all_of_one]
+        if len(found) != number:
+            why = "".join(map(last_words, workers))
+            raise RuntimeError(f"{fault}: {len(found)} samples of {number}{why}")
     return found
+
+
+def _worker(fault: Fault, number: int, seed: int) -> ChildSpec:
+    what = ("--fault", fault.value, "--n", str(number), "--seed", str(seed))
+    return ChildSpec(f"stand_{seed}", (*WORKER, *what), ready_within_s=None)
 
 
 def row(fault: Fault, found: Sequence[Sample]) -> dict[str, Any]:
