@@ -18,7 +18,7 @@ from recording import channels
 from recording.heads import proven
 from recording.moments import words
 from recording.reader import Log, Message
-from sim.replay.verify import Place, Proof, as_text, author_of, is_cockpits, verify
+from sim.replay.verify import Place, Proof, author_of, findings, is_cockpits, verify
 
 TRUST = "trust.json"
 
@@ -344,13 +344,27 @@ def _altered(keeper: Side, told: Told, met: Place | None, number: int) -> str:
 
 def both_as_text(found: Exchange) -> str:
     """Return the proof for a person."""
-    lines = ["both logs hold" if found.holds else "THE LOGS DO NOT HOLD"]
+    lines: list[str] = []
     for side, keeper in ((found.machine, found.cockpit), (found.cockpit, found.machine)):
-        lines.append(f"{side.what} {side.name}: {as_text(side.proof)}")
+        first, *more = findings(side.proof)
+        lines += [f"{side.what} {side.name}: {first}", *more]
         if side.told:
             fitting = f"  {side.fitting} of {side.told} heads that the {keeper.what} kept fit"
             before_s = (side.proof.last_ns - side.until_ns) / 1e9
             until = f", the last {before_s:.1f} s before its end" if side.fitting else ""
             lines.append(fitting + until)
         lines += [f"  {each}" for each in side.faults]
-    return "\n".join(lines)
+    return "\n".join([*lines, _verdict(found)])
+
+
+def _verdict(found: Exchange) -> str:
+    if not found.holds:
+        return "THE LOGS DO NOT HOLD: see above"
+    verdict = "both logs hold"
+    for side in (found.machine, found.cockpit):
+        if not side.proof.sealed:
+            verdict += (
+                f"; not all of the {side.what}'s is sealed: what is not is proven up to the last"
+                " head that the other one kept"
+            )
+    return verdict

@@ -52,7 +52,9 @@ class Proof:
         torn: by number, files whose end is missing while nothing else says that it was not cut off.
         notes: what is no fault, and is to be known.
         places: the links that hold. broken: numbers of files whose chain does not hold.
-        key: that seals were proven by. first_ns, last_ns: UTC, of all messages.
+        unsealed: numbers of files whose content no seal is over, theirs or one further on.
+        key: that seals were proven by. key_given: by whoever asks, not by the log itself.
+        first_ns, last_ns: UTC, of all messages.
     """
 
     messages: int = 0
@@ -64,7 +66,9 @@ class Proof:
     heads: list[str] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
     broken: set[int] = field(default_factory=set)
+    unsealed: set[int] = field(default_factory=set)
     key: OKPKey | None = None
+    key_given: bool = False
     first_ns: int = 0
     last_ns: int = 0
 
@@ -73,10 +77,37 @@ class Proof:
         """Nothing was found, and something was proven."""
         return not self.faults and not self.torn and self.messages > 0
 
+    @property
+    def sealed(self) -> bool:
+        """A seal is over all of it: no file is without, and no message came after the last link."""
+        return not self.unsealed and self.unproven == 0
+
+    @property
+    def verdict(self) -> str:
+        """What it comes to, for a person who asks whether anything was altered."""
+        if not self.holds:
+            return "DOES NOT HOLD: see above"
+        if not self.sealed:
+            return (
+                "holds, but not sealed: no accident altered it, and nothing proves that nobody did,"
+                " since anybody can chain messages anew; ask for the log as its recorder wrote it,"
+                " or for the other side's (--with)"
+            )
+        if not self.key_given:
+            return (
+                "holds, sealed with the key that the log itself names: who sealed it made all of"
+                " it, and who that was only a key from elsewhere tells (--key)"
+            )
+        return (
+            "holds, sealed with the key that you gave: of what is here nothing was altered, added,"
+            " taken out or moved"
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "holds": self.holds,
+            "sealed": self.sealed,
             "messages": self.messages,
             "unproven": self.unproven,
             "faults": [*self.faults, *self.torn.values()],
@@ -116,7 +147,7 @@ def verify(log: Log, machine: OKPKey | None = None) -> Proof:
         machine: the public key that seals must be by; without it the one that the log names itself
             is taken, which proves only that one recorder made all of it.
     """
-    proof = Proof(key=machine)
+    proof = Proof(key=machine, key_given=machine is not None)
     before: _Proven | None = None
     for each in log.files:
         this = _verify_file(each, before, proof)
@@ -170,6 +201,7 @@ def _verify_file(file: LogFile, before: _Proven | None, proof: Proof) -> _Proven
     proof.unproven += len(waiting)
     if chain is None:
         _begin(this, before, first)
+        proof.unsealed.add(this.number)
         if before is not None:
             this.heads, this.ends = before.heads, [*before.ends, *this.ends]
         return this
@@ -197,6 +229,8 @@ def _gap_between(before: _Proven | None, this: _Proven, head: bytes, proof: Proo
     if before is None or not before.heads:
         return None
     torn = before.file.torn is not None
+    if head == before.heads[-1]:
+        proof.unsealed.difference_update(before.ends)
     if head in (before.heads if torn else before.heads[-1:]):
         for words in [proof.torn.pop(each) for each in before.ends if each in proof.torn]:
             proof.notes.append(f"{words}; the next file goes on from what is there")
@@ -253,6 +287,8 @@ def fault_in(found: Sequence[Message], link: dict[str, Any]) -> str | None:
 
 def _seal(this: _Proven, chain: Chain, proof: Proof) -> str:
     seal, key = this.file.metadata.get("seal"), proof.key
+    if seal is None or key is None:
+        proof.unsealed.add(this.number)
     if seal is None:
         return "not sealed"
     if key is None:
@@ -290,8 +326,12 @@ def is_cockpits(log: Log) -> bool:
 
 
 def as_text(proof: Proof) -> str:
-    """Return the proof for a person."""
-    word = "holds" if proof.holds else "DOES NOT HOLD"
-    lines = [f"{proof.messages} messages proven, {proof.unproven} not yet chained: {word}"]
+    """Return the proof for a person, the verdict last."""
+    return "\n".join([*findings(proof), proof.verdict])
+
+
+def findings(proof: Proof) -> list[str]:
+    """Return what was found, in lines for a person."""
     told = (*proof.faults, *proof.torn.values(), *proof.notes, *proof.seals)
-    return "\n".join(lines + [f"  {each}" for each in told])
+    fit = f"{proof.messages} messages fit their chain, {proof.unproven} are not yet chained"
+    return [fit, *(f"  {each}" for each in told)]

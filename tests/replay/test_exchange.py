@@ -17,10 +17,11 @@ from protocol.messages import HeadClaims, sign_claims
 from recording import channels
 from recording.heads import SESSIONS_KEPT, HeardHeads, announced, proven
 from recording.reader import Log, LogFile, Message, open_log
+from recording.seal import seal
 from recording.segment import Segment
 from sim.replay.beginning import beginning_of
 from sim.replay.exchange import Exchange, both_as_text, verify_both
-from sim.replay.verify import verify
+from sim.replay.verify import Proof, verify
 from tests.replay.two_sides import (
     OPERATOR,
     UTC_NS,
@@ -187,6 +188,95 @@ def test_head_with_one_byte_changed__is_refused(site: Site) -> None:
     token[-2] ^= 1
 
     assert HeardHeads(site.trust, VEHICLE, of_vehicle=True).row(bytes(token)) is None
+
+
+# -- one log, and what its seals are worth
+
+
+def verdict_of(log: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
+    """Exit code and last line."""
+    code = main(["replay", "verify", str(log), *more])
+    return code, capsys.readouterr().out.splitlines()[-1]
+
+
+def test_log_sealed__verdict_says_by_whose_word(
+    written: Path, site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trust = tmp_path / "trust.json"
+    trust.write_text(site.text, encoding="utf-8")
+    given = verdict_of(written / "machine", capsys, "--key", str(trust))
+    own = verdict_of(written / "machine", capsys)
+
+    assert (given[0], own[0]) == (0, 0)
+    assert given[1].startswith("holds, sealed with the key that you gave:")
+    assert own[1].startswith("holds, sealed with the key that the log itself names:")
+
+
+def test_log_without_seal__verdict_says_so_whatever_key_is_given(
+    drive: Path, site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealed_but_for(monkeypatch, {1, 2, 3})
+    site.remake(drive / "machine", VEHICLE)
+    trust = drive / "trust.json"
+    trust.write_text(site.text, encoding="utf-8")
+    code, last = verdict_of(drive / "machine", capsys, "--key", str(trust))
+
+    assert code == 0
+    assert last.startswith("holds, but not sealed:")
+
+
+def test_messages_after_the_last_link__count_as_not_sealed() -> None:
+    assert Proof(messages=3, key_given=True).verdict.startswith("holds, sealed")
+    assert Proof(messages=3, key_given=True, unproven=1).verdict.startswith("holds, but not sealed")
+
+
+def test_log_altered__verdict_is_the_last_line(
+    drive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = drive / "machine" / "00002.mcap"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+    assert verdict_of(drive / "machine", capsys) == (1, "DOES NOT HOLD: see above")
+
+
+def sealed_but_for(monkeypatch: pytest.MonkeyPatch, unsealed: set[int]) -> None:
+    """Files that are made anew are sealed, but for these numbers."""
+
+    def seal_some(site: Site, name: str, content: dict[str, Any]) -> dict[str, str] | None:
+        return None if content["segment"] in unsealed else seal(content, name, site.keys[name])
+
+    monkeypatch.setattr(Site, "seal", seal_some)
+
+
+@pytest.mark.parametrize(
+    ("without", "unsealed"), [({1}, set()), ({1, 2}, set()), ({2, 3}, {3}), ({3}, {3})]
+)
+def test_files_without_a_seal__one_further_on_is_over_them(
+    drive: Path,
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    without: set[int],
+    unsealed: set[int],
+) -> None:
+    sealed_but_for(monkeypatch, without)
+    site.remake(drive / "machine", VEHICLE)
+    proof = verify(open_log(drive / "machine"))
+
+    assert proof.holds
+    assert proof.unsealed == unsealed
+    assert proof.as_dict()["sealed"] is not bool(unsealed)
+
+
+def test_one_side_not_sealed__verdict_over_both_says_how_far_it_is_proven(
+    drive: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed_but_for(monkeypatch, {3})
+    site.remake(drive / "machine", VEHICLE)
+    last = both_as_text(proof_of(drive)).splitlines()[-1]
+
+    assert last.startswith("both logs hold; not all of the machine's is sealed:")
 
 
 # -- two logs
