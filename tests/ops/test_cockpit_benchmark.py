@@ -109,13 +109,9 @@ def test_drill_that_brakes_later_than_its_limit__is_not_held(late_ms: float, hel
     assert found["causes"] == ["D101"]
 
 
-def test_drills__are_the_seven() -> None:
-    assert set(DRILLS) == {
-        "unplug",
-        "hidden",
-        "renderer",
-        "blocked",
-        "frozen",
-        "repeated",
-        "console",
-    }
+def test_drills__are_all_that_befalls_a_cockpit_and_every_way_to_stop() -> None:
+    befalls = {"unplug", "hidden", "minimised", "reloaded", "left", "closed", "renderer"}
+    befalls |= {"blocked", "frozen", "repeated", "console"}
+    stops = {f"stop-{way}" for way in ("space", "escape", "mouse", "desk")}
+
+    assert set(DRILLS) == befalls | stops
