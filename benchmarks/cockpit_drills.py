@@ -43,7 +43,7 @@ PHASES_S = 0.1
 BRAKES_WITHIN_S, STANDS_WITHIN_S, DRIVES_WITHIN_S = 10.0, 20.0, 90.0
 BUSY_MS = 2000
 CAMERA_PERIOD_S = 1 / 30
-STOP_BUTTON = "#stop"
+STOP_BUTTON, RESTS_S = "#stop", 0.5
 STOP_MS = 100.0
 """A STOP is at the machine by then (the field's twenty tests, T20)."""
 REACTION_MS = float(DEFAULT_TIMING.reaction_ms)
@@ -145,6 +145,7 @@ class Stage:
     def click(self) -> int:
         """Press STOP on the screen with the mouse, which lies on it already."""
         self.made.page.hover(STOP_BUTTON)
+        self.made.running.wait(RESTS_S)
         at_ns = monotonic_ns()
         self.made.page.mouse.down()
         self.mends.callback(self.made.page.mouse.up)
