@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from operator_console.core.desk import Fault
 from operator_console.core.engagement import DRIVING_MODES, LATCHED_MODES, STOP_MODES, Engagement
 from operator_console.core.hands import PAGE, Hands, Words
 from operator_console.core.ladder import Rung, first_missing
@@ -61,7 +62,8 @@ class Situation:
         queued: the request for the lease waits for its holder.
         waiting: who waits for this console's lease. takes_over: and is a supervisor.
         let_go: why enable fell, None when it did not.
-        hands: how the controls are called. desk_fault: what is wrong with the desk, in words.
+        hands: how the controls are called.
+        fault: what is wrong with the desk. desk_fault: the same in words.
         rungs: of the arming ladder; none where a page's keyboard drives.
         unrecorded: this cockpit's recorder has lost something just now, or records nothing.
     """
@@ -92,6 +94,7 @@ class Situation:
     takes_over: bool = False
     let_go: LetGo | None = None
     hands: Hands = PAGE
+    fault: Fault = Fault.NONE
     desk_fault: Words = ("", "")
     rungs: tuple[Rung, ...] = ()
     unrecorded: bool = False
@@ -419,6 +422,8 @@ _CHAIN_SILENT = ("By-wire ECU does not report – call maintenance", "线控单�
 def _step_to_reset(s: Situation) -> Step:
     if s.estop != "closed":
         return Step("", *_CHAIN_STEPS.get(s.estop, _CHAIN_SILENT))
+    if s.fault is Fault.STOP_HELD:
+        return Step("", *s.desk_fault)
     if s.held:
         return Step("", "Let go of enable", "松开使能")
     return _blocked(s) or Step("reset", "Reset", "复位")

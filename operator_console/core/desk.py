@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from operator_console.core.desk_layout import AxisDoes, KeyDoes, Kind, Layout
+from operator_console.core.desk_layout import AxisDoes, KeyDoes, KeyUse, Kind, Layout
 from operator_console.core.evdev import Controls
 from operator_console.core.inputs import REST, DriverInput
 from operator_console.core.sweep import RELEASED, PedalSweep
@@ -21,6 +21,8 @@ from operator_console.core.switches import (
     Hold,
     SeatSwitch,
 )
+
+_STOPS = frozenset({KeyDoes.STOP, KeyDoes.STOP_OPENS})
 
 CONFLICT = 0.20
 CONFLICT_NS = 1_000_000_000
@@ -53,6 +55,8 @@ class Fault(StrEnum):
     """A box on a serial line says nothing, or nothing that counts."""
     RANGE = "range"
     """An axis reports what its sensor cannot give."""
+    STOP_HELD = "stop_held"
+    """A STOP is down, or its wire is cut: nothing is enabled before it is up again."""
     CONTACTS = "contacts"
     """The two contacts of the enable switch do not agree."""
     SEAT = "seat"
@@ -116,6 +120,9 @@ class Desk:
     _looked_ns: int
     """When controls were last asked; set before there is a steering to turn on from."""
 
+    _stops_down: frozenset[tuple[str, int]]
+    """Every STOP that was down at the last look: its device, and its contact's code."""
+
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._sweeps = {name: PedalSweep() for name in ("throttle", "brake")}
@@ -124,7 +131,7 @@ class Desk:
         self._confirm = Hold(CONFIRM_HOLD_NS)
         self._park_hold = Hold(PARK_HOLD_NS)
         self._counts = Counts()
-        self._stop_down = False
+        self._stops_down = frozenset()
         self._gear = 0
         self._park = False
         self._lights = False
@@ -276,16 +283,19 @@ class Desk:
         feedback: Feedback | None,
         now_ns: int,
     ) -> None:
-        """STOP and disarm count from every device that is there, whatever the others do."""
-        held = self._stop_held(here)
-        stop = held or self._hit(pressed, KeyDoes.STOP) or self._hit(pressed, KeyDoes.STOP_OPENS)
+        """STOP and disarm count from every device that is there, whatever the others do.
+
+        Each STOP counts for itself, so that one that stays down takes none of the others away.
+        """
+        down, hit = frozenset(self._stops_held(here)), frozenset(self._stops_hit(pressed))
+        new = ((down | hit) - self._stops_down) | (down & hit)
         counts = self._counts
         self._counts = Counts(
-            counts.stops + (stop and not self._stop_down),
+            counts.stops + len(new),
             counts.confirms + self._confirm.acts(self._down(here, KeyDoes.CONFIRM), now_ns),
             counts.disarms + self._hit(pressed, KeyDoes.DISARM),
         )
-        self._stop_down = held
+        self._stops_down = down
         if feedback is None or not feedback.movable:
             self._gear = 0
         if self._park_hold.acts(self._down(here, KeyDoes.PARK), now_ns):
@@ -293,13 +303,22 @@ class Desk:
         if self._hit(pressed, KeyDoes.LIGHTS):
             self._lights = not self._lights
 
-    def _stop_held(self, here: Mapping[str, Controls]) -> bool:
-        return self._down(here, KeyDoes.STOP) or any(self._opened(here))
+    def _stops(self) -> Iterator[KeyUse]:
+        return (use for use in self._layout.keys if use.does in _STOPS)
 
-    def _opened(self, here: Mapping[str, Controls]) -> Iterator[bool]:
-        for use in self._layout.keys:
-            if use.does is KeyDoes.STOP_OPENS and use.device in here:
-                yield use.code not in here[use.device].keys
+    def _stops_held(self, here: Mapping[str, Controls]) -> Iterator[tuple[str, int]]:
+        """Yield each STOP that is down now, of the devices that are there."""
+        for use in self._stops():
+            if use.device in here:
+                closed = use.code in here[use.device].keys
+                if closed is (use.does is KeyDoes.STOP):
+                    yield use.device, use.code
+
+    def _stops_hit(self, pressed: Mapping[str, frozenset[int]]) -> Iterator[tuple[str, int]]:
+        """Yield each STOP that was down since the last look, however briefly."""
+        for use in self._stops():
+            if use.code in pressed.get(use.device, ()):
+                yield use.device, use.code
 
     def _shift(
         self, pressed: Mapping[str, frozenset[int]], brake: float, feedback: Feedback | None
@@ -317,6 +336,8 @@ class Desk:
         opposite = any(use.does is KeyDoes.ENABLE_OPENS for use in self._layout.keys)
         opened = self._down(here, KeyDoes.ENABLE_OPENS) if opposite else not closed
         held = self._enable.pressed(closed, opened, now_ns)
+        if self._stops_down:
+            return held, Fault.STOP_HELD
         if self._enable.fault:
             return held, Fault.CONTACTS
         if self._layout.needs_seat and not self._seat.occupied(
@@ -375,6 +396,8 @@ class Desk:
         return axes.get(AxisDoes.IMPLEMENT, keys)
 
     def _device_of(self, fault: Fault) -> str:
+        if fault is Fault.STOP_HELD:
+            return min(self._stops_down)[0]
         does = {Fault.CONTACTS: KeyDoes.ENABLE_CLOSES, Fault.SEAT: KeyDoes.SEAT}.get(fault)
         return next((use.device for use in self._layout.keys if use.does is does), "")
 

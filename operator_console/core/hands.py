@@ -100,6 +100,10 @@ _FAULTS: dict[Fault, Words] = {
         "{device} 无信号：查线缆和电源",
     ),
     Fault.RANGE: ("{device} reports what it cannot: check its cable", "{device} 数值异常：查线缆"),
+    Fault.STOP_HELD: (
+        "STOP is held: release it; if it stays so, check its wire",
+        "停车键未复位：请松开，持续则查线",
+    ),
     Fault.CONTACTS: (
         "Enable contacts disagree: let go of it; if it stays so, replace the switch",
         "使能双触点不一致：请松开，持续则更换开关",

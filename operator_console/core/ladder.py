@@ -133,10 +133,13 @@ def _enable(facts: LadderFacts) -> Words | None:
     return "Press the enable switch once, and let go", "按一下使能开关并松开"
 
 
+DESK_RUNG = "A3"
+"""The desk itself."""
+
 RUNGS: tuple[tuple[str, Words, Finds], ...] = (
     ("A1", ("Picture", "画面"), _machine),
     ("A2", ("Machine's checks", "机器自检"), _checks),
-    ("A3", ("Desk", "操纵台"), _desk),
+    (DESK_RUNG, ("Desk", "操纵台"), _desk),
     ("A4", ("Pedals", "踏板"), _pedals),
     ("A5", ("Steering", "转向"), _wheel),
     ("A6", ("Controls at rest", "操纵回零"), _at_rest),

@@ -58,6 +58,7 @@ def situation_of(session: ConsoleSession, now_ns: int) -> Situation:
         takes_over=session.taken_over,
         let_go=session.enable_watch.last,
         hands=PAGE if session.desk is None else DESK,
+        fault=session.desk_fault(now_ns),
         desk_fault=_desk_fault(session, now_ns),
         rungs=rungs,
         unrecorded=session.recorder is not None and session.recorder.fails(now_ns),

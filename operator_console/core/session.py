@@ -42,6 +42,7 @@ from operator_console.core.hands import fault_words
 from operator_console.core.inputs import DriverInput, InputSlot
 from operator_console.core.ladder import (
     ALIGNED,
+    DESK_RUNG,
     EnableCycle,
     LadderFacts,
     Rung,
@@ -277,6 +278,11 @@ class ConsoleSession:
         """Age of the newest snapshot in ms, None when there is none."""
         return (self.inputs if self.desk is None else self.desk).age_ms(now_ns)
 
+    def desk_fault(self, now_ns: int) -> Fault:
+        """What the desk says is wrong with it; none without a desk, or while it is silent."""
+        snapshot = None if self.desk is None else self.desk.current(now_ns)
+        return Fault.NONE if snapshot is None else snapshot.fault
+
     def rungs(self, now_ns: int) -> tuple[Rung, ...]:
         """Return the arming ladder of a desk; none where a page's keyboard drives."""
         if self.desk is None:
@@ -290,7 +296,7 @@ class ConsoleSession:
                 vehicle=self.topics.vehicle,
                 picture_live=self.on_screen(now_ns).ok,
                 blockers=words,
-                fault=Fault.NONE if snapshot is None else snapshot.fault,
+                fault=self.desk_fault(now_ns),
                 device="" if snapshot is None else snapshot.device,
                 driver=driver,
                 cycled=self.enable_cycle.done,
@@ -324,7 +330,7 @@ class ConsoleSession:
             self.stops.press(self._dice(16).hex(), "driver pressed STOP", now_ns)
             return True
         kind = RequestKind(action)
-        missing = first_missing(self.rungs(now_ns)) if kind is RequestKind.ARM else None
+        missing = self._missing_for(kind, now_ns)
         if missing is not None:
             self.requests.refuse(kind, missing.code, now_ns)
             return True
@@ -332,6 +338,14 @@ class ConsoleSession:
             self.gate.pass_through(held=True, allowed=False)
         self.requests.wish(kind, now_ns)
         return True
+
+    def _missing_for(self, kind: RequestKind, now_ns: int) -> Rung | None:
+        """Return the rung that bars a request: of arming any, of a reset a STOP still held."""
+        if kind is RequestKind.ARM:
+            return first_missing(self.rungs(now_ns))
+        if kind is RequestKind.RESET and self.desk_fault(now_ns) is Fault.STOP_HELD:
+            return next(rung for rung in self.rungs(now_ns) if rung.code == DESK_RUNG)
+        return None
 
     # ---- from the vehicle --------------------------------------------------------------
 

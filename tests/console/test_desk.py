@@ -69,6 +69,7 @@ def test_faults__are_told_by_these_words() -> None:
         "TORN": "torn",
         "SILENT": "silent",
         "RANGE": "range",
+        "STOP_HELD": "stop_held",
         "CONTACTS": "contacts",
         "SEAT": "seat",
         "CONFLICT": "conflict",
@@ -646,6 +647,96 @@ def test_stop_that_opens_and_closes_between_two_looks__counts_once() -> None:
 def with_key(does: KeyDoes) -> Layout:
     """The desk with one more contact, at a code of its own."""
     return dataclasses.replace(WHEEL_DESK, keys=(*KEYS, KeyUse(does, "box", STOP_NC)))
+
+
+def with_cut_wire() -> Hands:
+    """A desk that drove, and then the wire of its second STOP was cut."""
+    hands = Hands(with_key(KeyDoes.STOP_OPENS))
+    hands.box.keys.add(STOP_NC)
+    hands.prove()
+    hands.enable(on=False)
+    hands.enable()
+    hands.let_go(STOP_NC)
+    hands.enable(on=False)
+    return hands
+
+
+def test_stop_that_stays_down__its_desk_is_named_and_enable_is_off_until_it_is_up() -> None:
+    hands = with_cut_wire()
+    barred = hands.enable()
+    mended = hands.press(STOP_NC)
+    hands.enable(on=False)
+
+    assert not asked(barred).enable
+    assert (barred.fault, barred.device) == (Fault.STOP_HELD, "box")
+    assert not asked(mended).enable
+    assert (mended.fault, mended.device) == (Fault.NONE, "")
+    assert asked(hands.enable()).enable
+
+
+def test_stop_that_stays_down__takes_no_other_stop_away() -> None:
+    hands = with_cut_wire()
+    counts = [hands.look().counts.stops]
+    for _ in range(2):
+        counts.append(hands.press(STOP).counts.stops)
+        counts.append(hands.let_go(STOP).counts.stops)
+
+    assert counts == [1, 2, 2, 3, 3]
+
+
+def test_one_of_two_stops_let_go__the_other_one_still_bars() -> None:
+    hands = with_cut_wire()
+    hands.press(STOP)
+
+    assert hands.let_go(STOP).fault is Fault.STOP_HELD
+    assert hands.press(STOP_NC).fault is Fault.NONE
+
+
+def test_stop_held_and_contacts_that_differ__the_stop_is_named() -> None:
+    hands = ready()
+    hands.box.keys |= {CLOSES, OPENS, STOP}
+    hands.look()
+
+    assert hands.look(after_ms=201).fault is Fault.STOP_HELD
+
+
+def test_stop_let_go_and_pressed_again_between_two_looks__counts() -> None:
+    hands = Hands()
+    hands.press(STOP)
+
+    assert hands.press(STOP).counts.stops == 2
+
+
+def test_stop_pressed_and_let_go_between_two_looks__bars_nothing() -> None:
+    hands = ready()
+    hands.box.pressed.add(STOP)
+
+    assert hands.look().fault is Fault.NONE
+
+
+def test_stop_of_a_box_that_went_and_came_back__counts_anew() -> None:
+    hands = Hands()
+    hands.press(STOP)
+    hands.devices["box"] = Fault.ABSENT
+    away = hands.look()
+    hands.devices["box"] = hands.box
+
+    assert (away.fault, away.counts.stops) == (Fault.ABSENT, 1)
+    assert hands.look().counts.stops == 2
+
+
+def test_stops_of_two_devices_held__the_first_by_name_is_told() -> None:
+    keys = (*KEYS, KeyUse(KeyDoes.STOP, "wheel", STOP))
+    hands = Hands(dataclasses.replace(WHEEL_DESK, keys=keys))
+    hands.wheel.keys.add(STOP)
+    alone = hands.look()
+    hands.box.keys.add(STOP)
+    both = hands.look()
+
+    assert [(each.device, each.counts.stops) for each in (alone, both)] == [
+        ("wheel", 1),
+        ("box", 2),
+    ]
 
 
 def test_opening_stop_of_a_box_that_is_away__is_no_stop() -> None:

@@ -259,6 +259,36 @@ def test_stop_on_the_desk__is_pending_whatever_else_it_says(
     assert rig.session.stops.pending is not None
 
 
+def test_stop_that_stays_down__nothing_is_reset_and_the_screen_says_why(rig: DeskRig) -> None:
+    rig.leased()
+    rig.step(20, mode=VehicleMode.STOPPED, estop="closed")
+    rig.session.hear_authority(rig.vehicle.authority())
+    rig.desk(Fault.STOP_HELD)
+    rig.session.act("reset", rig.now_ns)
+    step = snapshot(rig.session, rig.now_ns)["console"]["step"]
+
+    assert rig.session.next_request(rig.now_ns) is None
+    assert (refusal(rig)["reason"], refusal(rig)["words"]["en"]) == ("A3", step["en"])
+    assert (step["action"], step["en"]) == (
+        "",
+        "STOP is held: release it; if it stays so, check its wire",
+    )
+    assert confirmed_action(rig.session, rig.now_ns) is None
+
+
+def test_stop_up_again__the_stop_is_reset(rig: DeskRig) -> None:
+    rig.leased()
+    rig.step(20, mode=VehicleMode.STOPPED, estop="closed")
+    rig.session.hear_authority(rig.vehicle.authority())
+    rig.desk(Fault.STOP_HELD)
+    rig.desk()
+    action = confirmed_action(rig.session, rig.now_ns)
+    rig.session.act("reset", rig.now_ns)
+
+    assert action == "reset"
+    assert rig.session.next_request(rig.now_ns) is not None
+
+
 # ---- neutral ------------------------------------------------------------------------------
 
 
@@ -309,6 +339,11 @@ def test_ladder_climbed__arming_is_asked_of_the_machine(rig: DeskRig) -> None:
         ({"unproven": ("brake:press",)}, "A4", "Press the brake fully"),
         ({"steer": 0.2}, "A5", "Turn the wheel 20 % to the right, where the machine's steering is"),
         ({"brake": 0.1}, "A8", "Hold the brake"),
+        (
+            {"fault": Fault.STOP_HELD},
+            "A3",
+            "STOP is held: release it; if it stays so, check its wire",
+        ),
         ({"fault": Fault.SEAT}, "A3", "Nobody in the seat: sit down, then enable anew"),
     ],
 )
