@@ -330,25 +330,31 @@ class Desk:
         if abs(feedback.speed_mps) < GEAR_SPEED_MAX_MPS and brake >= GEAR_BRAKE_MIN:
             self._gear = min(1, max(-1, self._gear + steps))
 
-    def _enabled(self, here: Mapping[str, Controls], now_ns: int) -> tuple[bool, Fault]:
-        """Return whether the enable switch is held, and what bars it."""
+    def _enable_contacts(self, here: Mapping[str, Controls]) -> tuple[bool, bool]:
+        """Return whether the contact that closes is closed, and the one that opens."""
         closed = self._down(here, KeyDoes.ENABLE_CLOSES)
         opposite = any(use.does is KeyDoes.ENABLE_OPENS for use in self._layout.keys)
-        opened = self._down(here, KeyDoes.ENABLE_OPENS) if opposite else not closed
-        held = self._enable.pressed(closed, opened, now_ns)
+        return closed, self._down(here, KeyDoes.ENABLE_OPENS) if opposite else not closed
+
+    def _barred_by(self, here: Mapping[str, Controls], now_ns: int) -> Fault:
+        """Return what bars enable, whatever the hand does."""
         if self._stops_down:
-            return held, Fault.STOP_HELD
+            return Fault.STOP_HELD
         if self._enable.fault:
-            return held, Fault.CONTACTS
+            return Fault.CONTACTS
         if self._layout.needs_seat and not self._seat.occupied(
             self._down(here, KeyDoes.SEAT), now_ns
         ):
-            return held, Fault.SEAT
-        return held, Fault.NONE
+            return Fault.SEAT
+        return Fault.NONE
 
-    def _counts_now(self, held: bool, *, barred: bool) -> bool:
-        """Return whether enable goes out: one held while it was barred must open first."""
-        self._must_open = held and (barred or self._must_open)
+    def _counts_now(self, held: bool, *, is_open: bool, barred: bool) -> bool:
+        """Return whether enable goes out: after it was barred the hand must be seen open.
+
+        Contacts that are alike show no open hand. So each time that enable comes on, it comes
+        from there, and the console may take any enable that is off for a hand let go.
+        """
+        self._must_open = not is_open and (barred or self._must_open)
         return held and not self._must_open
 
     # ---- all together ------------------------------------------------------------------
@@ -364,10 +370,13 @@ class Desk:
         throttle, brake = self._pedals(axes, now_ns)
         steer, stick_off = self._steered(axes[AxisDoes.STEER], feedback, now_ns)
         self._shift(pressed, brake, feedback)
-        held, fault = self._enabled(here, now_ns)
+        closed, opened = self._enable_contacts(here)
+        held = self._enable.pressed(closed, opened, now_ns)
+        fault = self._barred_by(here, now_ns)
         unknown = ("steering:unknown",) if steer is None else ()
         unproven = (*self._unproven(here), *unknown)
-        enable = self._counts_now(held, barred=bool(fault or unproven))
+        is_open, barred = opened and not closed, bool(fault or unproven)
+        enable = self._counts_now(held, is_open=is_open, barred=barred)
         if not fault and self._throttle_barred:
             fault = Fault.CONFLICT
         self._looked_ns = now_ns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
+
 CONTACTS_DIFFER_NS = 200_000_000
 """Longer than any switch takes from one contact to the other."""
 
@@ -12,15 +14,27 @@ CONFIRM_HOLD_NS = 1_500_000_000
 PARK_HOLD_NS = 1_000_000_000
 
 
+class Hand(Enum):
+    """What the contacts proved of the hand last."""
+
+    UNPROVEN = auto()
+    """Not that it was open: what looks pressed does not count."""
+    OPEN = auto()
+    PRESSED = auto()
+
+
 class EnableSwitch:
     """An enabling device with two opposite contacts (after IEC 60947-5-8: off, on, off).
 
-    Pressed is one contact closed *and* the other open. Both alike ends enable at once; for
-    longer than a change takes it is a fault, which only a switch seen cleanly open clears.
+    Pressed is one contact closed *and* the other open, and begins from cleanly open only. Both
+    alike is no proof of an open hand: on the way from open to pressed it means nothing, after
+    pressed (a contact that bounces, a switch pressed through) it ends enable until the switch
+    was cleanly open. For longer than a change takes it is a fault.
     """
 
     def __init__(self) -> None:
         self.fault = False
+        self._hand = Hand.UNPROVEN
         self._alike_since_ns: int | None = None
 
     def pressed(self, closed: bool, opened: bool, now_ns: int) -> bool:
@@ -33,11 +47,15 @@ class EnableSwitch:
             if self._alike_since_ns is None:
                 self._alike_since_ns = now_ns
             self.fault = self.fault or now_ns - self._alike_since_ns > CONTACTS_DIFFER_NS
+            if self.fault or self._hand is Hand.PRESSED:
+                self._hand = Hand.UNPROVEN
             return False
         self._alike_since_ns = None
         if not closed:
-            self.fault = False
-        return closed and not self.fault
+            self._hand, self.fault = Hand.OPEN, False
+        elif self._hand is Hand.OPEN:
+            self._hand = Hand.PRESSED
+        return self._hand is Hand.PRESSED
 
 
 class SeatSwitch:

@@ -267,6 +267,60 @@ def test_enable_contacts_both_closed__enable_is_off_at_once_and_a_fault_soon() -
     assert (later.fault, later.device) == (Fault.CONTACTS, "box")
 
 
+def blip(hands: Hands) -> None:
+    """The contact that opens touches for one look, and no longer."""
+    hands.box.keys.add(OPENS)
+    hands.look()
+    hands.box.keys.discard(OPENS)
+
+
+def test_contact_bounces_under_a_held_switch__enable_stays_off_until_the_hand_was_open() -> None:
+    hands = ready()
+    hands.enable()
+    blip(hands)
+    after = hands.look()
+    hands.enable(on=False)
+
+    assert not asked(after).enable
+    assert asked(hands.enable()).enable
+
+
+def test_held_since_it_was_barred_and_a_contact_bounces__it_is_still_barred() -> None:
+    hands = ready()
+    hands.let_go(SEAT)
+    hands.look(after_ms=SEAT_GRACE_NS / MS + 10)
+    hands.enable()
+    hands.press(SEAT)
+    blip(hands)
+
+    assert not asked(hands.look()).enable
+
+
+@pytest.mark.parametrize("alike", [{CLOSES, OPENS}, set()])
+def test_switch_on_its_way_while_enable_is_barred__must_open_before_it_counts(
+    alike: set[int],
+) -> None:
+    hands = ready()
+    hands.box.keys = {STOP, SEAT} | alike
+    hands.look()
+    hands.box.keys = {CLOSES, SEAT}
+    barred = hands.look()
+    hands.enable(on=False)
+
+    assert not asked(barred).enable
+    assert asked(hands.enable()).enable
+
+
+def test_switch_let_go_by_way_of_both_contacts_alike__counts_when_pressed_again() -> None:
+    hands = ready()
+    hands.enable()
+    hands.let_go(CLOSES)
+    hands.enable(on=False)
+    hands.let_go(OPENS)
+
+    assert asked(hands.enable()).enable
+
+
 def test_enable_contacts_at_fault__hands_and_feet_are_still_told() -> None:
     hands = ready()
     hands.box.keys |= {CLOSES, OPENS}

@@ -15,6 +15,7 @@ from operator_console.core.session import ConsoleSession
 from protocol.control_peer import CommandPath
 from protocol.frames import CommandKind
 from protocol.state import VehicleMode
+from tests.console.desk_rig import OPENS, Hands
 from tests.console.fakes import MS, OPERATOR, TOPICS, Rig, input_message
 
 
@@ -42,10 +43,12 @@ class DeskRig(Rig):
         late_ms: float = 0,
         **asks: Any,
     ) -> Counts:
-        self.inputs += 1
-        controls = None if fault is Fault.ABSENT else DriverInput(self.inputs, **asks)
+        controls = None if fault is Fault.ABSENT else DriverInput(self.inputs + 1, **asks)
         device = "" if fault is Fault.NONE else "wheel"
-        said = DeskSnapshot(controls, fault, device, unproven, self.counts)
+        return self.say(DeskSnapshot(controls, fault, device, unproven, self.counts), late_ms)
+
+    def say(self, said: DeskSnapshot, late_ms: float = 0) -> Counts:
+        self.inputs += 1
         at_us = (self.now_ns - round(late_ms * MS)) // 1000
         return self.session.desk_input(
             encode_snapshot(Dated(1, self.inputs, at_us, at_us, said)), self.now_ns
@@ -141,6 +144,38 @@ def test_page_hidden_and_back_with_enable_held__enable_must_be_let_go_first(rig:
 
     assert not held
     assert rig.command().enable
+
+
+def test_page_hidden_and_back_and_a_contact_bounces__enable_must_be_let_go_first(
+    rig: DeskRig,
+) -> None:
+    hands = Hands()
+    hands.prove()
+
+    def sent() -> bool:
+        """What the hands do now goes to the console, and on to the machine."""
+        rig.say(hands.look())
+        enable = rig.command().enable
+        rig.clock.advance_ms(20)
+        return enable
+
+    rig.armed()
+    hands.enable()
+    before = sent()
+    rig.session.driver_gone()
+    rig.show_picture()
+    hidden = sent()
+    hands.box.keys.add(OPENS)
+    blip = sent()
+    hands.box.keys.discard(OPENS)
+    held = [sent() for _ in range(3)]
+    hands.enable(on=False)
+    let_go = sent()
+    hands.enable()
+
+    assert before
+    assert [hidden, blip, *held, let_go] == [False] * 6
+    assert sent()
 
 
 # ---- losing it ----------------------------------------------------------------------------

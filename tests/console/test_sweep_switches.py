@@ -109,6 +109,16 @@ def test_contacts_at_fault__pressed_does_not_count_before_it_was_cleanly_open() 
     assert seen == [(False, True), (False, False), (True, False)]
 
 
+def test_contacts_alike_for_long_on_the_way_from_open__pressed_does_not_count() -> None:
+    switch = EnableSwitch()
+    switch.pressed(closed=False, opened=True, now_ns=0)
+    switch.pressed(closed=True, opened=True, now_ns=1)
+    switch.pressed(closed=True, opened=True, now_ns=2 + CONTACTS_DIFFER_NS)
+
+    assert not switch.pressed(closed=True, opened=False, now_ns=3 + CONTACTS_DIFFER_NS)
+    assert switch.fault
+
+
 def test_fault_goes_on_while_contacts_stay_alike() -> None:
     switch = EnableSwitch()
     for now_ns in (0, CONTACTS_DIFFER_NS + 1, CONTACTS_DIFFER_NS + 2):
@@ -138,6 +148,43 @@ def test_contacts_alike_twice_briefly__the_time_starts_anew() -> None:
     switch.pressed(closed=True, opened=True, now_ns=300 * MS)
 
     assert not switch.fault
+
+
+def seen(switch: EnableSwitch, *contacts: tuple[bool, bool]) -> list[bool]:
+    """Return whether the switch counts as pressed at each look, 10 ms apart."""
+    return [
+        switch.pressed(closed, opened, 10 * MS * number)
+        for number, (closed, opened) in enumerate(contacts)
+    ]
+
+
+OPEN, HELD = (False, True), (True, False)
+
+
+@pytest.mark.parametrize("alike", [(False, False), (True, True)])
+def test_contacts_alike_after_pressed__it_must_be_cleanly_open_before_it_counts_again(
+    alike: tuple[bool, bool],
+) -> None:
+    switch = EnableSwitch()
+
+    assert seen(switch, OPEN, HELD, alike, HELD, alike, HELD, OPEN, HELD) == [
+        *(False, True, False, False),
+        *(False, False, False, True),
+    ]
+    assert not switch.fault
+
+
+@pytest.mark.parametrize("alike", [(False, False), (True, True)])
+def test_contacts_alike_on_the_way_from_open__mean_nothing(alike: tuple[bool, bool]) -> None:
+    assert seen(EnableSwitch(), OPEN, alike, alike, HELD, HELD) == [
+        *(False, False, False),
+        *(True, True),
+    ]
+
+
+@pytest.mark.parametrize("first", [HELD, (True, True), (False, False)])
+def test_switch_never_seen_open__does_not_count(first: tuple[bool, bool]) -> None:
+    assert seen(EnableSwitch(), first, HELD, OPEN, HELD) == [False, False, False, True]
 
 
 # ---- seat ---------------------------------------------------------------------------------
