@@ -129,7 +129,7 @@ def _row(code: str, level: Level, holds: Callable[[Situation], bool], en: str, z
     return _Row(holds, Message(code, level, en, zh))
 
 
-INPUT_LOST = "C111"
+INPUT_LOST, DESK_FAULT = "C111", "C126"
 
 _LEASED = frozenset({Engagement.LEASED, Engagement.ARMED, Engagement.ENABLED})
 
@@ -168,6 +168,13 @@ BEFORE_CAUSE: tuple[_Row, ...] = (
         lambda s: s.lease_lost,
         "CONTROL LOST – the machine withdrew the lease – take control again",
         "控制权已失 – 机器收回授权 – 请重新申请",
+    ),
+    _row(
+        "C125",
+        Level.ALARM,
+        lambda s: s.fault is Fault.CONFLICT and s.mode in DRIVING_MODES and s.engagement in _LEASED,
+        "THROTTLE AND BRAKE TOGETHER – the throttle counts no more – let go of it fully",
+        "油门制动同时踩下 – 油门不再起作用 – 请完全松开油门",
     ),
 )
 """What matters more than the vehicle's own words."""
@@ -223,6 +230,13 @@ AFTER_CAUSE: tuple[_Row, ...] = (
         "输入丢失 – 未发送使能 – 检查操纵器和页面",
     ),
     _row(
+        DESK_FAULT,
+        Level.WARNING,
+        lambda s: bool(s.desk_fault[0]) and s.fault is not Fault.BARRED and s.engagement in _LEASED,
+        "DESK – see what is missing",
+        "操纵台 – 查看缺失项",
+    ),
+    _row(
         "C112",
         Level.WARNING,
         lambda s: s.mode is VehicleMode.DEGRADED,
@@ -232,7 +246,9 @@ AFTER_CAUSE: tuple[_Row, ...] = (
     _row(
         "C113",
         Level.CAUTION,
-        lambda s: s.held and s.must_release and s.engagement in _LEASED,
+        lambda s: (
+            ((s.held and s.must_release) or s.fault is Fault.BARRED) and s.engagement in _LEASED
+        ),
         "ENABLE BARRED – let go of enable first",
         "使能受限 – 请先松开使能",
     ),
@@ -323,19 +339,23 @@ def catalogue_message(event_id: str) -> Message:
 def standing_message(situation: Situation) -> Message | None:
     """Return the message to show, None when all is as it should be."""
     found = _first(BEFORE_CAUSE, situation) or _cause(situation) or _first(AFTER_CAUSE, situation)
-    if found is not None and found.code == INPUT_LOST and situation.desk_fault[0]:
-        found = _desk_lost(found, situation.desk_fault)
+    if found is not None and found.code in _DESK_HEADS and situation.desk_fault[0]:
+        found = _told_by_desk(found, situation.desk_fault)
     if found is not None and found.level not in (Level.CAUTION, Level.INFO):
         return found
     return _asked_for(situation) or found
 
 
-def _desk_lost(found: Message, fault: Words) -> Message:
-    return replace(
-        found,
-        en=f"INPUT LOST – no enable is sent – {fault[0]}",
-        zh=f"输入丢失 – 未发送使能 – {fault[1]}",
-    )
+_DESK_HEADS: dict[str, Words] = {
+    INPUT_LOST: ("INPUT LOST – no enable is sent", "输入丢失 – 未发送使能"),
+    DESK_FAULT: ("DESK", "操纵台"),
+}
+"""What stands before the words of the desk's fault."""
+
+
+def _told_by_desk(found: Message, fault: Words) -> Message:
+    english, chinese = _DESK_HEADS[found.code]
+    return replace(found, en=f"{english} – {fault[0]}", zh=f"{chinese} – {fault[1]}")
 
 
 def _asked_for(s: Situation) -> Message | None:
@@ -399,6 +419,8 @@ def _step_with_lease(s: Situation) -> Step | None:
             "", f"Motion warning {left_s} s: keep holding", f"起步预警 {left_s} 秒：保持按住"
         )
     if s.mode is VehicleMode.ARMED:
+        if s.desk_fault[0]:
+            return Step("", *s.desk_fault)
         if s.must_release and s.held:
             return Step("", *s.hands.again)
         return _blocked(s) or Step("enable", *s.hands.enable)
@@ -424,7 +446,7 @@ def _step_to_reset(s: Situation) -> Step:
         return Step("", *_CHAIN_STEPS.get(s.estop, _CHAIN_SILENT))
     if s.fault is Fault.STOP_HELD:
         return Step("", *s.desk_fault)
-    if s.held:
+    if s.held or s.fault is Fault.BARRED:
         return Step("", "Let go of enable", "松开使能")
     return _blocked(s) or Step("reset", "Reset", "复位")
 

@@ -22,8 +22,6 @@ from operator_console.core.switches import (
     SeatSwitch,
 )
 
-_STOPS = frozenset({KeyDoes.STOP, KeyDoes.STOP_OPENS})
-
 CONFLICT = 0.20
 CONFLICT_NS = 1_000_000_000
 """Throttle and brake both pressed for this long: one of them is stuck (cockpit 3.3)."""
@@ -61,8 +59,18 @@ class Fault(StrEnum):
     """The two contacts of the enable switch do not agree."""
     SEAT = "seat"
     """Nobody sits here."""
+    BARRED = "barred"
+    """Enable is held and does not count: it was held while something barred it."""
     CONFLICT = "conflict"
     """Throttle and brake were pressed together for too long: the throttle counts no more."""
+
+
+_STOPS = frozenset({KeyDoes.STOP, KeyDoes.STOP_OPENS})
+_FAULTS_OF = {
+    Fault.CONTACTS: KeyDoes.ENABLE_CLOSES,
+    Fault.SEAT: KeyDoes.SEAT,
+    Fault.BARRED: KeyDoes.ENABLE_CLOSES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +387,8 @@ class Desk:
         enable = self._counts_now(held, is_open=is_open, barred=barred)
         if not fault and self._throttle_barred:
             fault = Fault.CONFLICT
+        elif not fault and closed and not opened and not enable:
+            fault = Fault.BARRED
         self._looked_ns = now_ns
         self._sequence = (self._sequence + 1) & 0xFFFF_FFFF
         controls = DriverInput(
@@ -407,7 +417,7 @@ class Desk:
     def _device_of(self, fault: Fault) -> str:
         if fault is Fault.STOP_HELD:
             return min(self._stops_down)[0]
-        does = {Fault.CONTACTS: KeyDoes.ENABLE_CLOSES, Fault.SEAT: KeyDoes.SEAT}.get(fault)
+        does = _FAULTS_OF.get(fault)
         return next((use.device for use in self._layout.keys if use.does is does), "")
 
 

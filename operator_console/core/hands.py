@@ -109,6 +109,7 @@ _FAULTS: dict[Fault, Words] = {
         "使能双触点不一致：请松开，持续则更换开关",
     ),
     Fault.SEAT: ("Nobody in the seat: sit down, then enable anew", "座椅无人：请就座后重新使能"),
+    Fault.BARRED: ("Let go of enable, then press it", "先松开再按住使能开关"),
     Fault.CONFLICT: (
         "Throttle and brake together: let go of the throttle fully",
         "油门制动同时踩下：请完全松开油门",

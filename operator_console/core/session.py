@@ -229,7 +229,7 @@ class ConsoleSession:
         controls = None if snapshot is None else snapshot.controls
         self.enable_cycle.see(None if controls is None else controls.enable)
         fault, device = (Fault.NONE, "") if snapshot is None else (snapshot.fault, snapshot.device)
-        counts = fault not in (Fault.NONE, Fault.CONFLICT)
+        counts = fault not in (Fault.NONE, Fault.CONFLICT, Fault.BARRED)
         self.enable_watch.desk(fault_words(fault, device) if counts else ("", ""))
 
     def desk_gone(self) -> None:

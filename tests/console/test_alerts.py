@@ -16,7 +16,9 @@ from operator_console.core.alerts import (
     next_step,
     standing_message,
 )
+from operator_console.core.desk import Fault
 from operator_console.core.engagement import Engagement
+from operator_console.core.hands import fault_words
 from operator_console.core.letgo import Away, LetGo
 from operator_console.core.steps import TO_DO
 from protocol.events import EVENTS
@@ -83,6 +85,25 @@ def test_all_well__no_message() -> None:
         ({"mode": VehicleMode.STOPPED}, "C110"),
         ({"input_ok": False}, "C111"),
         ({"mode": VehicleMode.DEGRADED}, "C112"),
+        ({"fault": Fault.CONFLICT, "desk_fault": ("let go", "松开")}, "C125"),
+        ({"fault": Fault.CONFLICT, "mode": VehicleMode.DEGRADED, "cause": "L103"}, "C125"),
+        (
+            {
+                "fault": Fault.CONFLICT,
+                "desk_fault": ("let go", "松开"),
+                "mode": VehicleMode.ARMED,
+            },
+            "C126",
+        ),
+        (
+            {
+                "fault": Fault.SEAT,
+                "desk_fault": ("sit down", "请就座"),
+                "mode": VehicleMode.DEGRADED,
+            },
+            "C126",
+        ),
+        ({"fault": Fault.BARRED, "desk_fault": ("let go", "松开"), "held": False}, "C113"),
         ({"must_release": True}, "C113"),
         ({"mode": VehicleMode.LEASED, "display_ok": False, "picture_seen": False}, "C114"),
         ({"mode": VehicleMode.LOCAL}, "C115"),
@@ -91,6 +112,28 @@ def test_all_well__no_message() -> None:
 )
 def test_situation__what_matters_most_stands(changes: dict[str, object], expected: str) -> None:
     assert code(**changes) == expected
+
+
+@pytest.mark.parametrize(
+    ("fault", "level"), [(Fault.CONFLICT, Level.ALARM), (Fault.SEAT, Level.WARNING)]
+)
+def test_desk_at_fault_while_driving__calls_as_loud_as_it_matters(
+    fault: Fault, level: Level
+) -> None:
+    message = standing_message(replace(DRIVING, fault=fault, desk_fault=fault_words(fault, "")))
+
+    assert message is not None
+    assert message.level is level
+
+
+@pytest.mark.parametrize("engagement", [Engagement.FREE, Engagement.OTHER, Engagement.ASKING])
+@pytest.mark.parametrize("fault", [Fault.CONFLICT, Fault.SEAT, Fault.BARRED])
+def test_desk_at_fault_without_the_lease__calls_nobody(
+    engagement: Engagement, fault: Fault
+) -> None:
+    words = fault_words(fault, "")
+
+    assert code(engagement=engagement, fault=fault, desk_fault=words) in (None, "C116")
 
 
 def test_every_row__has_a_code_of_its_own_and_both_languages() -> None:
@@ -129,6 +172,7 @@ def test_event_of_a_newer_catalogue__is_shown_by_its_id() -> None:
         (LEASED, {"blockers": ("B103",)}, ""),
         (LEASED, {"mode": VehicleMode.STOPPED}, "reset"),
         (LEASED, {"mode": VehicleMode.STOPPED, "held": True}, ""),
+        (LEASED, {"mode": VehicleMode.STOPPED, "fault": Fault.BARRED}, ""),
         (LEASED, {"mode": VehicleMode.STOPPED, "estop": "open"}, ""),
         (LEASED, {"mode": VehicleMode.STOPPED, "blockers": ("B101",)}, ""),
         (LEASED, {"mode": VehicleMode.ARMED}, "enable"),

@@ -156,9 +156,9 @@ def test_box_speaks_again_with_enable_held__enable_must_be_let_go(desk: BoxDesk)
     desk.speaks = False
     desk.until_fault(Fault.SILENT)
     desk.speaks = True
-    back = desk.until_fault(Fault.NONE)
+    back = desk.until_fault(Fault.BARRED)
     desk.box.enable(False)
-    desk.turn()
+    desk.until_fault(Fault.NONE)
     desk.box.enable(True)
 
     assert back.controls is not None

@@ -72,6 +72,7 @@ def test_faults__are_told_by_these_words() -> None:
         "STOP_HELD": "stop_held",
         "CONTACTS": "contacts",
         "SEAT": "seat",
+        "BARRED": "barred",
         "CONFLICT": "conflict",
     }
 
@@ -272,6 +273,41 @@ def blip(hands: Hands) -> None:
     hands.box.keys.add(OPENS)
     hands.look()
     hands.box.keys.discard(OPENS)
+
+
+def test_enable_held_and_barred__is_told_until_the_hand_opens() -> None:
+    hands = ready()
+    hands.enable()
+    on = hands.look()
+    blip(hands)
+    barred = hands.look()
+    opened = hands.enable(on=False)
+    hands.let_go(OPENS)
+    on_its_way = hands.look()
+
+    assert (barred.fault, barred.device) == (Fault.BARRED, "box")
+    assert [each.fault for each in (on, opened, on_its_way)] == [Fault.NONE] * 3
+
+
+def test_contact_that_touches__is_not_told_before_the_hand_is_closed_again() -> None:
+    hands = ready()
+    hands.enable()
+    hands.box.keys.add(OPENS)
+
+    assert hands.look().fault is Fault.NONE
+
+
+def test_throttle_at_fault_and_enable_barred__the_throttle_is_told_first() -> None:
+    hands = ready()
+    both_pedals(hands)
+    hands.look(after_ms=1001)
+    hands.enable()
+    blip(hands)
+    conflict = hands.look().fault
+    hands.axis(THROTTLE, RELEASED)
+
+    assert conflict is Fault.CONFLICT
+    assert hands.look().fault is Fault.BARRED
 
 
 def test_contact_bounces_under_a_held_switch__enable_stays_off_until_the_hand_was_open() -> None:
@@ -724,7 +760,7 @@ def test_stop_that_stays_down__its_desk_is_named_and_enable_is_off_until_it_is_u
     assert not asked(barred).enable
     assert (barred.fault, barred.device) == (Fault.STOP_HELD, "box")
     assert not asked(mended).enable
-    assert (mended.fault, mended.device) == (Fault.NONE, "")
+    assert (mended.fault, mended.device) == (Fault.BARRED, "box")
     assert asked(hands.enable()).enable
 
 

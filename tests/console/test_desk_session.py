@@ -206,6 +206,61 @@ def test_wheel_unplugged__the_screen_says_so_in_both_languages(rig: DeskRig) -> 
     assert not console["input_barred"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault.SEAT, "Nobody in the seat"),
+        (Fault.CONTACTS, "Enable contacts disagree"),
+        (Fault.STOP_HELD, "STOP is held"),
+        (Fault.CONFLICT, "Throttle and brake together"),
+    ],
+)
+def test_desk_at_fault_when_armed__message_and_next_step_say_so(
+    rig: DeskRig, fault: Fault, words: str
+) -> None:
+    rig.armed()
+    rig.step(20, mode=VehicleMode.ARMED)
+    rig.show_picture()
+    rig.desk(fault)
+    console = snapshot(rig.session, rig.now_ns)["console"]
+
+    assert console["message"]["code"] == "C126"
+    assert console["message"]["en"].startswith(f"DESK – {words}")
+    assert console["message"]["zh"] == f"操纵台 – {console['desk']['fault']['zh']}"
+    assert console["step"]["en"] == console["desk"]["fault"]["en"]
+
+
+def test_enable_held_but_barred_by_the_desk__driver_is_told_to_open_the_hand(rig: DeskRig) -> None:
+    rig.armed()
+    rig.step(20, mode=VehicleMode.ARMED)
+    rig.show_picture()
+    rig.desk(Fault.BARRED)
+    console = snapshot(rig.session, rig.now_ns)["console"]
+
+    assert console["message"]["code"] == "C113"
+    assert console["step"]["en"] == "Let go of enable, then press it"
+
+
+def test_throttle_and_brake_together_while_driving__is_an_alarm(rig: DeskRig) -> None:
+    rig.driving()
+    rig.step(20, mode=VehicleMode.ACTIVE)
+    rig.show_picture()
+    rig.desk(Fault.CONFLICT, enable=True, brake=0.5, gear=1)
+    message = snapshot(rig.session, rig.now_ns)["console"]["message"]
+
+    assert (message["code"], message["level"]) == ("C125", "alarm")
+
+
+def test_contact_bounces_while_driving__the_hand_is_what_fell(rig: DeskRig) -> None:
+    rig.driving()
+    rig.desk(Fault.BARRED)
+    rig.command()
+    let_go = rig.session.enable_watch.last
+
+    assert let_go is not None
+    assert let_go.why is Away.OPENED
+
+
 def test_stop_by_a_pulled_plug__is_explained_while_it_stands(rig: DeskRig) -> None:
     rig.driving()
     rig.desk(Fault.ABSENT)
