@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
 from dataclasses import dataclass
@@ -115,11 +116,16 @@ class ForceUse:
 
 @dataclass(frozen=True, slots=True)
 class DeskPlan:
-    """What a desk's file says, as the input process uses it."""
+    """What a desk's file says, as the input process uses it.
+
+    Attributes:
+        digest: of what the file says; two files with one meaning have the same.
+    """
 
     layout: Layout
     grab: bool
     force: ForceUse | None
+    digest: str = ""
 
 
 def load_desk(path: Path, *, simulated: bool) -> DeskPlan:
@@ -159,11 +165,17 @@ def plan_of(desk: DeskFile) -> DeskPlan:
     axes = tuple(AxisUse(each.does, each.device, _axis(each)) for each in desk.axes)
     keys = tuple(KeyUse(each.does, each.device, each.code) for each in desk.keys)
     layout = Layout(desk.kind, devices, axes, keys, desk.steer_rate_per_s)
-    force = desk.force
+    return DeskPlan(layout, desk.grab, _force(desk.force), _digest(desk))
+
+
+def _force(force: ForceFile | None) -> ForceUse | None:
     if force is None:
-        return DeskPlan(layout, desk.grab, None)
-    cap = cap_of(force.cap, force.full_torque_nm)
-    return DeskPlan(layout, desk.grab, ForceUse(force.device, cap, force.reversed))
+        return None
+    return ForceUse(force.device, cap_of(force.cap, force.full_torque_nm), force.reversed)
+
+
+def _digest(desk: DeskFile) -> str:
+    return hashlib.blake2b(desk.model_dump_json().encode(), digest_size=8).hexdigest()
 
 
 def _axis(one: AxisFile) -> Axis:

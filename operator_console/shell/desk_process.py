@@ -13,6 +13,7 @@ from pathlib import Path
 
 from operator_console.core.desk import Feedback
 from operator_console.core.desk_line import DATAGRAM_MAX_BYTES, encode_feedback
+from operator_console.shell.desk_config import load_desk
 from operator_console.shell.line_process import ended, started
 
 LOGGER = logging.getLogger(__name__)
@@ -26,9 +27,17 @@ SELDOM_AFTER_S = 60.0
 
 
 def inputd_command(desk: Path, *, simulated: bool) -> tuple[str, ...]:
-    """Return the command of the input process, without its line."""
-    module = (sys.executable, "-m", "operator_console.shell.inputd", "--desk", str(desk))
-    return (*module, "--simulated") if simulated else module
+    """Return the command of the input process, without its line.
+
+    It names what the file says now: each later process takes that and no other (cockpit rule 8).
+
+    Raises:
+        ValueError: the file does not fit.
+    """
+    digest = load_desk(desk, simulated=simulated).digest
+    module = (sys.executable, "-m", "operator_console.shell.inputd")
+    command = (*module, "--desk", str(desk), "--digest", digest)
+    return (*command, "--simulated") if simulated else command
 
 
 class Ends:

@@ -261,15 +261,28 @@ def new_run() -> int:
     return int.from_bytes(os.urandom(4), "little")
 
 
+def _known_desk(path: Path, digest: str, *, simulated: bool) -> DeskPlan:
+    """Return the desk in a file.
+
+    Raises:
+        ValueError: it does not fit, or says another thing than when the console started.
+    """
+    plan = load_desk(path, simulated=simulated)
+    if plan.digest != digest:
+        raise ValueError(f"{path}: changed since the console started: start the console anew")
+    return plan
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the input process of a desk's file; return the exit code."""
     parser = argparse.ArgumentParser(prog="operator_console.shell.inputd")
     parser.add_argument("--desk", type=Path, required=True)
+    parser.add_argument("--digest", required=True, help="of what the file said to the console")
     parser.add_argument("--line", type=int, required=True, help="descriptor of the socket")
     parser.add_argument("--simulated", action="store_true")
     chosen = parser.parse_args(arguments)
     try:
-        plan = load_desk(chosen.desk, simulated=chosen.simulated)
+        plan = _known_desk(chosen.desk, chosen.digest, simulated=chosen.simulated)
     except ValueError as error:
         sys.stderr.write(f"inputd: {error}\n")
         return 1

@@ -138,6 +138,17 @@ def test_file_that_does_not_fit__error_names_file_and_reason(
     assert words in str(error.value)
 
 
+def test_digest__is_of_what_the_file_says_and_not_of_how_it_is_written(tmp_path: Path) -> None:
+    text = written(tmp_path).read_text()
+    texts = (text, f"# wheel\n{text}", text.replace("code = 290", "code = 310", 1))
+    same, commented, other = (
+        load_desk(written(tmp_path, each), simulated=False).digest for each in texts
+    )
+
+    assert same == commented
+    assert same != other
+
+
 def test_no_file__error_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--calibrate"):
         load_desk(tmp_path / "none.toml", simulated=True)

@@ -17,6 +17,7 @@ from operator_console.core.desk_line import decode_snapshot
 from operator_console.shell import desk_process, inputd, web
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.config import DeskSettings
+from operator_console.shell.desk_config import load_desk
 from operator_console.shell.desk_process import DeskProcess, Ends, inputd_command
 from operator_console.shell.inputd import InputProcess
 from operator_console.shell.line_process import line_pair
@@ -241,10 +242,12 @@ async def test_no_such_program__its_driver_counts_as_gone_and_the_console_lives(
 
 
 def test_command__says_whether_the_machine_is_simulated(tmp_path: Any) -> None:
-    real = inputd_command(tmp_path / "desk.toml", simulated=False)
+    path = written(tmp_path)
+    real = inputd_command(path, simulated=False)
+    digest = load_desk(path, simulated=False).digest
 
-    assert real[-2:] == ("--desk", str(tmp_path / "desk.toml"))
-    assert inputd_command(tmp_path / "desk.toml", simulated=True) == (*real, "--simulated")
+    assert real[-4:] == ("--desk", str(path), "--digest", digest)
+    assert inputd_command(path, simulated=True) == (*real, "--simulated")
 
 
 def test_program_without_its_devices__says_that_they_are_absent_and_ends_with_its_line(
@@ -253,7 +256,8 @@ def test_program_without_its_devices__says_that_they_are_absent_and_ends_with_it
     monkeypatch.setattr(inputd, "serve", InputProcess.run)  # without its signals and priority
     ours, theirs = line_pair()
     ours.shutdown(1)
-    inputd.main(["--desk", str(written(tmp_path)), "--line", str(theirs.detach())])
+    command = inputd_command(written(tmp_path), simulated=False)
+    inputd.main([*command[command.index("--desk") :], "--line", str(theirs.detach())])
     said = decode_snapshot(ours.recv(4096)).snapshot
     ours.close()
 
@@ -265,7 +269,21 @@ def test_program_without_its_devices__says_that_they_are_absent_and_ends_with_it
 def test_program_whose_desk_does_not_fit__one_line_and_exit_1(
     tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = inputd.main(["--desk", str(tmp_path / "none.toml"), "--line", "0"])
+    code = inputd.main(["--desk", str(tmp_path / "none.toml"), "--digest", "", "--line", "0"])
 
     assert code == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_desk_changed_since_the_console_started__its_program_refuses_it_in_one_line(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path)
+    command = inputd_command(path, simulated=False)
+    written(tmp_path, path.read_text().replace("code = 290", "code = 310", 1))
+    code = inputd.main([*command[command.index("--desk") :], "--line", "0"])
+
+    assert code == 1
+    assert capsys.readouterr().err == (
+        f"inputd: {path}: changed since the console started: start the console anew\n"
+    )
