@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -39,7 +40,7 @@ from operator_console.core.engagement import (
     kind_to_send,
 )
 from operator_console.core.hands import fault_words
-from operator_console.core.inputs import DriverInput, InputSlot
+from operator_console.core.inputs import INPUT_MAX_AGE_NS, DriverInput, InputSlot
 from operator_console.core.ladder import (
     ALIGNED,
     DESK_RUNG,
@@ -198,7 +199,9 @@ class ConsoleSession:
     def desk_input(self, data: bytes, now_ns: int) -> Counts:
         """Take in a datagram of the desk; return what was pressed on it.
 
-        A STOP counts whatever else the snapshot says, and however late it comes.
+        A STOP counts whatever else the snapshot says, and however late it comes. A held confirm
+        counts only in a snapshot that does, and only when the one before was still in force: over
+        a longer gap nobody knows when it was held (cockpit rule 14).
         """
         if self.desk is None:
             return Counts()
@@ -219,6 +222,8 @@ class ConsoleSession:
             return Counts()
         self._note_desk(now_ns)
         pressed = self._presses.new_in(dated)
+        if refusal is not None or before_ms is None or before_ms > INPUT_MAX_AGE_NS / 1e6:
+            pressed = replace(pressed, confirms=0)
         if pressed.stops:
             self.stops.press(self._dice(16).hex(), "driver pressed STOP on the desk", now_ns)
         return pressed

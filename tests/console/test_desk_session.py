@@ -379,6 +379,42 @@ def test_stop_up_again__the_stop_is_reset(rig: DeskRig) -> None:
     assert rig.session.next_request(rig.now_ns) is not None
 
 
+@pytest.mark.parametrize(("late_ms", "confirms"), [(60, 1), (61, 0), (2000, 0)])
+def test_confirm_in_an_old_snapshot__is_no_confirm(
+    rig: DeskRig, late_ms: float, confirms: int
+) -> None:
+    rig.leased()
+    rig.clock.advance_ms(2000)
+    rig.desk()
+    rig.counts = Counts(1, 1, 1)
+
+    assert rig.desk(late_ms=late_ms) == Counts(1, confirms, 1)
+    assert rig.desk() == Counts()
+
+
+@pytest.mark.parametrize(("stalled_ms", "confirms"), [(60, 1), (61, 0), (2000, 0)])
+def test_confirm_in_the_first_snapshot_after_a_stall__is_no_confirm(
+    rig: DeskRig, stalled_ms: float, confirms: int
+) -> None:
+    rig.leased()
+    rig.desk()
+    rig.clock.advance_ms(stalled_ms)
+    rig.counts = Counts(1, 1, 1)
+
+    assert rig.desk() == Counts(1, confirms, 1)
+    rig.counts = Counts(1, 2, 1)
+    assert rig.desk() == Counts(0, 1, 0)
+
+
+def test_confirm_in_the_first_snapshot_after_nonsense__is_no_confirm(rig: DeskRig) -> None:
+    rig.leased()
+    rig.desk()
+    rig.session.desk_input(b"nonsense", rig.now_ns)
+    rig.counts = Counts(confirms=1)
+
+    assert rig.desk() == Counts()
+
+
 # ---- neutral ------------------------------------------------------------------------------
 
 
