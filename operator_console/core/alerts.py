@@ -395,8 +395,8 @@ def next_step(situation: Situation) -> Step | None:
     if s.engagement is Engagement.STOPPING or not s.state_known or not s.link_up:
         return None
     if s.engagement is Engagement.ASKING and s.queued:
-        who = s.holder or "the machine"
-        return Step("", f"Asked – {who} decides", f"已请求 – 等待 {who} 决定")
+        english, chinese = (s.holder, f" {s.holder} ") if s.holder else ("the machine", "机器")
+        return Step("", f"Asked – {english} decides", f"已请求 – 等待{chinese}决定")
     if s.engagement is Engagement.ASKING:
         return Step("", "Waiting for the machine's answer", "等待机器应答")
     if s.mode is VehicleMode.STOPPING:

@@ -11,6 +11,7 @@ from operator_console.core.alerts import (
     BEFORE_CAUSE,
     Level,
     Situation,
+    Step,
     catalogue_message,
     explanation,
     next_step,
@@ -210,10 +211,6 @@ def test_nothing_to_be_done__no_step(changes: dict[str, object]) -> None:
         ({"blockers": ("B102",), "held": True}, "Let go of Shift"),
         ({"blockers": ("B102",), "input_ok": False}, "Controls are silent"),
         ({"blockers": ("X999",)}, "X999"),
-        (
-            {"engagement": Engagement.ASKING, "queued": True, "holder": "op-2"},
-            "Asked – op-2 decides",
-        ),
     ],
 )
 def test_next_step__says_what_the_driver_does(changes: dict[str, object], words: str) -> None:
@@ -221,6 +218,21 @@ def test_next_step__says_what_the_driver_does(changes: dict[str, object], words:
 
     assert found is not None
     assert words in found.en
+
+
+@pytest.mark.parametrize(
+    ("holder", "english", "chinese"),
+    [
+        ("op-2", "Asked – op-2 decides", "已请求 – 等待 op-2 决定"),
+        (None, "Asked – the machine decides", "已请求 – 等待机器决定"),
+    ],
+)
+def test_request_waits__each_language_names_in_its_own_words_who_decides(
+    holder: str | None, english: str, chinese: str
+) -> None:
+    asked = replace(LEASED, engagement=Engagement.ASKING, queued=True, holder=holder)
+
+    assert next_step(asked) == Step("", english, chinese)
 
 
 def test_no_wording_of_a_blocker__says_that_a_standing_machine_stops() -> None:
