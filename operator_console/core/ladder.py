@@ -45,10 +45,11 @@ class LadderFacts:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One step: its code, what it is, and what is missing (None when it stands)."""
+    """One step: its code, what it is, what it asks, and what is missing (None when it stands)."""
 
     code: str
     title: Words
+    asks: Words
     missing: Words | None
 
 
@@ -87,9 +88,12 @@ _SWEEPS: dict[str, Words] = {
 }
 
 
+_SWEEP_ALL: Words = ("Press and let go of each pedal", "各踏板踩下再松开")
+
+
 def _pedals(facts: LadderFacts) -> Words | None:
     if facts.driver is None:
-        return "Press and let go of each pedal", "各踏板踩下再松开"
+        return _SWEEP_ALL
     waiting = [_SWEEPS[name] for name in facts.driver.unproven if name in _SWEEPS]
     return waiting[0] if waiting else None
 
@@ -120,9 +124,15 @@ def _at_rest(facts: LadderFacts) -> Words | None:
     return None if driver.throttle < REST else ("Let go of the throttle", "松开油门")
 
 
+_HOLD_BRAKE: Words = ("Hold the brake", "踩住制动")
+
+
 def _brake(facts: LadderFacts) -> Words | None:
     held = facts.driver is not None and facts.driver.brake >= BRAKE_HELD
-    return None if held else ("Hold the brake", "踩住制动")
+    return None if held else _HOLD_BRAKE
+
+
+_CYCLE: Words = ("Press the enable switch once, and let go", "按一下使能开关并松开")
 
 
 def _enable(facts: LadderFacts) -> Words | None:
@@ -130,28 +140,33 @@ def _enable(facts: LadderFacts) -> Words | None:
         return "Let go of the enable switch", "松开使能开关"
     if facts.cycled:
         return None
-    return "Press the enable switch once, and let go", "按一下使能开关并松开"
+    return _CYCLE
 
 
 DESK_RUNG = "A3"
 """The desk itself."""
 
-RUNGS: tuple[tuple[str, Words, Finds], ...] = (
-    ("A1", ("Picture", "画面"), _machine),
-    ("A2", ("Machine's checks", "机器自检"), _checks),
-    (DESK_RUNG, ("Desk", "操纵台"), _desk),
-    ("A4", ("Pedals", "踏板"), _pedals),
-    ("A5", ("Steering", "转向"), _wheel),
-    ("A6", ("Controls at rest", "操纵回零"), _at_rest),
-    ("A7", ("Enable switch", "使能开关"), _enable),
-    ("A8", ("Brake", "制动"), _brake),
+RUNGS: tuple[tuple[str, Words, Words, Finds], ...] = (
+    ("A1", ("Picture", "画面"), ("Wait for the live image", "等待实时画面"), _machine),
+    ("A2", ("Machine's checks", "机器自检"), ("Wait for the machine", "等待机器自检"), _checks),
+    (DESK_RUNG, ("Desk", "操纵台"), ("Keep the desk in order", "保持操纵台正常"), _desk),
+    ("A4", ("Pedals", "踏板"), _SWEEP_ALL, _pedals),
+    ("A5", ("Steering", "转向"), ("Keep the steering aligned", "转向保持对准机器"), _wheel),
+    (
+        "A6",
+        ("Controls at rest", "操纵回零"),
+        ("Gear to N, no throttle", "挂空挡，松油门"),
+        _at_rest,
+    ),
+    ("A7", ("Enable switch", "使能开关"), _CYCLE, _enable),
+    ("A8", ("Brake", "制动"), _HOLD_BRAKE, _brake),
 )
 """In the order in which they are climbed; the last before the hold that confirms."""
 
 
 def climb(facts: LadderFacts) -> tuple[Rung, ...]:
     """Return every rung with what it misses."""
-    return tuple(Rung(code, title, missing(facts)) for code, title, missing in RUNGS)
+    return tuple(Rung(code, title, asks, missing(facts)) for code, title, asks, missing in RUNGS)
 
 
 def first_missing(rungs: tuple[Rung, ...]) -> Rung | None:

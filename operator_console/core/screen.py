@@ -241,11 +241,11 @@ def _answer_part(session: ConsoleSession, now_ns: int) -> dict[str, Any] | None:
 
 
 def _refusal_words(session: ConsoleSession, reason: str, now_ns: int) -> dict[str, str] | None:
-    """Return what a refusal means; one of the ladder says what is missing by now."""
+    """Return what a refusal means; one of the ladder says what is missing, or what it asks."""
     rung = next((each for each in session.rungs(now_ns) if each.code == reason), None)
     if rung is None:
         return _words(reason or None)
-    english, chinese = rung.missing or rung.title
+    english, chinese = rung.missing or rung.asks
     return {"code": reason, "level": Level.CAUTION, "en": english, "zh": chinese}
 
 

@@ -487,13 +487,13 @@ def test_arming_with_something_missing__is_refused_here_and_named(
     assert answer["words"]["en"] == words
 
 
-def test_refused_rung_that_stands_by_now__is_still_named(rig: DeskRig) -> None:
+def test_refused_rung_that_stands_by_now__still_says_what_to_do(rig: DeskRig) -> None:
     rig.climbed()
     rig.desk(brake=0.0)
     rig.session.act("arm", rig.now_ns)
     rig.desk(brake=0.5)
 
-    assert refusal(rig)["words"]["en"] == "Brake"
+    assert refusal(rig)["words"]["en"] == "Hold the brake"
 
 
 def test_enable_not_cycled_since_control_was_taken__arming_is_refused(rig: DeskRig) -> None:

@@ -114,7 +114,10 @@ def test_no_driver__every_rung_about_hands_and_feet_is_missing() -> None:
 def test_every_rung__has_words_in_both_languages() -> None:
     facts = LadderFacts("x", False, (("B101", ("e", "z")),), Fault.SEAT, "box", None, False)
 
-    assert all(all(rung.title) and rung.missing and all(rung.missing) for rung in climb(facts))
+    assert all(
+        all(rung.title) and all(rung.asks) and rung.missing and all(rung.missing)
+        for rung in climb(facts)
+    )
 
 
 # ---- enable cycled ------------------------------------------------------------------------
