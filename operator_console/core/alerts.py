@@ -418,9 +418,9 @@ def _step_with_lease(s: Situation) -> Step | None:
         return Step(
             "", f"Motion warning {left_s} s: keep holding", f"起步预警 {left_s} 秒：保持按住"
         )
+    if s.desk_fault[0]:
+        return Step("", *s.desk_fault)
     if s.mode is VehicleMode.ARMED:
-        if s.desk_fault[0]:
-            return Step("", *s.desk_fault)
         if s.must_release and s.held:
             return Step("", *s.hands.again)
         return _blocked(s) or Step("enable", *s.hands.enable)

@@ -246,9 +246,10 @@ def test_throttle_and_brake_together_while_driving__is_an_alarm(rig: DeskRig) ->
     rig.step(20, mode=VehicleMode.ACTIVE)
     rig.show_picture()
     rig.desk(Fault.CONFLICT, enable=True, brake=0.5, gear=1)
-    message = snapshot(rig.session, rig.now_ns)["console"]["message"]
+    console = snapshot(rig.session, rig.now_ns)["console"]
 
-    assert (message["code"], message["level"]) == ("C125", "alarm")
+    assert (console["message"]["code"], console["message"]["level"]) == ("C125", "alarm")
+    assert console["step"]["en"] == "Throttle and brake together: let go of the throttle fully"
 
 
 def test_contact_bounces_while_driving__the_hand_is_what_fell(rig: DeskRig) -> None:
