@@ -232,8 +232,9 @@ class ConsoleSession:
         assert self.desk is not None
         snapshot = self.desk.current(now_ns)
         controls = None if snapshot is None else snapshot.controls
-        self.enable_cycle.see(None if controls is None else controls.enable)
         fault, device = (Fault.NONE, "") if snapshot is None else (snapshot.fault, snapshot.device)
+        barred = fault is Fault.BARRED  # the hand is closed: what looked let go was not
+        self.enable_cycle.see(None if controls is None or barred else controls.enable)
         counts = fault not in (Fault.NONE, Fault.CONFLICT, Fault.BARRED)
         self.enable_watch.desk(fault_words(fault, device) if counts else ("", ""))
 

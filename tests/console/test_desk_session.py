@@ -507,6 +507,19 @@ def test_enable_not_cycled_since_control_was_taken__arming_is_refused(rig: DeskR
     assert refusal(rig)["reason"] == "A7"
 
 
+def test_contact_bounces_and_the_hand_stays_closed__enable_must_be_cycled_anew(
+    rig: DeskRig,
+) -> None:
+    rig.leased()
+    rig.desk(enable=True)
+    rig.desk()
+    rig.desk(Fault.BARRED)
+    rig.desk(brake=0.5)
+    rig.session.act("arm", rig.now_ns)
+
+    assert refusal(rig)["reason"] == "A7"
+
+
 def test_desk_lost_on_the_way__enable_must_be_cycled_anew(rig: DeskRig) -> None:
     rig.climbed()
     rig.desk(Fault.ABSENT)
