@@ -2,8 +2,8 @@
 
     python -m benchmarks.cockpit_screen [--json] [--quick] [--n N]
 
-The demo's real processes with four cameras, the page in Chromium, the machine standing. At a drawn
-moment something is done to it. Each time the page paints it is noted in it what it says; the time
+The demo's real processes, the page in Chromium, the machine standing; with the front camera alone,
+but for ``mirror``, which has three. At a drawn moment something is done to it. Each time the page paints it is noted in it what it says; the time
 counts from just before the deed to the first painting that says what it must. Both are of this
 computer's monotonic clock; how exactly the page's own time was laid upon it is told.
 
@@ -35,7 +35,6 @@ from operator_console.shell.web import HOST
 from vehicle_agent.shell.clock import monotonic_ns
 
 FULL_N, QUICK_N = 20, 1
-CAMERAS = 4
 PHASES_S = 0.1
 SETTLES_S = 1.0
 SEEN_WITHIN_S, WELL_WITHIN_S = 5.0, 30.0
@@ -67,6 +66,12 @@ document.addEventListener("securitypolicyviolation", (event) => broken.push(even
   requestAnimationFrame(frame);
 }
 """
+WELL = """() => {
+  const left = document.getElementById("mirror-left");
+  return (left.hidden || left.dataset.live === "live")
+    && document.getElementById("speed").textContent !== "—"
+    && document.getElementById("border").dataset.look !== "unknown";
+}"""
 LIVE, UNKNOWN = "live", "—"
 Said = Mapping[str, str]
 
@@ -89,13 +94,14 @@ class Trial:
 
     Attributes:
         does: breaks it and returns the time just before, monotonic ns, and what mends it.
-        said: what must come. stays: what must not change meanwhile.
+        said: what must come. stays: what must not change meanwhile. cameras: that it needs.
     """
 
     does: Callable[[Cockpit], tuple[int, Callable[[], None]]]
     said: Callable[[Said], bool]
     limit_ms: float
     stays: Callable[[Said], bool] = lambda _said: True
+    cameras: int = 1
 
 
 class TrialFailed(RuntimeError):
@@ -134,6 +140,7 @@ TRIALS: Mapping[str, Trial] = {
         lambda said: said["left"] != LIVE,
         FROZEN_MS,
         stays=lambda said: said["main"] == LIVE,
+        cameras=3,
     ),
     "silent": Trial(
         paused("guardian"),
@@ -165,12 +172,7 @@ def paintings(made: Cockpit) -> list[tuple[float, float, Said | None]]:
 def well(made: Cockpit) -> None:
     """Wait until everything is shown, and a moment longer."""
     made.wait_live()
-    made.page.wait_for_function(
-        """() => document.getElementById("mirror-left").dataset.live === "live"
-             && document.getElementById("speed").textContent !== "—"
-             && document.getElementById("border").dataset.look !== "unknown" """,
-        timeout=WELL_WITHIN_S * 1000,
-    )
+    made.page.wait_for_function(WELL, timeout=WELL_WITHIN_S * 1000)
     made.running.wait(SETTLES_S)
 
 
@@ -254,20 +256,24 @@ def row(name: str, found: Sequence[float], limit_ms: float) -> dict[str, Any]:
 
 
 def rows(number: int) -> tuple[list[dict[str, Any]], Clock]:
-    """Return the figures of every trial, from one start of everything."""
+    """Return the figures of every trial, and the clock that fits worst."""
     dice = random.Random("screen")
-    found = []
-    with cockpit(cameras=CAMERAS, script=WATCH) as made:
-        made.hands.instead = Posture(brake=0.0)
-        clock = clock_of(made)
-        for name, trial in TRIALS.items():
-            each = [sample(made, trial, clock, dice.uniform(0.0, PHASES_S)) for _ in range(number)]
-            found.append(row(name, each, trial.limit_ms))
-            sys.stderr.write(f"{text(found[-1])}\n")
-        gaps = [gpu_killed(made, dice.uniform(0.0, PHASES_S)) for _ in range(number)]
-        found.append(row("gpu", gaps, BEAT_MS))
-        found.append(row("loaded", [loaded(made) for _ in range(number)], LOADED_MS))
-    return found, clock
+    found, clocks = [], []
+    for cameras in sorted({trial.cameras for trial in TRIALS.values()}):
+        with cockpit(cameras=cameras, script=WATCH) as made:
+            made.hands.instead = Posture(brake=0.0)
+            clocks.append(clock_of(made))
+            for name, trial in TRIALS.items():
+                if trial.cameras == cameras:
+                    phases_s = [dice.uniform(0.0, PHASES_S) for _ in range(number)]
+                    each = [sample(made, trial, clocks[-1], phase_s) for phase_s in phases_s]
+                    found.append(row(name, each, trial.limit_ms))
+                    sys.stderr.write(f"{text(found[-1])}\n")
+            if cameras == 1:
+                gaps = [gpu_killed(made, dice.uniform(0.0, PHASES_S)) for _ in range(number)]
+                found.append(row("gpu", gaps, BEAT_MS))
+                found.append(row("loaded", [loaded(made) for _ in range(number)], LOADED_MS))
+    return found, max(clocks, key=lambda clock: clock.within_ms)
 
 
 def text(figures: Mapping[str, Any]) -> str:
