@@ -3,9 +3,10 @@
     python -m benchmarks.cockpit_screen [--json] [--quick] [--n N]
 
 The demo's real processes, the page in Chromium, the machine standing; with the front camera alone,
-but for ``mirror``, which has three. At a drawn moment something is done to it. Each time the page paints it is noted in it what it says; the time
-counts from just before the deed to the first painting that says what it must. Both are of this
-computer's monotonic clock; how exactly the page's own time was laid upon it is told.
+but for ``mirror``, which has three. At a drawn moment something is done to it. Each time the page
+paints it is noted in it what it says; the time counts from just before the deed to the first
+painting that says what it must. Both are of this computer's monotonic clock; how exactly the page's
+own time was laid upon it is told.
 
 ``gpu`` is another matter: the process that puts the page on the screen is killed, and the sample is
 the longest time in which the page then did not paint. A console that hears no painting for 250 ms
