@@ -1,11 +1,14 @@
 /** The supervisor's page: who drives what; ask, hand over, take over by stopping first, stop any. */
 
-import { UNKNOWN, answerWords, figure } from "/ui/hud.js";
+import { UNKNOWN, answerWords, figure, look } from "/ui/hud.js";
+import { StopPress, pressesAtOnce } from "/ui/press.js";
 import { MODE_LOOKS, named, said, t } from "/ui/text.js";
 import { WatchingPage, element, open, say, token } from "/ui/watching.js";
 
 /** The console tells of the other machines this often; later it has nothing to say of them, ms. */
 const TOLD_WITHIN_MS = 1000;
+/** Of a machine's line, the one with its buttons aside. */
+const CELLS = 7;
 const ACTIONS = ["lease", "take_over", "offer", "release"];
 
 /** @typedef {Record<string, any>} Json */
@@ -16,7 +19,8 @@ class SupervisorPage extends WatchingPage {
     /** @type {Json[]} */
     this.machines = [];
     this.toldMs = -Infinity;
-    this.drawn = "";
+    /** By machine. @type {Map<string, Row>} */
+    this.rows = new Map();
     for (const action of ACTIONS) {
       element(`do-${action}`).addEventListener("click", () => {
         this.socket.send({ t: "action", do: action });
@@ -46,64 +50,102 @@ class SupervisorPage extends WatchingPage {
     say("rule", t(inner.may_take_over === false ? "site.not_supervisor" : "site.rule"));
     say("answer", inner.answer ? answerWords(inner.answer) : "");
     say("message-words", said(inner.message));
-    this.drawMachines(nowMs - this.toldMs <= TOLD_WITHIN_MS);
-  }
-
-  /** @param {boolean} fresh */
-  drawMachines(fresh) {
-    const lines = this.machines.map((each) => fresh ? cells(each) : [each.vehicle, ...Array(6).fill(UNKNOWN)]);
-    const text = JSON.stringify([lines, t("site.stop"), t("site.watch")]);
-    if (text === this.drawn) return;
-    this.drawn = text;
-    element("machines").replaceChildren(...this.machines.map((each, at) => this.row(each, lines[at], fresh)));
+    this.drawMachines(nowMs - this.toldMs <= TOLD_WITHIN_MS, nowMs);
   }
 
   /**
-   * @param {Json} machine
-   * @param {string[]} words
-   * @param {boolean} fresh
+   * @param {boolean} fresh what was told of the machines still counts
+   * @param {number} nowMs
    */
-  row(machine, words, fresh) {
-    const row = document.createElement("tr");
-    row.dataset.look = fresh ? (MODE_LOOKS[machine.mode] ?? "unknown") : "unknown";
-    row.append(...words.map((text) => {
-      const cell = document.createElement("td");
-      cell.textContent = text;
-      return cell;
-    }));
-    const last = document.createElement("td");
-    const stop = document.createElement("button");
-    stop.type = "button";
-    stop.className = "stop";
-    stop.textContent = t("site.stop");
-    stop.dataset.vehicle = machine.vehicle;
-    stop.addEventListener("click", () => {
-      this.socket.send({ t: "action", do: "stop", vehicle: machine.vehicle });
-    });
-    const watch = document.createElement("a");
-    watch.textContent = t("site.watch");
-    watch.target = "_blank";
-    watch.href = `/wing?token=${encodeURIComponent(token())}&camera=${machine.camera}`
-      + `&vehicle=${encodeURIComponent(machine.vehicle)}`;
-    last.append(stop, watch);
-    row.append(last);
-    return row;
+  drawMachines(fresh, nowMs) {
+    const told = new Map(this.machines.map((each) => [/** @type {string} */ (each.vehicle), each]));
+    for (const [vehicle, row] of this.rows) {
+      if (told.has(vehicle) || row.press.isLost(nowMs)) continue;
+      row.line.remove();
+      this.rows.delete(vehicle);
+    }
+    for (const vehicle of told.keys()) if (!this.rows.has(vehicle)) this.add(vehicle);
+    for (const [vehicle, row] of this.rows) {
+      row.draw((fresh && told.get(vehicle)) || null, this.lineUp(nowMs), nowMs);
+    }
+  }
+
+  /** @param {string} vehicle */
+  add(vehicle) {
+    const row = new Row(vehicle, (press) => this.ask(press, vehicle));
+    this.rows.set(vehicle, row);
+    element("machines").append(row.line);
   }
 }
 
-/** @param {Json} machine */
+/** One machine's line of the table. It stays as long as the machine: of a button that is made anew
+ * under a press the browser tells no click, and the keyboard loses it. */
+class Row {
+  /**
+   * @param {string} vehicle
+   * @param {(press: StopPress) => void} stop
+   */
+  constructor(vehicle, stop) {
+    this.vehicle = vehicle;
+    this.press = new StopPress();
+    this.line = document.createElement("tr");
+    this.cells = Array.from({ length: CELLS }, () => document.createElement("td"));
+    this.button = document.createElement("button");
+    this.button.type = "button";
+    this.button.className = "stop";
+    this.button.dataset.vehicle = vehicle;
+    pressesAtOnce(this.button, () => stop(this.press));
+    this.link = document.createElement("a");
+    this.link.target = "_blank";
+    const last = document.createElement("td");
+    last.append(this.button, this.link);
+    this.line.append(...this.cells, last);
+  }
+
+  /**
+   * @param {Json | null} machine null when nothing is known of it now
+   * @param {boolean} up
+   * @param {number} nowMs
+   */
+  draw(machine, up, nowMs) {
+    look(this.line, (machine && MODE_LOOKS[machine.mode]) ?? "unknown");
+    const words = machine ? cells(machine) : Array(CELLS - 2).fill(UNKNOWN);
+    const [stopLook, stopWords] = this.press.shown(machine?.stop ?? {}, up, nowMs);
+    const stopped = stopLook !== "ready" && stopLook !== "no-line" ? stopWords : machine ? "" : UNKNOWN;
+    [this.vehicle, ...words, stopped].forEach((text, at) => write(this.cells[at], text));
+    look(this.cells[CELLS - 1], stopLook);
+    write(this.button, t("site.stop"));
+    write(this.link, t("site.watch"));
+    if (machine) this.link.href = address(machine);
+  }
+}
+
+/** Write only what changed.
+ * @param {HTMLElement} target
+ * @param {string} text
+ */
+function write(target, text) {
+  if (target.textContent !== text) target.textContent = text;
+}
+
+/** Of the page that shows a machine's camera.
+ * @param {Json} machine
+ */
+function address(machine) {
+  return `/wing?token=${encodeURIComponent(token())}&camera=${machine.camera}`
+    + `&vehicle=${encodeURIComponent(machine.vehicle)}`;
+}
+
+/** What stands between a machine's name and its stop.
+ * @param {Json} machine
+ */
 function cells(machine) {
-  const stop = machine.stop ?? {};
-  const stopped = stop.unconfirmed ? t("stop.unconfirmed") : stop.pending ? t("stop.pending")
-    : stop.confirmed ? t("stop.confirmed") : "";
   return [
-    machine.vehicle,
     machine.mode === null ? t("mode.unknown") : named("mode", machine.mode),
     figure(typeof machine.speed_mps === "number" ? Math.abs(machine.speed_mps) : null, 1, 3.6),
     machine.holder ?? (machine.mode === null ? UNKNOWN : t("holder.nobody")),
     machine.waiting ?? "",
     said(machine.cause),
-    stopped,
   ];
 }
 

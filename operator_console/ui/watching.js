@@ -2,13 +2,13 @@
 
 import { giveUp, guarded, onFault, watchForFaults } from "/ui/fault.js";
 import { colourAsBefore, chooseNight, nightChosen } from "/ui/colours.js";
+import { StopPress, pressesAtOnce } from "/ui/press.js";
 import { ConsoleSocket } from "/ui/socket.js";
-import { choose, chooseAsBefore, hasChinese, language, t } from "/ui/text.js";
+import { choose, chooseAsBefore, hasChinese, language } from "/ui/text.js";
 
 const WATCH_PERIOD_MS = 100;
 /** A console that has said nothing for this long does not answer. */
 const LINE_SILENT_MS = 500;
-const NOT_SENT_MS = 6000;
 const STOP_KEYS = new Set(["Space", "Escape"]);
 
 /** @typedef {Record<string, any>} Json */
@@ -40,15 +40,11 @@ export class WatchingPage {
     /** @type {Json} */
     this.state = {};
     this.stateMs = -Infinity;
-    this.notSentMs = -Infinity;
+    this.press = new StopPress();
     this.socket = new ConsoleSocket(
-      token(), (message) => this.hear(message), () => undefined, true);
+      token(), (message) => this.hear(message), () => this.watch(performance.now()), true);
     window.addEventListener("keydown", guarded((event) => this.keyDown(event)));
-    const button = element("stop");
-    button.addEventListener("pointerdown", guarded(() => this.stop()));
-    button.addEventListener("click", guarded((event) => {
-      if (event.detail === 0) this.stop();
-    }));
+    pressesAtOnce(element("stop"), () => this.stop());
     const watch = setInterval(guarded(() => this.watch(performance.now())), WATCH_PERIOD_MS);
     onFault(() => clearInterval(watch));
   }
@@ -66,9 +62,18 @@ export class WatchingPage {
   }
 
   stop() {
-    const sent = this.socket.send({ t: "action", do: "stop", vehicle: this.stops });
-    if (!sent || !this.lineUp(performance.now())) this.notSentMs = performance.now();
-    this.watch(performance.now());
+    this.ask(this.press, this.stops);
+  }
+
+  /** Ask for the stop of a machine, and show at once what is known of that.
+   * @param {StopPress} press
+   * @param {string | undefined} vehicle undefined is the console's own
+   */
+  ask(press, vehicle) {
+    const sent = this.socket.send({ t: "action", do: "stop", vehicle });
+    const nowMs = performance.now();
+    press.pressed(sent, this.lineUp(nowMs), nowMs);
+    this.watch(nowMs);
   }
 
   /** @param {number} nowMs */
@@ -116,14 +121,9 @@ export class WatchingPage {
    * @param {number} nowMs
    */
   drawStop(stop, nowMs) {
-    const up = this.lineUp(nowMs);
-    const notSent = nowMs - this.notSentMs < NOT_SENT_MS;
-    const look = notSent ? "unconfirmed" : !up ? "no-line" : stop.unconfirmed ? "unconfirmed"
-      : stop.pending ? "pending" : stop.confirmed ? "confirmed" : "ready";
+    const [look, words] = this.press.shown(stop, this.lineUp(nowMs), nowMs);
     element("stop").dataset.look = look;
-    const words = notSent ? (up ? "stop.again" : "stop.not_sent")
-      : look === "no-line" ? "stop.no_line" : `stop.${look}`;
-    say("stop-note", t(/** @type {import("/ui/text.js").Key} */ (words)));
+    say("stop-note", words);
   }
 }
 

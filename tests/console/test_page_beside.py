@@ -167,11 +167,51 @@ def test_supervisor__sees_who_drives_what_and_stops_any(supervisor: PageRig) -> 
     assert supervisor.last("action") == {"t": "action", "do": "stop", "vehicle": "truck-08"}
 
 
-def test_machines_not_told_any_more__nothing_is_said_of_them(supervisor: PageRig) -> None:
+def test_machines_not_told_any_more__are_dashes_and_their_rows_go(supervisor: PageRig) -> None:
     machines(supervisor)
     supervisor.pass_ms(1200)
 
-    assert supervisor.page.locator("#machines tr").all_inner_texts()[1].startswith("truck-08\t—\t—")
+    rows = supervisor.page.locator("#machines tr").all_inner_texts()
+    supervisor.tell({"t": "machines", "machines": []})
+    supervisor.settle()
+    supervisor.pass_ms(110)
+
+    assert rows[1].startswith("truck-08\t—\t—")
+    assert supervisor.page.locator("#machines tr").count() == 0
+
+
+OTHERS_STOP = "#machines [data-vehicle=truck-08]"
+
+
+def others_row(rig: PageRig) -> str:
+    return rig.page.inner_text("#machines tr:has([data-vehicle=truck-08])")
+
+
+def test_row_changes_under_mouse_and_focus__each_press_of_its_stop_goes_out_once(
+    supervisor: PageRig,
+) -> None:
+    machines(supervisor, speed_mps=4.0)
+    supervisor.page.hover(OTHERS_STOP)
+    supervisor.page.mouse.down()
+    machines(supervisor, speed_mps=4.1)
+    supervisor.page.mouse.up()
+    by_mouse = supervisor.count("action")
+    supervisor.page.focus(OTHERS_STOP)
+    machines(supervisor, speed_mps=4.2)
+    supervisor.page.keyboard.press("Enter")
+
+    assert "15.1" in others_row(supervisor)
+    assert (by_mouse, supervisor.count("action")) == (1, 2)
+    assert supervisor.last("action")["vehicle"] == "truck-08"
+
+
+def test_stop_in_a_row_on_a_dead_line__is_said_not_to_be_sent(supervisor: PageRig) -> None:
+    machines(supervisor)
+    supervisor.drop_line()
+    supervisor.page.click(OTHERS_STOP)
+
+    assert "NOT SENT – use the hard-wired E-stop" in others_row(supervisor)
+    assert supervisor.text("#stop-note") == "no line to the console"
 
 
 @pytest.mark.parametrize("key", ["Space", "Escape"])
