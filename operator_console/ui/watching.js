@@ -41,6 +41,8 @@ export class WatchingPage {
     this.state = {};
     this.stateMs = -Infinity;
     this.press = new StopPress();
+    /** The newest: the console names no machine when it refuses a stop. */
+    this.asked = this.press;
     this.socket = new ConsoleSocket(
       token(), (message) => this.hear(message), () => this.watch(performance.now()), true);
     window.addEventListener("keydown", guarded((event) => this.keyDown(event)));
@@ -51,6 +53,9 @@ export class WatchingPage {
 
   /** @param {Json} message */
   hear(message) {
+    if (message.t === "ack" && message.kind === "stop" && message.outcome === "refused") {
+      this.asked.refused(message.reason, performance.now());
+    }
     if (message.t !== "state") return;
     this.state = message;
     this.stateMs = performance.now();
@@ -73,6 +78,7 @@ export class WatchingPage {
     const sent = this.socket.send({ t: "action", do: "stop", vehicle });
     const nowMs = performance.now();
     press.pressed(sent, this.lineUp(nowMs), nowMs);
+    this.asked = press;
     this.watch(nowMs);
   }
 

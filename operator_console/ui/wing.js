@@ -48,7 +48,8 @@ class WingPage extends WatchingPage {
     }
     if (message.t === "answer") void this.video.answer(message.id, message.sdp);
     if (message.t === "machines") {
-      this.other = message.machines.find((/** @type {Json} */ each) => each.vehicle === this.vehicle);
+      this.other = message.machines.find((/** @type {Json} */ each) => each.vehicle === this.vehicle)
+        ?? null;
       this.otherMs = performance.now();
     }
     if (message.t === "config") this.configure(message);
@@ -77,9 +78,11 @@ class WingPage extends WatchingPage {
   watch(nowMs) {
     if (!this.picture) return;
     const known = this.known(nowMs);
-    const other = nowMs - this.otherMs <= TOLD_WITHIN_MS && this.lineUp(nowMs) ? this.other : null;
+    const told = nowMs - this.otherMs <= TOLD_WITHIN_MS && this.lineUp(nowMs);
+    const other = told ? this.other : null;
+    const unwatched = this.isOther && told && other === null;
     const mode = this.isOther ? (other?.mode ?? null) : (known.vehicle?.mode ?? null);
-    this.drawStop((this.isOther ? other?.stop : known.console?.stop) ?? {}, nowMs);
+    this.drawStop((this.isOther ? other?.stop : known.console?.stop) ?? { unwatched }, nowMs);
     element("border").dataset.look = (mode && MODE_LOOKS[mode]) || "unknown";
     say("mode-words", mode ? named("mode", mode) : t("mode.unknown"));
     const offsetUs = this.clock.offsetUs(nowMs);

@@ -65,6 +65,7 @@ export const EN = {
   "stop.unconfirmed": "NOT CONFIRMED – hard-wired E-stop",
   "stop.no_line": "no line to the console",
   "stop.not_sent": "NOT SENT – use the hard-wired E-stop", "stop.again": "NOT SENT – press again",
+  "stop.refused": "NO STOP FROM HERE – {why} – hard-wired E-stop",
   // Instruments
   "articulation": "Articulation", "grade": "Grade", "no_sensors": "no sensors",
   "steering": "Steering", "bar.asked": "CMD", "bar.is": "ACT", "left": "L", "right": "R",

@@ -57,6 +57,7 @@ export const ZH = {
   "stop.unconfirmed": "未确认 – 请用硬线急停",
   "stop.no_line": "未连接操控台",
   "stop.not_sent": "未发出 – 请用硬线急停", "stop.again": "未发出 – 请再按",
+  "stop.refused": "此处无法停车 – {why} – 请用硬线急停",
   "articulation": "铰接角", "grade": "坡度", "no_sensors": "无传感器",
   "steering": "转向", "bar.asked": "指令", "bar.is": "实际", "left": "左", "right": "右",
   "cap": "限速", "gear": "挡位", "gear.asked": "请求 {gear}",

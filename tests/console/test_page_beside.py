@@ -52,6 +52,12 @@ class WingRig(VideoRig):
     door = "/wing?side=left&"
 
 
+class OtherRig(PageRig):
+    """A machine's camera, in a window that outlived the console's watching that machine."""
+
+    door = "/wing?camera=0&vehicle=truck-08&"
+
+
 def slow(rig: PageRig, group: str, content: dict[str, Any]) -> None:
     rig.tell({"t": "slow", "group": group, "content": content, "age_ms": 0})
 
@@ -73,6 +79,13 @@ def supervisor(browser: Browser) -> Iterator[PageRig]:
 @pytest.fixture
 def wing(browser: Browser) -> Iterator[VideoRig]:
     rig = WingRig(browser)
+    yield rig
+    rig.page.close()
+
+
+@pytest.fixture
+def other(browser: Browser) -> Iterator[PageRig]:
+    rig = OtherRig(browser)
     yield rig
     rig.page.close()
 
@@ -212,6 +225,42 @@ def test_stop_in_a_row_on_a_dead_line__is_said_not_to_be_sent(supervisor: PageRi
 
     assert "NOT SENT – use the hard-wired E-stop" in others_row(supervisor)
     assert supervisor.text("#stop-note") == "no line to the console"
+
+
+def told(rig: PageRig, *messages: dict[str, Any]) -> None:
+    """Let the console tell messages beside a state of its own, and the page draw them."""
+    for message in messages:
+        rig.tell(message)
+    beat(rig)
+    rig.settle()
+    rig.pass_ms(110)
+
+
+REFUSED = {"t": "ack", "kind": "stop", "outcome": "refused", "reason": "unknown_vehicle"}
+NONE_WATCHED: dict[str, Any] = {"t": "machines", "machines": []}
+NO_STOP = "NO STOP FROM HERE – this console does not know that machine – hard-wired E-stop"
+
+
+def test_stop_of_a_machine_watched_no_more__its_row_stays_and_says_why(
+    supervisor: PageRig,
+) -> None:
+    machines(supervisor)
+    supervisor.page.click(OTHERS_STOP)
+    told(supervisor, REFUSED, NONE_WATCHED)
+
+    assert NO_STOP in others_row(supervisor)
+    assert supervisor.text("#stop-note") == "controlled stop · Space"
+
+
+def test_camera_of_a_machine_watched_no_more__has_no_stop_and_says_so(other: PageRig) -> None:
+    told(other, NONE_WATCHED)
+    before = other.page.get_attribute("#stop", "data-look"), other.text("#stop-note")
+    other.page.click("#stop")
+    told(other, REFUSED)
+
+    assert before == ("no-line", NO_STOP)
+    assert other.page.get_attribute("#stop", "data-look") == "unconfirmed"
+    assert other.text("#stop-note") == NO_STOP
 
 
 @pytest.mark.parametrize("key", ["Space", "Escape"])
