@@ -66,7 +66,7 @@ class SupervisorPage extends WatchingPage {
     }
     for (const vehicle of told.keys()) if (!this.rows.has(vehicle)) this.add(vehicle);
     for (const [vehicle, row] of this.rows) {
-      row.draw((fresh && told.get(vehicle)) || null, this.lineUp(nowMs), nowMs);
+      row.draw(told.get(vehicle) ?? null, fresh, this.line(nowMs), nowMs);
     }
   }
 
@@ -103,14 +103,17 @@ class Row {
   }
 
   /**
-   * @param {Json | null} machine null when nothing is known of it now
-   * @param {boolean} up
+   * @param {Json | null} last what was told of the machine last; null when it is not told of
+   * @param {boolean} fresh that still counts
+   * @param {import("/ui/press.js").Line} line
    * @param {number} nowMs
    */
-  draw(machine, up, nowMs) {
+  draw(last, fresh, line, nowMs) {
+    const machine = fresh ? last : null;
     look(this.line, (machine && MODE_LOOKS[machine.mode]) ?? "unknown");
     const words = machine ? cells(machine) : Array(CELLS - 2).fill(UNKNOWN);
-    const [stopLook, stopWords] = this.press.shown(machine?.stop ?? {}, up, nowMs);
+    const stop = (line.up ? machine : last)?.stop ?? {};
+    const [stopLook, stopWords] = this.press.shown(stop, line, nowMs);
     const stopped = stopLook !== "ready" && stopLook !== "no-line" ? stopWords : machine ? "" : UNKNOWN;
     [this.vehicle, ...words, stopped].forEach((text, at) => write(this.cells[at], text));
     look(this.cells[CELLS - 1], stopLook);

@@ -77,7 +77,7 @@ export class WatchingPage {
   ask(press, vehicle) {
     const sent = this.socket.send({ t: "action", do: "stop", vehicle });
     const nowMs = performance.now();
-    press.pressed(sent, this.lineUp(nowMs), nowMs);
+    press.pressed(sent, this.line(nowMs), nowMs);
     this.asked = press;
     this.watch(nowMs);
   }
@@ -85,6 +85,11 @@ export class WatchingPage {
   /** @param {number} nowMs */
   lineUp(nowMs) {
     return this.socket.up && nowMs - this.stateMs <= LINE_SILENT_MS;
+  }
+
+  /** @param {number} nowMs */
+  line(nowMs) {
+    return { up: this.lineUp(nowMs), heardMs: this.stateMs };
   }
 
   /** The newest state, its age grown by the time since it came; empty when the line is silent.
@@ -127,7 +132,7 @@ export class WatchingPage {
    * @param {number} nowMs
    */
   drawStop(stop, nowMs) {
-    const [look, words] = this.press.shown(stop, this.lineUp(nowMs), nowMs);
+    const [look, words] = this.press.shown(stop, this.line(nowMs), nowMs);
     element("stop").dataset.look = look;
     say("stop-note", words);
   }

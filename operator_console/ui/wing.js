@@ -82,7 +82,9 @@ class WingPage extends WatchingPage {
     const other = told ? this.other : null;
     const unwatched = this.isOther && told && other === null;
     const mode = this.isOther ? (other?.mode ?? null) : (known.vehicle?.mode ?? null);
-    this.drawStop((this.isOther ? other?.stop : known.console?.stop) ?? { unwatched }, nowMs);
+    const machine = this.lineUp(nowMs) ? other : this.other;
+    const stop = this.isOther ? machine?.stop : this.state.console?.stop;
+    this.drawStop(stop ?? { unwatched }, nowMs);
     element("border").dataset.look = (mode && MODE_LOOKS[mode]) || "unknown";
     say("mode-words", mode ? named("mode", mode) : t("mode.unknown"));
     const offsetUs = this.clock.offsetUs(nowMs);

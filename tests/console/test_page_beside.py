@@ -40,6 +40,15 @@ SERIES = """async (heards) => {
 }"""
 
 
+PRESS = """async (steps) => {
+  const { StopPress } = await import("/ui/press.js");
+  const press = new StopPress();
+  const heard = { up: true, heardMs: 0 };
+  press.pressed(true, heard, 0);
+  return steps.map(([nowMs, up, heardMs, stop]) => press.shown(stop, { up, heardMs }, nowMs)[1]);
+}"""
+
+
 class EngineerRig(PageRig):
     door = "/engineer?"
 
@@ -261,6 +270,51 @@ def test_camera_of_a_machine_watched_no_more__has_no_stop_and_says_so(other: Pag
     assert before == ("no-line", NO_STOP)
     assert other.page.get_attribute("#stop", "data-look") == "unconfirmed"
     assert other.text("#stop-note") == NO_STOP
+
+
+def test_console_falls_silent_just_after_a_press__not_sent_then_press_again(
+    supervisor: PageRig,
+) -> None:
+    machines(supervisor)
+    supervisor.page.click("#stop")
+    supervisor.page.click(OTHERS_STOP)
+    supervisor.pass_ms(600)
+    silent = supervisor.text("#stop-note"), others_row(supervisor)
+    machines(supervisor)
+
+    assert silent[0] == "NOT SENT – use the hard-wired E-stop"
+    assert silent[0] in silent[1]
+    assert supervisor.text("#stop-note") == "NOT SENT – press again"
+    assert "NOT SENT – press again" in others_row(supervisor)
+
+
+def test_press__is_said_to_be_lost_unless_the_console_lived_long_enough_to_know_of_it(
+    supervisor: PageRig,
+) -> None:
+    pending, none = {"pending": True}, dict[str, Any]()
+    steps = [
+        [90, True, 90, none],
+        [600, False, 90, none],
+        [700, True, 700, pending],
+        [800, True, 800, none],
+        [7000, True, 7000, none],
+        [7600, False, 7000, pending],
+        [7700, True, 7700, none],
+        [14000, True, 14000, none],
+        [14600, False, 14000, none],
+    ]
+
+    assert supervisor.page.evaluate(PRESS, steps) == [
+        "controlled stop · Space",
+        "NOT SENT – use the hard-wired E-stop",
+        "sent – waiting for the machine",
+        "NOT SENT – press again",
+        "controlled stop · Space",
+        "NOT CONFIRMED – hard-wired E-stop",
+        "NOT CONFIRMED – hard-wired E-stop",
+        "controlled stop · Space",
+        "no line to the console",
+    ]
 
 
 @pytest.mark.parametrize("key", ["Space", "Escape"])
