@@ -37,6 +37,14 @@ class SupervisorPage extends WatchingPage {
     this.toldMs = performance.now();
   }
 
+  /** A key that means STOP, pressed in a machine's row, may mean that machine or the console's own:
+   * both are stopped. Enter is no such key, and stops what it is pressed on. */
+  stopByKey() {
+    super.stopByKey();
+    const focused = document.activeElement;
+    for (const row of this.rows.values()) if (row.line.contains(focused)) row.stop();
+  }
+
   /** @param {number} nowMs */
   watch(nowMs) {
     super.watch(nowMs);
@@ -83,18 +91,19 @@ class SupervisorPage extends WatchingPage {
 class Row {
   /**
    * @param {string} vehicle
-   * @param {(press: StopPress) => void} stop
+   * @param {(press: StopPress) => void} ask for its stop
    */
-  constructor(vehicle, stop) {
+  constructor(vehicle, ask) {
     this.vehicle = vehicle;
     this.press = new StopPress();
+    this.stop = () => ask(this.press);
     this.line = document.createElement("tr");
     this.cells = Array.from({ length: CELLS }, () => document.createElement("td"));
     this.button = document.createElement("button");
     this.button.type = "button";
     this.button.className = "stop";
     this.button.dataset.vehicle = vehicle;
-    pressesAtOnce(this.button, () => stop(this.press));
+    pressesAtOnce(this.button, this.stop);
     this.link = document.createElement("a");
     this.link.target = "_blank";
     const last = document.createElement("td");

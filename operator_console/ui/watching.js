@@ -70,6 +70,10 @@ export class WatchingPage {
     this.ask(this.press, this.stops);
   }
 
+  stopByKey() {
+    this.stop();
+  }
+
   /** Ask for the stop of a machine, and show at once what is known of that.
    * @param {StopPress} press
    * @param {string | undefined} vehicle undefined is the console's own
@@ -106,7 +110,7 @@ export class WatchingPage {
   /** @param {KeyboardEvent} event */
   keyDown(event) {
     if (event.repeat) return;
-    if (STOP_KEYS.has(event.code)) this.stop();
+    if (STOP_KEYS.has(event.code)) this.stopByKey();
     else if (event.ctrlKey || event.metaKey || event.altKey) return;
     else if (event.code === "KeyG") this.switchLanguage();
     else if (event.code === "KeyN") chooseNight(!nightChosen());

@@ -318,12 +318,19 @@ def test_press__is_said_to_be_lost_unless_the_console_lived_long_enough_to_know_
 
 
 @pytest.mark.parametrize("key", ["Space", "Escape"])
-def test_stop_key_on_a_page_that_watches__stops_the_consoles_machine(
+def test_stop_key_on_a_page_that_watches__stops_the_consoles_machine_and_the_focused_one(
     supervisor: PageRig, key: str
 ) -> None:
+    machines(supervisor)
     supervisor.page.keyboard.press(key)
+    alone = supervisor.count("action"), supervisor.last("action")
+    supervisor.page.focus(OTHERS_STOP)
+    supervisor.page.keyboard.press(key)
+    supervisor.settle()
+    stops = [each for each in supervisor.sent if each["t"] == "action"]
 
-    assert supervisor.last("action")["do"] == "stop"
+    assert alone == (1, {"t": "action", "do": "stop"})
+    assert stops[1:] == [alone[1], alone[1] | {"vehicle": "truck-08"}]
 
 
 def test_left_wing__asks_for_the_left_camera_and_mirrors_it(wing: VideoRig) -> None:
