@@ -40,6 +40,8 @@ export class WatchingPage {
     /** @type {Json} */
     this.state = {};
     this.stateMs = -Infinity;
+    /** The console's own machine. */
+    this.own = "";
     this.press = new StopPress();
     /** The newest: the console names no machine when it refuses a stop. */
     this.asked = this.press;
@@ -53,6 +55,10 @@ export class WatchingPage {
 
   /** @param {Json} message */
   hear(message) {
+    if (message.t === "config") {
+      this.own = message.vehicle;
+      say("stop-machine", this.stops ?? this.own);
+    }
     if (message.t === "ack" && message.kind === "stop" && message.outcome === "refused") {
       this.asked.refused(message.reason, performance.now());
     }

@@ -18,7 +18,6 @@ class WingPage extends WatchingPage {
     this.side = asked.get("side");
     this.camera = Number(asked.get("camera") ?? 0);
     this.vehicle = asked.get("vehicle") ?? undefined;
-    this.own = "";
     /** @type {Json | null} */
     this.other = null;
     this.otherMs = -Infinity;
@@ -57,7 +56,6 @@ class WingPage extends WatchingPage {
 
   /** @param {Json} config */
   configure(config) {
-    this.own = config.vehicle;
     say("vehicle-name", this.vehicle ?? config.vehicle);
     const side = this.side === "left" || this.side === "right" ? this.side : null;
     const mirror = side && config[`${side}_camera`];

@@ -184,6 +184,7 @@ def test_supervisor__sees_who_drives_what_and_stops_any(supervisor: PageRig) -> 
     rows = supervisor.page.locator("#machines tr").all_inner_texts()
     supervisor.page.click("#machines [data-vehicle=truck-08]")
 
+    assert supervisor.text("#stop b") == "STOP truck-07"
     assert rows[0].startswith("truck-07\tSTANDBY\t0.0\tnobody")
     assert rows[1].startswith("truck-08\tREMOTE ACTIVE\t0.0\top-2")
     assert supervisor.last("action") == {"t": "action", "do": "stop", "vehicle": "truck-08"}
@@ -267,6 +268,7 @@ def test_camera_of_a_machine_watched_no_more__has_no_stop_and_says_so(other: Pag
     other.page.click("#stop")
     told(other, REFUSED)
 
+    assert other.text("#stop b") == "STOP truck-08"
     assert before == ("no-line", NO_STOP)
     assert other.page.get_attribute("#stop", "data-look") == "unconfirmed"
     assert other.text("#stop-note") == NO_STOP
