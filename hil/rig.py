@@ -435,7 +435,7 @@ class Rig:
         if state is not None:
             up.send(now_ns, len(state), lambda at_ns: session.hear_state(state, at_ns))
         if authority is not None:
-            up.send(now_ns, len(authority), lambda _: session.hear_authority(authority))
+            up.send(now_ns, len(authority), lambda at_ns: session.hear_authority(authority, at_ns))
         for _, token in outputs.acks:
             up.send(now_ns, len(token), _answer(self.cockpit, token))
         for event in outputs.events:

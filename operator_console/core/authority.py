@@ -6,7 +6,7 @@ request; what it wrongly claims can cost this console its lease and never give i
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,7 +18,7 @@ class Pending(BaseModel):
 
     Attributes:
         operator: who. takes_over: a supervisor, for whom the machine stops first.
-        left_ms: until the request lapses.
+        left_ms: until the request lapses; a take-over never does, and stays at 0.
     """
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, allow_inf_nan=False)
@@ -44,6 +44,28 @@ class Authority(BaseModel):
     nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     lease_left_ms: int | None = None
     pending: Pending | None = None
+
+
+MAX_AGE_NS = 1_000_000_000
+"""An announcement this old says nothing any more of who drives: five were missed."""
+
+
+class Announced(NamedTuple):
+    """The newest announcement and when it came."""
+
+    authority: Authority
+    at_ns: int
+
+    def counts(self, now_ns: int) -> bool:
+        """It is young enough to say who holds the machine."""
+        return now_ns - self.at_ns <= MAX_AGE_NS
+
+    def pending(self, now_ns: int) -> Pending | None:
+        """Return who waits by now, None when nobody does or nobody knows."""
+        pending = self.authority.pending if self.counts(now_ns) else None
+        if pending is None or pending.takes_over:
+            return pending
+        return pending if now_ns - self.at_ns < pending.left_ms * 1_000_000 else None
 
 
 def read_authority(data: bytes) -> Authority:

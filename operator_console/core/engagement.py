@@ -243,7 +243,7 @@ def engagement(
     state_known: bool,
     mode: VehicleMode | None,
     lease: Lease | None,
-    holder: str | None,
+    held_by_other: bool,
     asking: bool,
     enable: bool,
     stop_pending: bool,
@@ -256,7 +256,7 @@ def engagement(
     if lease is None:
         if asking:
             return Engagement.ASKING
-        return Engagement.FREE if holder is None else Engagement.OTHER
+        return Engagement.OTHER if held_by_other else Engagement.FREE
     if mode in MOVABLE_MODES:
         return Engagement.ENABLED if enable else Engagement.ARMED
     return Engagement.LEASED

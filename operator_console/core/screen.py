@@ -52,10 +52,10 @@ def situation_of(session: ConsoleSession, now_ns: int) -> Situation:
         gear=None if driver is None else driver.gear,
         park=None if driver is None else driver.park,
         not_neutral=() if driver is None else driver.not_neutral,
-        holder=session.other_holder(),
+        holder=session.other_holder(now_ns),
         queued=session.requests.queued,
-        waiting=session.waiting,
-        takes_over=session.taken_over,
+        waiting=session.waiting(now_ns),
+        takes_over=session.taken_over(now_ns),
         let_go=session.enable_watch.last,
         hands=PAGE if session.desk is None else DESK,
         fault=session.desk_fault(now_ns),
@@ -102,7 +102,7 @@ def may(session: ConsoleSession, now_ns: int) -> tuple[str, ...]:
         "reset": leased and mode in LATCHED_MODES,
         "arm": leased and mode is VehicleMode.LEASED,
         "release": leased and at_rest,
-        "offer": leased and at_rest and session.waiting is not None,
+        "offer": leased and at_rest and session.waiting(now_ns) is not None,
     }
     return tuple(action for action, sense in makes_sense.items() if sense)
 
@@ -127,8 +127,9 @@ def machine_line(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
         "mode": None if known is None else known.mode,
         "speed_mps": None if known is None else known.speed_mps,
         "cause": _words(None if known is None else known.cause),
-        "holder": None if session.authority is None else session.authority.holder,
-        "waiting": session.waiting,
+        "holder": session.holder(now_ns),
+        "holder_known": session.holder_known(now_ns),
+        "waiting": session.waiting(now_ns),
         "stop": _stop_part(session, now_ns),
     }
 
@@ -147,8 +148,9 @@ def console_part(session: ConsoleSession, now_ns: int) -> dict[str, Any]:
         "input_barred": situation.input_barred,
         "desk": None if session.desk is None else _desk_part(situation),
         "lease": None if session.lease is None else {"epoch": session.lease.epoch},
-        "holder": None if session.authority is None else session.authority.holder,
-        "waiting": session.waiting,
+        "holder": session.holder(now_ns),
+        "holder_known": session.holder_known(now_ns),
+        "waiting": session.waiting(now_ns),
         "may": list(may(session, now_ns)),
         "may_take_over": session.role is Role.SUPERVISOR,
         "refused": dict(session.refused)
@@ -235,7 +237,7 @@ def _answer_part(session: ConsoleSession, now_ns: int) -> dict[str, Any] | None:
         "kind": answer.kind,
         "outcome": answer.outcome,
         "reason": answer.reason,
-        "holder": session.other_holder(),
+        "holder": session.other_holder(now_ns),
         "words": _refusal_words(session, answer.reason, now_ns),
     }
 

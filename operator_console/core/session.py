@@ -15,7 +15,7 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from joserfc.jwk import OKPKey
 
-from operator_console.core.authority import Authority, read_authority
+from operator_console.core.authority import Announced, Authority, Pending, read_authority
 from operator_console.core.command import CommandBuilder, OnScreen
 from operator_console.core.desk import Counts, Fault, Feedback
 from operator_console.core.desk_line import (
@@ -165,7 +165,7 @@ class ConsoleSession:
         self.heard: Heard | None = None
         self._proven: tuple[int, int] | None = None
         self._echo = NO_ECHO
-        self.authority: Authority | None = None
+        self._announced: Announced | None = None
         self.enable_sent = False
         self.words_up = False
         self.paths_up = dict.fromkeys(CommandPath, False)
@@ -486,14 +486,14 @@ class ConsoleSession:
             heard.at_ns,
         )
 
-    def hear_authority(self, data: bytes) -> bool:
+    def hear_authority(self, data: bytes, now_ns: int) -> bool:
         """Take in who may drive; return whether it fits."""
         try:
             authority = read_authority(data)
         except ProtocolError as error:
             self.refused[error.reason] += 1
             return False
-        self.authority = authority
+        self._announced = Announced(authority, now_ns)
         self._lose_lease_of_another_run(authority.boot, authority.epoch)
         lease = self.lease
         held_by_other = authority.holder != self.operator
@@ -655,21 +655,36 @@ class ConsoleSession:
             boot=self.authority.boot,
             epoch=0 if self.lease is None or public is not None else self.lease.epoch,
             x25519=public,
-            to=self.waiting if asked.kind is RequestKind.OFFER else None,
+            to=self.waiting(now_ns) if asked.kind is RequestKind.OFFER else None,
         )
         return Outgoing(self.topics.req(self.operator), sign_claims(claims, self._key), qos=1)
 
     @property
-    def waiting(self) -> str | None:
+    def authority(self) -> Authority | None:
+        """The newest announcement, however old: its nonce is good until another has come."""
+        return None if self._announced is None else self._announced.authority
+
+    def holder_known(self, now_ns: int) -> bool:
+        """Who holds the machine, or that nobody does, has been announced of late."""
+        return self._announced is not None and self._announced.counts(now_ns)
+
+    def holder(self, now_ns: int) -> str | None:
+        """Who holds the machine, None when nobody does or nobody knows."""
+        authority = self.authority if self.holder_known(now_ns) else None
+        return None if authority is None else authority.holder
+
+    def waiting(self, now_ns: int) -> str | None:
         """Who waits for this machine's lease, None when nobody does."""
-        pending = None if self.authority is None else self.authority.pending
+        pending = self._pending(now_ns)
         return None if pending is None else pending.operator
 
-    @property
-    def taken_over(self) -> bool:
+    def taken_over(self, now_ns: int) -> bool:
         """Who waits is a supervisor: the machine stops, then it goes to him."""
-        pending = None if self.authority is None else self.authority.pending
+        pending = self._pending(now_ns)
         return pending is not None and pending.takes_over
+
+    def _pending(self, now_ns: int) -> Pending | None:
+        return None if self._announced is None else self._announced.pending(now_ns)
 
     @property
     def role(self) -> Role:
@@ -732,10 +747,16 @@ class ConsoleSession:
             return self.heard.state.mode not in DRIVING_MODES | {VehicleMode.STOPPING}
         return abs(speed_mps) < STANDSTILL_MPS
 
-    def other_holder(self) -> str | None:
-        """Who else holds the machine, None when nobody does."""
-        holder = None if self.authority is None else self.authority.holder
+    def other_holder(self, now_ns: int) -> str | None:
+        """Who else holds the machine, None when nobody does or nobody knows."""
+        holder = self.holder(now_ns)
         return None if holder == self.operator else holder
+
+    def _held_by_other(self, now_ns: int) -> bool:
+        """By what was announced of late; else by the machine's states, which do not say by whom."""
+        if self.holder_known(now_ns):
+            return self.other_holder(now_ns) is not None
+        return self._lease_stands()
 
     def engagement(self, now_ns: int) -> Engagement:
         """How far this console has got with the machine."""
@@ -743,7 +764,7 @@ class ConsoleSession:
             state_known=self.state_known(now_ns),
             mode=self.mode(now_ns),
             lease=self.lease,
-            holder=self.other_holder(),
+            held_by_other=self._held_by_other(now_ns),
             asking=self.requests.asked is not None,
             enable=self.enable_sent,
             stop_pending=self.stops.pending is not None,

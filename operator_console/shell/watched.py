@@ -43,7 +43,7 @@ class Watched:
         if topic == self.topics.state:
             self.session.hear_state(payload, now_ns)
         elif topic == self.topics.authority:
-            self.session.hear_authority(payload)
+            self.session.hear_authority(payload, now_ns)
         elif topic == self.topics.signal(self.session.operator):
             return self.signalling.take(payload)
         return None

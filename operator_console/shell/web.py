@@ -375,8 +375,9 @@ class Console:
         if topic == self.topics.state:
             self._hear_state(payload, CommandPath.MQTT)
         elif topic == self.topics.authority:
-            counts = self.session.hear_authority(payload)
-            self.notes.told(self._clock_ns(), "authority", payload, counts=counts)
+            now_ns = self._clock_ns()
+            counts = self.session.hear_authority(payload, now_ns)
+            self.notes.told(now_ns, "authority", payload, counts=counts)
             self.pump.acted()
         elif topic == self.topics.ack(self._settings.operator):
             self._hear_ack(payload)

@@ -348,9 +348,10 @@ export class Hud {
       ? t("input.gaps", { n: gaps, ms: figure(inner.input_gap_longest_ms, 0) })
       : t("input.no_gaps");
     const holder = inner.holder;
+    const told = known && (inner.lease || inner.holder_known);
     row("chain-holder",
-      !known ? t("holder.unknown") : inner.lease ? t("holder.this") : (holder ?? t("holder.nobody")),
-      !known ? "unknown" : inner.lease || !holder ? "quiet" : "caution");
+      !told ? t("holder.unknown") : inner.lease ? t("holder.this") : (holder ?? t("holder.nobody")),
+      !told ? "unknown" : inner.lease || !holder ? "quiet" : "caution");
   }
 
   /** @param {Json} inner */

@@ -155,8 +155,8 @@ function cells(machine) {
   return [
     machine.mode === null ? t("mode.unknown") : named("mode", machine.mode),
     figure(typeof machine.speed_mps === "number" ? Math.abs(machine.speed_mps) : null, 1, 3.6),
-    machine.holder ?? (machine.mode === null ? UNKNOWN : t("holder.nobody")),
-    machine.waiting ?? "",
+    machine.holder_known ? (machine.holder ?? t("holder.nobody")) : UNKNOWN,
+    machine.holder_known ? (machine.waiting ?? "") : UNKNOWN,
     said(machine.cause),
   ];
 }

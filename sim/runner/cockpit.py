@@ -114,10 +114,10 @@ class Cockpit:
         if not self.mishap.dead:
             self.session.hear_state(data, now_ns + self.ahead_ns)
 
-    def hear_authority(self, data: bytes) -> None:
+    def hear_authority(self, now_ns: int, data: bytes) -> None:
         """An authority message arrived."""
         if not self.mishap.dead:
-            self.session.hear_authority(data)
+            self.session.hear_authority(data, now_ns + self.ahead_ns)
 
     def hear_ack(self, now_ns: int, data: bytes) -> AckClaims | None:
         """An answer arrived."""

@@ -319,7 +319,8 @@ class Run:
                 up.send_surely(now_ns, len(state), lambda at_ns: cockpit.hear_state(at_ns, state))
         if authority is not None:
             self._digest.update(authority)
-            up.send_surely(now_ns, len(authority), lambda _: cockpit.hear_authority(authority))
+            size = len(authority)
+            up.send_surely(now_ns, size, lambda at_ns: cockpit.hear_authority(at_ns, authority))
         for _, token in outputs.acks:
             self._digest.update(token)
             self._answer(now_ns, token)

@@ -268,7 +268,7 @@ class Rig:
 
     def ask(self, kind: str) -> RequestClaims:
         """Let the driver ask for something; return the signed request."""
-        self.session.hear_authority(self.vehicle.authority())
+        self.session.hear_authority(self.vehicle.authority(), self.now_ns)
         assert self.session.act(kind, self.now_ns)
         message = self.session.next_request(self.now_ns)
         assert message is not None
@@ -278,7 +278,7 @@ class Rig:
         """Take control and hear the first proven state."""
         claims = self.ask(RequestKind.LEASE)
         assert self.session.hear_ack(self.vehicle.grant(claims), self.now_ns) is not None
-        self.session.hear_authority(self.vehicle.authority())
+        self.session.hear_authority(self.vehicle.authority(), self.now_ns)
         self.step(20, mode=VehicleMode.LEASED)
 
     def step(self, ms: float, **changes: Any) -> None:

@@ -353,7 +353,7 @@ def test_stop_on_the_desk__is_pending_whatever_else_it_says(
 def test_stop_that_stays_down__nothing_is_reset_and_the_screen_says_why(rig: DeskRig) -> None:
     rig.leased()
     rig.step(20, mode=VehicleMode.STOPPED, estop="closed")
-    rig.session.hear_authority(rig.vehicle.authority())
+    rig.session.hear_authority(rig.vehicle.authority(), rig.now_ns)
     rig.desk(Fault.STOP_HELD)
     rig.session.act("reset", rig.now_ns)
     step = snapshot(rig.session, rig.now_ns)["console"]["step"]
@@ -370,7 +370,7 @@ def test_stop_that_stays_down__nothing_is_reset_and_the_screen_says_why(rig: Des
 def test_stop_up_again__the_stop_is_reset(rig: DeskRig) -> None:
     rig.leased()
     rig.step(20, mode=VehicleMode.STOPPED, estop="closed")
-    rig.session.hear_authority(rig.vehicle.authority())
+    rig.session.hear_authority(rig.vehicle.authority(), rig.now_ns)
     rig.desk(Fault.STOP_HELD)
     rig.desk()
     action = confirmed_action(rig.session, rig.now_ns)
@@ -454,7 +454,7 @@ def test_blocker_of_the_machine__is_worded_for_the_desk(rig: DeskRig) -> None:
 
 def test_ladder_climbed__arming_is_asked_of_the_machine(rig: DeskRig) -> None:
     rig.climbed()
-    rig.session.hear_authority(rig.vehicle.authority())
+    rig.session.hear_authority(rig.vehicle.authority(), rig.now_ns)
     rig.session.act("arm", rig.now_ns)
 
     assert rig.session.next_request(rig.now_ns) is not None
@@ -478,7 +478,7 @@ def test_arming_with_something_missing__is_refused_here_and_named(
     rig: DeskRig, asks: dict[str, Any], code: str, words: str
 ) -> None:
     rig.climbed()
-    rig.session.hear_authority(rig.vehicle.authority())
+    rig.session.hear_authority(rig.vehicle.authority(), rig.now_ns)
     rig.desk(**asks)
     rig.session.act("arm", rig.now_ns)
     answer = refusal(rig)
@@ -549,7 +549,7 @@ def test_ladder_climbed__the_next_step_is_the_hold(rig: DeskRig) -> None:
 
 
 def test_confirm_held__takes_the_step_that_comes_next(rig: DeskRig) -> None:
-    rig.session.hear_authority(rig.vehicle.authority())
+    rig.session.hear_authority(rig.vehicle.authority(), rig.now_ns)
     rig.hear_state(mode=VehicleMode.STANDBY)
     free = confirmed_action(rig.session, rig.now_ns)
     rig.leased()

@@ -536,16 +536,25 @@ def test_viewer__may_press_stop_and_ask_for_the_seat_only(rig: PageRig) -> None:
     assert rig.text("#picture-age").endswith("—")
 
 
-def test_leased_by_another_console__mode_names_the_holder(rig: PageRig) -> None:
+def test_leased_by_another_console__holder_is_named_while_it_is_announced(rig: PageRig) -> None:
     other = Rig()
     other.vehicle.holder = "op-2"
-    other.session.hear_authority(other.vehicle.authority())
+    other.session.hear_authority(other.vehicle.authority(), other.now_ns)
     other.step(20, mode=VehicleMode.LEASED)
     rig.tell(snapshot(other.session, other.now_ns))
     rig.taken()
     rig.pass_ms(60)
 
-    assert rig.text("#mode-words") == "HELD BY op-2"
+    told = rig.text("#mode-words"), rig.text("#chain-holder")
+    other.step(1001)
+    rig.tell(snapshot(other.session, other.now_ns))
+    rig.taken()
+    rig.pass_ms(60)
+
+    assert told[0] == "HELD BY op-2"
+    assert told[1].endswith("op-2")
+    assert rig.text("#mode-words") == "HELD BY ANOTHER"
+    assert rig.text("#chain-holder").endswith("UNKNOWN")
 
 
 def test_machine_falls_from_active_to_armed__lever_falls_to_neutral(rig: PageRig) -> None:

@@ -168,11 +168,14 @@ def test_series__keeps_a_gap_where_nothing_is_told_and_counts_totals_up(engineer
     assert series["chart.refused"] == [[0, 1, 2], [None, 3, None]]
 
 
+OTHER = {"vehicle": "truck-08", "holder_known": True, "holder": "op-2", "mode": "ACTIVE"}
+
+
 def machines(rig: PageRig, **changes: Any) -> None:
     session = Rig()
     session.step(20, mode=VehicleMode.STANDBY, speed_mps=0.0)
     own = machine_line(session.session, session.now_ns) | {"camera": 0}
-    told = [own, own | {"vehicle": "truck-08", "holder": "op-2", "mode": "ACTIVE"} | changes]
+    told = [own, own | OTHER | changes]
     rig.tell({"t": "machines", "machines": told})
     beat(rig)
     rig.settle()
@@ -185,7 +188,7 @@ def test_supervisor__sees_who_drives_what_and_stops_any(supervisor: PageRig) -> 
     supervisor.page.click("#machines [data-vehicle=truck-08]")
 
     assert supervisor.text("#stop b") == "STOP truck-07"
-    assert rows[0].startswith("truck-07\tSTANDBY\t0.0\tnobody")
+    assert rows[0].startswith("truck-07\tSTANDBY\t0.0\t—\t—")
     assert rows[1].startswith("truck-08\tREMOTE ACTIVE\t0.0\top-2")
     assert supervisor.last("action") == {"t": "action", "do": "stop", "vehicle": "truck-08"}
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from operator_console.core.engagement import Engagement
-from operator_console.core.screen import snapshot
+from operator_console.core.screen import machine_line, snapshot
 from protocol.control_peer import CommandPath
 from protocol.errors import Refusal
-from protocol.frames import CommandKind
+from protocol.frames import CommandKind, SessionKeys
 from protocol.messages import AckClaims, Outcome, RequestKind, Role, sign_claims
 from protocol.state import VehicleMode
 from tests.console.fakes import (
@@ -133,7 +134,7 @@ def test_another_holder_announced__lease_is_lost_and_commands_end() -> None:
     rig = Rig()
     rig.lease()
     rig.vehicle.epoch += 1
-    rig.session.hear_authority(rig.vehicle.authority(holder="op-2"))
+    rig.session.hear_authority(rig.vehicle.authority(holder="op-2"), rig.now_ns)
 
     rig.drive_input()
 
@@ -145,7 +146,9 @@ def test_announcement_older_than_the_grant__costs_no_lease() -> None:
     rig = Rig()
     rig.lease()
 
-    rig.session.hear_authority(rig.vehicle.authority(holder=None, epoch=rig.vehicle.epoch - 1))
+    rig.session.hear_authority(
+        rig.vehicle.authority(holder=None, epoch=rig.vehicle.epoch - 1), rig.now_ns
+    )
 
     assert rig.session.lease is not None
 
@@ -153,7 +156,7 @@ def test_announcement_older_than_the_grant__costs_no_lease() -> None:
 def test_guardian_restarted__lease_is_lost() -> None:
     rig = Rig()
     rig.lease()
-    rig.session.hear_authority(rig.vehicle.authority(boot=0xBEEF))
+    rig.session.hear_authority(rig.vehicle.authority(boot=0xBEEF), rig.now_ns)
 
     assert rig.session.lease is None
 
@@ -171,9 +174,64 @@ def test_released__lease_ends_without_alarm() -> None:
 def test_other_operator_holds__engagement_says_so() -> None:
     rig = Rig()
     rig.hear_state()
-    rig.session.hear_authority(rig.vehicle.authority(holder="op-2"))
+    rig.session.hear_authority(rig.vehicle.authority(holder="op-2"), rig.now_ns)
 
     assert rig.session.engagement(rig.now_ns) is Engagement.OTHER
+
+
+def announced_ago(ms: float, **changes: Any) -> Rig:
+    """Return a rig whose machine announced its authority that long ago, and speaks still."""
+    rig = Rig()
+    rig.session.hear_authority(rig.vehicle.authority(**changes), rig.now_ns)
+    rig.step(ms, mode=VehicleMode.ACTIVE)
+    return rig
+
+
+@pytest.mark.parametrize(("age_ms", "known"), [(1000, True), (1000.001, False)])
+def test_holder_announced__is_unknown_after_a_second(age_ms: float, known: bool) -> None:
+    rig = announced_ago(age_ms, holder="op-2")
+    expected = "op-2" if known else None
+
+    assert rig.session.holder_known(rig.now_ns) is known
+    assert rig.session.other_holder(rig.now_ns) == expected
+    line = machine_line(rig.session, rig.now_ns)
+    assert (line["holder"], line["holder_known"]) == (expected, known)
+
+
+@pytest.mark.parametrize(
+    ("takes_over", "left_ms", "age_ms", "waits"),
+    [
+        (False, 600, 599, True),
+        (False, 600, 600, False),
+        (False, 9000, 1001, False),
+        (True, 0, 1000, True),
+        (True, 0, 1001, False),
+    ],
+)
+def test_request_of_another_announced__stands_until_it_lapses_or_is_announced_no_more(
+    takes_over: bool, left_ms: int, age_ms: float, waits: bool
+) -> None:
+    pending = {"operator": "op-3", "takes_over": takes_over, "left_ms": left_ms}
+    rig = announced_ago(age_ms, holder=OPERATOR, pending=pending)
+
+    assert rig.session.waiting(rig.now_ns) == ("op-3" if waits else None)
+    assert rig.session.taken_over(rig.now_ns) is (takes_over and waits)
+
+
+@pytest.mark.parametrize(
+    ("keys", "how_far"),
+    [(SessionKeys(bytes(32), bytes(32)), Engagement.OTHER), (None, Engagement.FREE)],
+    ids=["leased", "free"],
+)
+def test_holder_announced_no_more__states_of_a_leased_machine_say_that_another_has_it(
+    keys: SessionKeys | None, how_far: Engagement
+) -> None:
+    rig = Rig()
+    rig.vehicle.keys = keys
+    rig.session.hear_authority(rig.vehicle.authority(holder="op-2"), rig.now_ns)
+    rig.step(1500, mode=VehicleMode.LEASED)
+
+    assert rig.session.engagement(rig.now_ns) is how_far
 
 
 # ---- enable -------------------------------------------------------------------------------
@@ -416,7 +474,7 @@ def test_proven_state_replayed_after_the_lease__is_refused() -> None:
     moving = rig.vehicle.state_frame(rig.vehicle_us, mode=VehicleMode.ACTIVE, speed_mps=5.0)
     rig.session.hear_state(moving, rig.now_ns)
     rig.vehicle.end_lease()
-    rig.session.hear_authority(rig.vehicle.authority())
+    rig.session.hear_authority(rig.vehicle.authority(), rig.now_ns)
     rig.clock.advance_ms(3000)
     rig.session.hear_state(moving, rig.now_ns)
 
@@ -466,7 +524,7 @@ def test_state_cut_short__is_counted_and_harmless(size: int) -> None:
 def test_authority_that_does_not_fit__is_counted(data: bytes) -> None:
     rig = Rig()
 
-    rig.session.hear_authority(data)
+    rig.session.hear_authority(data, rig.now_ns)
 
     assert rig.session.refused[Refusal.MALFORMED] == 1
     assert rig.session.authority is None
@@ -703,7 +761,7 @@ def test_lease_ended__state_stays_known_until_the_idle_one_comes() -> None:
     rig = Rig()
     rig.lease()
     rig.vehicle.end_lease()
-    rig.session.hear_authority(rig.vehicle.authority())
+    rig.session.hear_authority(rig.vehicle.authority(), rig.now_ns)
     rig.clock.advance_ms(1200)
 
     assert rig.session.state_known(rig.now_ns)
@@ -714,7 +772,7 @@ def test_another_holds_the_machine__silent_state_is_unknown_after_500_ms() -> No
     rig.lease()
     rig.vehicle.epoch += 1
     rig.vehicle.holder = "op-2"
-    rig.session.hear_authority(rig.vehicle.authority())
+    rig.session.hear_authority(rig.vehicle.authority(), rig.now_ns)
     rig.clock.advance_ms(501)
 
     assert not rig.session.state_known(rig.now_ns)
