@@ -6,7 +6,8 @@ import { StopPress, pressesAtOnce } from "/ui/press.js";
 import { ConsoleSocket } from "/ui/socket.js";
 import { choose, chooseAsBefore, hasChinese, language } from "/ui/text.js";
 
-const WATCH_PERIOD_MS = 100;
+/** What stands still is drawn as that within 300 ms: 250 of silence, and this. */
+const WATCH_PERIOD_MS = 50;
 /** A console that has said nothing for this long does not answer. */
 const LINE_SILENT_MS = 500;
 const STOP_KEYS = new Set(["Space", "Escape"]);

@@ -85,14 +85,16 @@ class WingPage extends WatchingPage {
     this.drawStop(stop ?? { unwatched }, nowMs);
     element("border").dataset.look = (mode && MODE_LOOKS[mode]) || "unknown";
     say("mode-words", mode ? named("mode", mode) : t("mode.unknown"));
-    const offsetUs = this.clock.offsetUs(nowMs);
-    const stamped = offsetUs !== null && this.picture.captureUs > 0;
-    const ageMs = stamped ? Math.max(0, nowMs + (offsetUs - this.picture.captureUs) / 1000) : null;
+    const clock = this.clock.known(nowMs);
+    const captureUs = this.picture.captureUs;
+    const ageMs = clock && captureUs > 0
+      ? Math.max(0, nowMs + (clock.offsetUs - captureUs) / 1000) : null;
     const live = liveness(
       this.picture.silenceMs(nowMs), ageMs, known.console?.picture_max_age_ms);
     element("stage").dataset.live = live;
     say("no-image-words", live === "live" ? "" : named("live", live));
-    say("age-words", ageMs === null ? "—" : `${ageMs.toFixed(0)} ms`);
+    const least = clock?.withinUs === null ? "≥" : "";
+    say("age-words", ageMs === null ? "—" : `${least}${ageMs.toFixed(0)} ms`);
   }
 }
 

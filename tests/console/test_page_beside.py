@@ -353,3 +353,38 @@ def test_wing_without_a_picture__says_that_it_is_not_live(wing: VideoRig) -> Non
     assert wing.drawn_as == "none"
     assert wing.text("#no-image-words") == "NO LIVE IMAGE"
     assert wing.page.get_attribute("#border", "data-look") == "unknown"
+
+
+def shown(wing: VideoRig, frame: int, within_us: int | None) -> None:
+    """Let the left camera's picture of 40 ms ago come onto the screen."""
+    session = Rig()
+    session.lease()
+    state = snapshot(session.session, session.now_ns)
+    now_us = 1_040_000 * (frame + 1)
+    clock = {"vehicle_now_us": now_us, "vehicle_now_within_us": within_us}
+    wing.tell(state | {"console": state["console"] | clock})
+    wing.settle()
+    wing.tell_note({"c": 3, "f": frame, "t": now_us - 40_000, "r": 0})
+    wing.present(frame)
+
+
+def test_wing__tells_an_age_that_is_only_a_lower_bound_and_a_freeze_within_300_ms(
+    wing: VideoRig,
+) -> None:
+    wing.tell(CONFIG | {"cameras": [0, 3], "left_camera": 3})
+    wing.settle()
+    wing.pass_ms(150)
+    wing.tell({"t": "answer", "id": wing.last("offer")["id"], "sdp": "answered"})
+    wing.settle()
+    words, drawn = [], []
+    for frame, within_us in ((1, None), (2, 500)):
+        shown(wing, frame, within_us)
+        wing.pass_ms(60)
+        words.append(wing.text("#age-words"))
+        drawn.append(wing.drawn_as)
+        wing.pass_ms(240)
+        drawn.append(wing.drawn_as)
+        wing.pass_ms(50)
+
+    assert drawn == ["live", "frozen"] * 2
+    assert [each.startswith("≥") for each in words] == [True, False]
