@@ -12,7 +12,7 @@ export const KEPT = 300;
  * @property {Record<string, Json>} slow by group; a group that is old is not there
  */
 
-/** A line of a chart: its name, and where its value comes from.
+/** A line of a chart: its name, worded where it is no sign, and where its value comes from.
  * @typedef {[string, (heard: Heard) => unknown]} Line */
 
 /** A chart: its title's key, its unit, its lines.
@@ -36,11 +36,11 @@ export const PLANS = [
   ]],
   ["chart.loop", "ms", [
     ["T_loop", (heard) => heard.state.vehicle?.loop_ms],
-    ["round trip", (heard) => heard.state.console?.rtt_ms],
-    ["uplink p50", (heard) => heard.slow.control?.uplink_ms?.p50],
-    ["uplink p99", (heard) => heard.slow.control?.uplink_ms?.p99],
-    ["loop p50", (heard) => heard.slow.control?.loop_ms?.p50],
-    ["loop p99", (heard) => heard.slow.control?.loop_ms?.p99],
+    ["round_trip", (heard) => heard.state.console?.rtt_ms],
+    ["uplink_median", (heard) => heard.slow.control?.uplink_ms?.p50],
+    ["uplink_worst", (heard) => heard.slow.control?.uplink_ms?.p99],
+    ["loop_median", (heard) => heard.slow.control?.loop_ms?.p50],
+    ["loop_worst", (heard) => heard.slow.control?.loop_ms?.p99],
   ]],
   ["chart.paths", "%", [
     ["MQTT", (heard) => path(heard, 0).delivered_pct],

@@ -2,7 +2,7 @@
 
 import { PLANS, STALE_MS, Series } from "/ui/charts.js";
 import { guarded, onFault } from "/ui/fault.js";
-import { language, said, t } from "/ui/text.js";
+import { language, named, said, t } from "/ui/text.js";
 import uPlot from "/ui/uplot.js";
 import { WatchingPage, element, open, say } from "/ui/watching.js";
 
@@ -83,7 +83,9 @@ class EngineerPage extends WatchingPage {
         })),
         series: [
           { label: t("chart.time") },
-          ...lines.map(([label], line) => ({ label, stroke: COLOURS[line], width: 2 })),
+          ...lines.map(([name], line) => ({
+            label: named("line", name), stroke: COLOURS[line], width: 2,
+          })),
         ],
       },
       /** @type {uPlot.AlignedData} */ (this.series.charts[at]),

@@ -1,5 +1,7 @@
 /** Where the time of a picture goes from capture to present, and how old what is shown has been. */
 
+import { named, t } from "/ui/text.js";
+
 const STAGES = /** @type {const} */ ([
   "capture", "encode", "network", "buffer", "decode", "display",
 ]);
@@ -100,7 +102,7 @@ export class SplitTimes {
     return [0.5, 0.95, 0.99, 1].map((share) => part(ages, share));
   }
 
-  /** All of it in one line.
+  /** All of it in one line, in the chosen language.
    * @param {number} screenMs the monitor's own delay
    * @param {number | null} withinMs how far wrong the ages may be; null when nobody knows
    */
@@ -110,12 +112,11 @@ export class SplitTimes {
     if (!medians || !ages) return "";
     const parts = STAGES.map((name, at) => {
       const ms = medians[at] + (name === "display" ? screenMs : 0);
-      return `${name} ${ms.toFixed(0)}`;
+      return `${named("line", name)} ${ms.toFixed(0)}`;
     });
-    const [p50, p95, p99, most] = ages.map((age) => (age + screenMs).toFixed(0));
-    return `capture to present, ms: ${parts.join(" + ")}`
-      + ` · age ±${withinMs === null ? "?" : withinMs.toFixed(0)}`
-      + ` p50 ${p50} p95 ${p95} p99 ${p99} max ${most}`;
+    const [p50, p95, p99, max] = ages.map((age) => (age + screenMs).toFixed(0));
+    const within = withinMs === null ? "?" : withinMs.toFixed(0);
+    return t("split.line", { parts: parts.join(" + "), within, p50, p95, p99, max });
   }
 }
 

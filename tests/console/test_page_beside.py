@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -113,6 +114,16 @@ def test_engineers_page__draws_every_chart_without_an_error(engineer: PageRig) -
 
     assert engineer.page.locator("#charts .uplot canvas").count() == 8
     assert engineer.errors == []
+
+
+def test_engineers_page_in_chinese__leaves_of_the_charts_legends_signs_only(
+    engineer: PageRig,
+) -> None:
+    engineer.page.keyboard.press("KeyG")
+    engineer.pass_ms(1100)
+    words = " ".join(engineer.page.locator("#charts .u-label").all_inner_texts())
+
+    assert set(re.findall(r"[A-Za-z_]{2,}", words)) == {"T_loop", "MQTT", "DATA"}
 
 
 def test_settings__are_those_that_the_machine_reports(engineer: PageRig) -> None:
