@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from operator_console.core.screen import machine_line, snapshot
 from protocol.state import VehicleMode
@@ -79,6 +79,14 @@ def engineer(browser: Browser) -> Iterator[PageRig]:
     rig.page.close()
 
 
+@pytest.fixture(scope="module")
+def modules(browser: Browser) -> Iterator[Page]:
+    """A page for what needs its modules only."""
+    rig = EngineerRig(browser)
+    yield rig.page
+    rig.page.close()
+
+
 @pytest.fixture
 def supervisor(browser: Browser) -> Iterator[PageRig]:
     rig = SupervisorRig(browser)
@@ -108,22 +116,19 @@ def beat(rig: PageRig) -> None:
     rig.tell(snapshot(session.session, session.now_ns))
 
 
-def test_engineers_page__draws_every_chart_without_an_error(engineer: PageRig) -> None:
+def test_engineers_page__draws_every_chart_and_words_its_legend_in_chinese(
+    engineer: PageRig,
+) -> None:
     slow(engineer, "media", MEDIA)
     engineer.pass_ms(1100)
 
-    assert engineer.page.locator("#charts .uplot canvas").count() == 8
-    assert engineer.errors == []
-
-
-def test_engineers_page_in_chinese__leaves_of_the_charts_legends_signs_only(
-    engineer: PageRig,
-) -> None:
     engineer.page.keyboard.press("KeyG")
     engineer.pass_ms(1100)
     words = " ".join(engineer.page.locator("#charts .u-label").all_inner_texts())
 
+    assert engineer.page.locator("#charts .uplot canvas").count() == 8
     assert set(re.findall(r"[A-Za-z_]{2,}", words)) == {"T_loop", "MQTT", "DATA"}
+    assert engineer.errors == []
 
 
 def test_settings__are_those_that_the_machine_reports(engineer: PageRig) -> None:
@@ -166,13 +171,13 @@ def test_encoder__is_shown_with_its_step_of_the_ladder(engineer: PageRig) -> Non
     assert "1280x720@30 · 4.00 Mbit/s · 30 fps · QP 24" in engineer.text("#ladder")
 
 
-def test_series__keeps_a_gap_where_nothing_is_told_and_counts_totals_up(engineer: PageRig) -> None:
+def test_series__keeps_a_gap_where_nothing_is_told_and_counts_totals_up(modules: Page) -> None:
     heards = [
         {"state": {}, "slow": {"media": MEDIA, "control": {"refused": {"duplicate": 3}}}},
         {"state": {}, "slow": {"control": {"refused": {"duplicate": 5, "short": 1}}}},
         {"state": {}, "slow": {}},
     ]
-    series = engineer.page.evaluate(SERIES, heards)
+    series = modules.evaluate(SERIES, heards)
 
     assert [column[0] for column in series["chart.picture"][1:]] == [1, 4, 20, 3, 5, 8]
     assert [column[1] for column in series["chart.picture"][1:]] == [None] * 6
@@ -305,7 +310,7 @@ def test_console_falls_silent_just_after_a_press__not_sent_then_press_again(
 
 
 def test_press__is_said_to_be_lost_unless_the_console_lived_long_enough_to_know_of_it(
-    supervisor: PageRig,
+    modules: Page,
 ) -> None:
     pending, none = {"pending": True}, dict[str, Any]()
     steps = [
@@ -320,7 +325,7 @@ def test_press__is_said_to_be_lost_unless_the_console_lived_long_enough_to_know_
         [14600, False, 14000, none],
     ]
 
-    assert supervisor.page.evaluate(PRESS, steps) == [
+    assert modules.evaluate(PRESS, steps) == [
         "controlled stop · Space",
         "NOT SENT – use the hard-wired E-stop",
         "sent – waiting for the machine",
