@@ -21,6 +21,7 @@ const AUDIBLE = 2;
  * @property {number} atMs when it came last, by the page's clock
  * @property {boolean} open nobody has acknowledged it
  * @property {boolean} standing it holds now; an event is over when it is told
+ * @property {boolean} over it has stood and stands no more: when it stands again it calls anew
  * @property {number} soundedMs when it was last given out
  * @property {number} number rises with each
  */
@@ -58,17 +59,22 @@ export class AlarmBook {
     const last = this.standing === null ? undefined : this.alerts.get(this.standing);
     if (last) {
       last.standing = false;
+      last.over = true;
       // What called for care only is over with its cause; what was worse is to be acknowledged.
       if (rank(last.level) < AUDIBLE) last.open = false;
     }
     this.standing = code;
     if (!message || code === null) return;
     const before = this.alerts.get(code);
-    // The event of the same cause has called for the driver already.
-    const news = !before || nowMs - before.atMs > NEWS_MS;
+    // The event of the same cause has called for the driver already; what nobody has acknowledged
+    // calls on.
+    const again = before?.over && !before.open;
+    const news = !before || again || nowMs - before.atMs > NEWS_MS;
     if (news) this.raise(code, message.level, message, nowMs, true, before?.count ?? 0);
     const alert = this.alerts.get(code);
-    if (alert) alert.standing = true;
+    if (!alert) return;
+    alert.standing = true;
+    alert.over = false;
   }
 
   /**
@@ -85,7 +91,7 @@ export class AlarmBook {
     this.told += 1;
     this.alerts.set(code, {
       number: this.told, code, level, words: { en: words.en, zh: words.zh }, count, atMs, open, standing,
-      soundedMs: -Infinity,
+      over: false, soundedMs: -Infinity,
     });
     while (this.alerts.size > SHOWN_MAX) {
       const least = this.ordered().at(-1);

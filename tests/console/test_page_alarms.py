@@ -133,6 +133,31 @@ def test_message_stands_again_after_it_was_over__calls_again(page: PageRig) -> N
     assert book(page, *steps)[-1] == "alarm"
 
 
+@pytest.mark.parametrize("acknowledged_ms", [100, 3500])
+def test_message_stands_again_soon_after_it_was_acknowledged__sounds_until_it_is_anew(
+    page: PageRig, acknowledged_ms: int
+) -> None:
+    link: list[tuple[Any, ...]] = [("stand", 0, "C104", "alarm"), ("sound", 0)]
+    link += [("ack", acknowledged_ms), ("stand", 3000, ""), ("stand", 8000, "C104", "alarm")]
+    link.sort(key=lambda step: step[1])
+    sounds = [("sound", ms) for ms in (8000, 10_000, 60_000)]
+    quiet = [("ack", 60_100), ("sound", 65_000)]
+
+    assert book(page, *link, *sounds, *quiet)[5:] == ["alarm"] * 3 + [None, None]
+
+
+def test_message_that_nobody_acknowledged_flickers__one_sound_follows_the_other(
+    page: PageRig,
+) -> None:
+    on, off = ("C104", "alarm"), ("",)
+    flicker = [("stand", at, *(on, off)[at // 100 % 2]) for at in range(0, 1900, 100)]
+    steps = [each for step in flicker for each in (step, ("sound", step[1]))]
+    told = book(page, *steps, ("sound", 2000))
+
+    assert [told[1], told[-1]] == ["alarm", "alarm"]
+    assert set(told[3:-1]) == {None}
+
+
 def test_acknowledge_key__alert_is_marked_as_seen(rig: PageRig) -> None:
     rig.tell({"t": "event", "id": "V102", "severity": "alarm", "en": "old", "zh": "旧"})
     rig.taken()
