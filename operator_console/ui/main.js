@@ -39,6 +39,8 @@ const HELP_KEYS = new Set(["Slash", "F1"]);
 /** Modes in which the machine is driven or about to be; in others the lever falls to neutral. */
 const DRIVEN = new Set(["ARMED", "ACTIVE", "DEGRADED"]);
 const ENABLED = new Set(["ACTIVE", "DEGRADED"]);
+/** Modes in which a machine that does not say how fast it is may move. */
+const MAY_MOVE = new Set([...ENABLED, "STOPPING"]);
 
 /** @typedef {Record<string, any>} Json */
 
@@ -135,7 +137,7 @@ class Cockpit {
         this.clock.hear(
           message.console?.vehicle_now_us, message.console?.vehicle_now_within_us, this.stateMs);
         this.follow(message.vehicle);
-        this.turn(message.console?.input?.gear ?? message.vehicle?.gear);
+        this.faceTheWay(message);
         break;
       case "config":
         this.configure(message);
@@ -205,9 +207,19 @@ class Cockpit {
     this.sound.allow(true);
   }
 
-  /** Let the main view be that of the direction of travel.
-   * @param {unknown} gear as asked for; of the machine where nobody here asks
+  /** Let the main view be that of the direction of travel. A machine that moves says it by its own
+   * gear; the driver's counts at a standstill only. What says no direction, or is too old, turns
+   * nothing.
+   * @param {Json} state
    */
+  faceTheWay(state) {
+    if (!state.vehicle || state.state_age_ms > state.state_max_age_ms) return;
+    const own = state.vehicle.gear;
+    if (!this.moves()) this.turn(state.console?.input?.gear || own);
+    else if (own) this.turn(own);
+  }
+
+  /** @param {unknown} gear */
   turn(gear) {
     const main = this.hasRear && gear === -1 ? this.rear : this.front;
     if (main === this.main) return;
@@ -241,10 +253,10 @@ class Cockpit {
     if (this.moves()) /** @type {HTMLDialogElement} */ (element("help")).close();
   }
 
-  /** The machine moves, or it is driven and does not say how fast. */
+  /** The machine moves, or it is driven or stopping and does not say how fast. */
   moves() {
     const speed = this.keyboard.speedMps;
-    if (speed === null) return this.mode !== null && ENABLED.has(this.mode);
+    if (speed === null) return this.mode !== null && MAY_MOVE.has(this.mode);
     return Math.abs(speed) > GEAR_SPEED_MAX_MPS;
   }
 

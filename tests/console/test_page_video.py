@@ -447,6 +447,10 @@ def test_picture_from_ahead_of_the_vehicles_clock__its_age_is_unknown(
 # ---- the direction of travel -------------------------------------------------------------------
 
 
+OTHER_WAY = {"FRONT": -1, "REAR": 1}
+"""The gear whose view is not that one."""
+
+
 def reverse(rig: VideoRig) -> None:
     """Show a rear camera as well, a picture of each, and let the driver ask for reverse."""
     rig.tell(CONFIG | {"cameras": [0, 2], "rear_camera": 2})
@@ -491,6 +495,63 @@ def test_forwards_again__the_front_picture_is_the_main_view(rig: VideoRig) -> No
     told = rig.last("view")
     assert (told["camera"], told["frame"], told["capture_us"]) == (0, 7, T0_US)
     assert rig.text("#camera-tag-words") == "FRONT"
+
+
+@pytest.fixture(scope="module")
+def reversing(browser: Browser) -> Iterator[VideoRig]:
+    """A page with a rear camera whose view each test turns before it looks."""
+    made = VideoRig(browser)
+    reverse(made)
+    yield made
+    made.page.close()
+
+
+def moves(rig: VideoRig, asked: int | None, own: int | None, speed_mps: float | None) -> str:
+    """Let the machine stop from that motion while the driver asks for a gear; return the view."""
+    vehicle = {"mode": "STOPPING", "gear": own, "speed_mps": speed_mps}
+    age = {"state_age_ms": 20, "state_max_age_ms": 500}
+    rig.tell({"t": "state", "vehicle": vehicle, "console": {"input": {"gear": asked}}, **age})
+    rig.taken()
+    return rig.text("#camera-tag-words")
+
+
+@pytest.mark.parametrize("asked", [-1, 0, 1, None])
+@pytest.mark.parametrize(
+    ("own", "speed_mps", "view"),
+    [
+        (-1, -2.0, "REAR"),
+        (1, 2.0, "FRONT"),
+        (-1, None, "REAR"),
+        (0, -2.0, "REAR"),
+        (None, -2.0, "REAR"),
+    ],
+)
+def test_machine_moves__the_main_view_is_of_its_own_gear_whatever_is_asked(
+    reversing: VideoRig, asked: int | None, own: int | None, speed_mps: float | None, view: str
+) -> None:
+    moves(reversing, -1, -1, 0.0)
+    assert moves(reversing, asked, own, speed_mps) == view
+
+
+@pytest.mark.parametrize(
+    ("asked", "own", "view"),
+    [(1, -1, "FRONT"), (-1, 1, "REAR"), (0, -1, "REAR"), (None, -1, "REAR"), (0, 0, "FRONT")],
+)
+def test_machine_stands__the_gear_that_is_asked_for_counts_before_its_own(
+    reversing: VideoRig, asked: int | None, own: int, view: str
+) -> None:
+    moves(reversing, OTHER_WAY[view], OTHER_WAY[view], 0.0)
+    assert moves(reversing, asked, own, 0.0) == view
+
+
+def test_state_too_old_to_tell_a_standstill__the_main_view_stays(reversing: VideoRig) -> None:
+    moves(reversing, -1, -1, 0.0)
+    vehicle = {"mode": "ACTIVE", "gear": 1, "speed_mps": 0.0}
+    age = {"state_age_ms": 501, "state_max_age_ms": 500}
+    reversing.tell({"t": "state", "vehicle": vehicle, "console": {"input": {"gear": 1}}, **age})
+    reversing.taken()
+
+    assert reversing.text("#camera-tag-words") == "REAR"
 
 
 def test_no_rear_camera__the_front_picture_stays_in_reverse(rig: VideoRig) -> None:
