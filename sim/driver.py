@@ -154,7 +154,10 @@ class Driver:
         """
         async for message in self._socket:
             if message.type is aiohttp.WSMsgType.TEXT:
-                self._take(json.loads(message.data))
+                content = json.loads(message.data)
+                self._take(content)
+                if content["t"] == "state":
+                    await self._say({"t": "seen", "n": content["n"]})
         if self.phase is Phase.DRIVING:
             raise DriveError("the console closed the page's socket")
 

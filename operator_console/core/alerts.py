@@ -66,6 +66,7 @@ class Situation:
         fault: what is wrong with the desk. desk_fault: the same in words.
         rungs: of the arming ladder; none where a page's keyboard drives.
         unrecorded: this cockpit's recorder has lost something just now, or records nothing.
+        page_behind: the driver's page paints, but what it was told longer ago than it may be.
     """
 
     engagement: Engagement
@@ -98,6 +99,7 @@ class Situation:
     desk_fault: Words = ("", "")
     rungs: tuple[Rung, ...] = ()
     unrecorded: bool = False
+    page_behind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,13 @@ AFTER_CAUSE: tuple[_Row, ...] = (
         "正在停车 – 机器自行制动 – 请松开使能",
     ),
     _row(
+        "C127",
+        Level.ALARM,
+        lambda s: s.page_behind and s.mode in DRIVING_MODES,
+        "SCREEN BEHIND – it shows what is old – the machine stops – brake",
+        "屏幕滞后 – 显示内容已过时 – 机器停车 – 请制动",
+    ),
+    _row(
         "C109",
         Level.ALARM,
         lambda s: s.picture_seen and not s.display_ok and s.mode in DRIVING_MODES,
@@ -251,6 +260,13 @@ AFTER_CAUSE: tuple[_Row, ...] = (
         ),
         "ENABLE BARRED – let go of enable first",
         "使能受限 – 请先松开使能",
+    ),
+    _row(
+        "C128",
+        Level.CAUTION,
+        lambda s: s.page_behind,
+        "SCREEN BEHIND – the machine will not move – close other programs",
+        "屏幕滞后 – 机器不会移动 – 请关闭其他程序",
     ),
     _row(
         "C114",

@@ -13,7 +13,10 @@ from recording import channels
 SCREEN_AGAIN_NS = 1_000_000_000
 """What stands on the screen is told when it changes, and this often in any case."""
 _STANDS = ("engagement", "link_up", "words_up", "lease", "holder", "waiting", "may", "stop")
-_FIGURES = ("picture_age_ms", "picture_age_is_least", "view_age_ms", "rtt_ms", "command_rate_hz")
+_FIGURES = (
+    *("picture_age_ms", "picture_age_is_least", "view_age_ms", "views_behind"),
+    *("rtt_ms", "command_rate_hz"),
+)
 Json = Mapping[str, Any]
 
 

@@ -314,9 +314,9 @@ class ConsoleSession:
         """The page lost the keyboard: what it lets go of now, the hand did not."""
         self.enable_watch.away(Away.BLURRED)
 
-    def driver_view(self, data: dict[str, object], now_ns: int) -> bool:
-        """Take in what a page has just presented."""
-        counted = self.view.offer(data, now_ns, self.clock.now_us(now_ns))
+    def driver_view(self, data: dict[str, object], now_ns: int, behind_ns: int = 0) -> bool:
+        """Take in what a page has just presented, and how far it is behind what it was told."""
+        counted = self.view.offer(data, now_ns, self.clock.now_us(now_ns), behind_ns)
         if counted:
             self.view_rate.note(now_ns)
         return counted

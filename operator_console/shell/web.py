@@ -14,7 +14,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -65,11 +65,18 @@ SCREEN_PERIOD_S = 1 / 30
 MESSAGE_MAX_BYTES = 64 * 1024
 MESSAGES_MAX_PER_S = 2000
 PAGES_MAX = 8
+STATES_UNSEEN_MAX = 5
+"""States on their way to a page which it has not given back as seen; it is told no more of them
+until it has. A page that draws each of 30 a second has one or two."""
+
+SEEN_WITHIN_NS = 5_000_000_000
+"""A page that has not seen for this long what it was told is stopped or gone."""
+
 KEPT_FOR_PAGE = 64
 """Answers and events that wait for one page; a page that takes none of them is cut off."""
 
 TAKEN_WITHIN_S = 1.0
-"""A page whose line takes nothing for this long is stopped or gone."""
+"""A page whose line, its buffers full, takes nothing for this long is stopped or gone."""
 
 MACHINES_PERIOD_S = 0.2
 """How often a page that watches is told of every machine."""
@@ -91,8 +98,20 @@ EVENTS_KEPT = 12
 Json = dict[str, Any]
 
 
+class Shown(NamedTuple):
+    """One ``state`` message: its number, when it was made by the console's clock, its text."""
+
+    number: int
+    made_ns: int
+    text: str
+
+
 class Page:
     """One browser page: slow messages in order, of the state only the newest.
+
+    The page gives the number of each state back that it has taken. The buffers of its line hold
+    minutes of them, so that few are sent ahead of what it has seen: what it shows is young, or it
+    is known to be behind.
 
     A page that takes nothing is cut off: nothing is kept for it without bound, and nobody waits
     for it. Its browser opens a new line when it lives again.
@@ -115,7 +134,9 @@ class Page:
         self.socket = socket
         self._cut = cut
         self._kept: deque[str] = deque()
-        self._newest: str | None = None
+        self._newest: Shown | None = None
+        self._unseen: deque[Shown] = deque()
+        self._sent_number = 0
         self._wake = asyncio.Event()
         self._second = 0
         self._in_second = 0
@@ -128,10 +149,28 @@ class Page:
         self._kept.append(json.dumps(message))
         self._wake.set()
 
-    def show(self, text: str) -> None:
+    def show(self, newest: Shown) -> None:
         """Send the newest state; one that still waits is replaced."""
-        self._newest = text
+        if self.behind_ns(newest.made_ns) > SEEN_WITHIN_NS:
+            self.cut_off()
+            return
+        self._newest = newest
         self._wake.set()
+
+    def seen(self, number: object) -> bool:
+        """The page has taken the state of this number; return whether it was told one."""
+        if isinstance(number, bool) or not isinstance(number, int):
+            return False
+        if not 0 < number <= self._sent_number:
+            return False
+        while self._unseen and self._unseen[0].number <= number:
+            self._unseen.popleft()
+        self._wake.set()
+        return True
+
+    def behind_ns(self, now_ns: int) -> int:
+        """How old the oldest state is that the page was told and has not seen."""
+        return now_ns - self._unseen[0].made_ns if self._unseen else 0
 
     def floods(self, now_ns: int) -> bool:
         """Return whether this page sends more than any page has reason to."""
@@ -148,9 +187,11 @@ class Page:
             self._wake.clear()
             while self._kept:
                 await self._send(self._kept.popleft())
-            text, self._newest = self._newest, None
-            if text is not None:
-                await self._send(text)
+            if self._newest is not None and len(self._unseen) < STATES_UNSEEN_MAX:
+                newest, self._newest = self._newest, None
+                self._unseen.append(newest)
+                self._sent_number = newest.number
+                await self._send(newest.text)
 
     async def _send(self, text: str) -> None:
         try:
@@ -236,6 +277,7 @@ class Console:
         self._pages: dict[int, Page] = {}
         self._next_page = 1
         self._events: deque[tuple[str, int]] = deque(maxlen=EVENTS_KEPT)
+        self._states_shown = 0
         self.slow = SlowValues(self.topics)
         self._recorder_topic = self.topics.telemetry("recorder")
         self.watched = {
@@ -469,8 +511,13 @@ class Console:
         if handler is None:
             self.counts["page_message_malformed"] += 1
             return
-        self._seat.heard(page.number, self._clock_ns())
+        if kind != "seen":  # a hidden page takes its messages too, and leaves its seat
+            self._seat.heard(page.number, self._clock_ns())
         handler(self, page, message)
+
+    def _on_seen(self, page: Page, message: Json) -> None:
+        if not page.seen(message.get("n")):
+            self.counts["seen_malformed"] += 1
 
     def _on_input(self, page: Page, message: Json) -> None:
         if self._seat.driver != page.number:
@@ -487,7 +534,7 @@ class Console:
         if self._seat.driver != page.number:
             return
         now_ns = self._clock_ns()
-        counts = self.session.driver_view(message, now_ns)
+        counts = self.session.driver_view(message, now_ns, page.behind_ns(now_ns))
         self.notes.viewed(now_ns, message, counts=counts)
         if not counts:
             self.counts["view_refused"] += 1
@@ -579,6 +626,7 @@ class Console:
                 pump.post(farewell)
 
     _handlers: ClassVar[dict[str, Callable[[Console, Page, Json], None]]] = {
+        "seen": _on_seen,
         "input": _on_input,
         "view": _on_view,
         "hidden": _on_hidden,
@@ -758,9 +806,10 @@ class Console:
         now_ns = self._clock_ns()
         state = snapshot(self.session, now_ns)
         self.notes.shown(now_ns, state)
-        text = json.dumps(state)
+        self._states_shown += 1
+        text = json.dumps(state | {"n": self._states_shown})
         for page in self._pages.values():
-            page.show(text)
+            page.show(Shown(self._states_shown, now_ns, text))
 
 
 def _ack(kind: str, outcome: str, reason: str) -> Json:

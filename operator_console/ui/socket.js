@@ -5,6 +5,9 @@ import { guarded, onFault } from "/ui/fault.js";
 const RETRY_MS = 500;
 const BUFFERED_MAX_BYTES = 16 * 1024;
 
+/** Of a press nothing is dropped, and of these there are never more than a few on their way. */
+const NEVER_DROPPED = new Set(["action", "seen"]);
+
 /** @typedef {{t: string, [key: string]: any}} Message */
 
 export class ConsoleSocket {
@@ -32,9 +35,18 @@ export class ConsoleSocket {
     socket.addEventListener("open", guarded(() => this.onChange(true)));
     socket.addEventListener(
       "message",
-      guarded((/** @type {MessageEvent} */ event) => this.onMessage(JSON.parse(event.data))),
+      guarded((/** @type {MessageEvent} */ event) => this.take(JSON.parse(event.data))),
     );
     socket.addEventListener("close", guarded(() => this.lost(socket)));
+  }
+
+  /** The console is told of each state that was taken: it sends few ahead of that, and knows
+   * by it how old what this page shows may be.
+   * @param {Message} message
+   */
+  take(message) {
+    this.onMessage(message);
+    if (typeof message.n === "number") this.send({ t: "seen", n: message.n });
   }
 
   /** @param {WebSocket} socket */
@@ -57,7 +69,7 @@ export class ConsoleSocket {
   send(message) {
     const socket = this.socket;
     if (!socket || socket.readyState !== WebSocket.OPEN) return false;
-    if (socket.bufferedAmount > BUFFERED_MAX_BYTES && message.t !== "action") {
+    if (socket.bufferedAmount > BUFFERED_MAX_BYTES && !NEVER_DROPPED.has(message.t)) {
       this.dropped += 1;
       return false;
     }

@@ -92,7 +92,10 @@ class Screen:
         ):
             async for message in connection:
                 if message.type is aiohttp.WSMsgType.TEXT:
-                    self._take(json.loads(message.data))
+                    content = json.loads(message.data)
+                    self._take(content)
+                    if content["t"] == "state":
+                        await connection.send_json({"t": "seen", "n": content["n"]})
 
     def _take(self, message: dict[str, Any]) -> None:
         if message.get("t") != "state" or message["vehicle"] is None:

@@ -173,6 +173,32 @@ def test_page_silent_250_ms__display_is_still_ok_and_not_after() -> None:
     assert not views.display_ok(250 * MS + 1)
 
 
+def test_page_behind_what_it_was_told_for_too_long__display_is_not_ok_until_it_is_up_again() -> (
+    None
+):
+    views = ViewSlot()
+    told = [(100, 251), (600, 251), (601, 251), (700, 400), (800, 250), (1300, 251), (1301, 251)]
+    healthy = []
+    for at_ms, behind_ms in told:
+        views.offer(view_message(at_ms, 1000), at_ms * MS, None, behind_ms * MS)
+        healthy.append(views.display_ok(at_ms * MS))
+
+    assert healthy == [True, True, False, False, True, True, False]
+    assert views.times_behind == 2
+
+
+def test_page_behind_leaves__the_next_one_is_not_behind() -> None:
+    views = ViewSlot()
+    views.offer(view_message(1, 1000), 0, None)
+    views.offer(view_message(1, 1000), 501 * MS, None, 251 * MS)
+    before = views.behind
+    views.clear()
+    left = views.behind
+    views.offer(view_message(1, 1000), 1002 * MS, None, 251 * MS)
+
+    assert (before, left, views.behind) == (True, False, False)
+
+
 def test_page_not_visible__display_is_not_ok() -> None:
     views = ViewSlot()
     views.offer(view_message(1, 1000, visible=False), 0, None)

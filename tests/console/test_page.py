@@ -429,6 +429,26 @@ def test_articulation_unknown__no_straight_machine_is_drawn(rig: PageRig) -> Non
     assert rig.page.is_visible("#rear-unknown")
 
 
+def test_state_is_told__its_number_is_given_back_as_seen(rig: PageRig) -> None:
+    rig.tell({"t": "state", "n": 41, "vehicle": None, "console": {}})
+    rig.taken()
+
+    assert rig.last("seen") == {"t": "seen", "n": 41}
+
+
+def test_line_is_full__presses_and_what_was_seen_go_out_all_the_same(rig: PageRig) -> None:
+    sent = rig.page.evaluate("""async () => {
+      const { ConsoleSocket } = await import("/ui/socket.js");
+      const sent = [];
+      const socket = { readyState: 1, bufferedAmount: 1e6, send: (text) => sent.push(text) };
+      const line = Object.assign(Object.create(ConsoleSocket.prototype), { socket, dropped: 0 });
+      for (const t of ["input", "view", "seen", "action"]) line.send({ t });
+      return sent.map((text) => JSON.parse(text).t);
+    }""")
+
+    assert sent == ["seen", "action"]
+
+
 def test_no_picture__is_never_shown_as_live(rig: PageRig) -> None:
     rig.pass_ms(100)
 

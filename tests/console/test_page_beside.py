@@ -354,6 +354,13 @@ def test_stop_key_on_a_page_that_watches__stops_the_consoles_machine_and_the_foc
     assert stops[1:] == [alone[1], alone[1] | {"vehicle": "truck-08"}]
 
 
+def test_wing_is_told_a_state__gives_its_number_back(wing: VideoRig) -> None:
+    wing.tell({"t": "state", "n": 41, "vehicle": None, "console": {}})
+    wing.page.wait_for_function("1")
+
+    assert wing.last("seen") == {"t": "seen", "n": 41}
+
+
 def test_left_wing__asks_for_the_left_camera_and_mirrors_it(wing: VideoRig) -> None:
     wing.tell(CONFIG | {"cameras": [0, 3], "left_camera": 3})
     wing.settle()

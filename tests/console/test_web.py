@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
+from operator_console.core.screen import snapshot
 from operator_console.shell import web
 from operator_console.shell.page_token import page_token
 from operator_console.shell.pump import Pump
-from operator_console.shell.web import Console, Page, load_assets, main, serving
+from operator_console.shell.web import Console, Page, Shown, load_assets, main, serving
 from protocol.events import EVENTS
 from protocol.frames import CommandKind
 from protocol.messages import RequestKind
@@ -38,6 +39,7 @@ from tests.console.fakes import (
 )
 
 ASSETS = load_assets()
+WATCHES = "&watch=1"
 COMMENT = re.compile(r"^\s*(//|\*).*$", re.MULTILINE)
 
 
@@ -332,6 +334,110 @@ async def test_state_shown_twice_to_a_slow_page__only_the_newest_is_written(rig:
     assert shown["vehicle"]["mode"] == "LOCAL"
 
 
+async def told(rig: WebRig, page: ClientWebSocketResponse, *messages: dict[str, Any]) -> list[int]:
+    """Show a state and let the page say those messages; return the states that it got meanwhile."""
+    rig.console.show()
+    for message in (*messages, {"t": "action", "do": "nonsense"}):
+        await page.send_json(message)
+    numbers = []
+    while (message := await page.receive_json()).get("reason") != "unknown_action":
+        numbers += [message["n"]] if message["t"] == "state" else []
+    return numbers
+
+
+async def test_page_gives_no_state_back__is_sent_few_and_then_the_newest_when_it_does(
+    rig: WebRig,
+) -> None:
+    async with rig.page() as page:
+        stopped = [number for _ in range(8) for number in await told(rig, page)]
+        again = await told(rig, page, {"t": "seen", "n": 3})
+        last = await told(rig, page)
+
+    assert stopped == [1, 2, 3, 4, 5]
+    assert (again, last) == ([9], [10])
+
+
+async def test_page_gives_each_state_back__is_sent_each(rig: WebRig) -> None:
+    async with rig.page(WATCHES) as page:
+        numbers = [await told(rig, page, {"t": "seen", "n": number}) for number in range(1, 9)]
+
+    assert numbers == [[number] for number in range(1, 9)]
+    assert rig.console.counts["seen_malformed"] == 0
+
+
+async def behind_by(rig: WebRig, page: ClientWebSocketResponse, late_ms: float) -> None:
+    """Let the driver's page be behind by that by the time it has not been up for 501 ms."""
+    await rig.said(page, view_message(1, 1000))
+    rig.clock.advance_ms(501 - late_ms)
+    await told(rig, page)
+    rig.clock.advance_ms(late_ms)
+    await rig.said(page, view_message(1, 1000))
+
+
+@pytest.mark.parametrize(("late_ms", "healthy"), [(250, True), (251, False)])
+async def test_drivers_page_is_behind_what_it_was_told__its_display_is_not_healthy(
+    rig: WebRig, late_ms: float, healthy: bool
+) -> None:
+    async with rig.page() as page:
+        await behind_by(rig, page, late_ms)
+        behind = rig.console.session.on_screen(rig.clock()).ok
+        await rig.said(page, {"t": "seen", "n": 1}, view_message(2, 2000))
+        up = rig.console.session.on_screen(rig.clock()).ok
+        times = snapshot(rig.console.session, rig.clock())["console"]["views_behind"]
+
+    assert (behind, up, times) == (healthy, True, not healthy)
+
+
+async def test_drivers_page_is_behind__the_screen_says_so(rig: WebRig) -> None:
+    async with rig.page() as page:
+        rig.hear_state(mode=VehicleMode.STANDBY)
+        await behind_by(rig, page, 251)
+        message = snapshot(rig.console.session, rig.clock())["console"]["message"]
+
+    assert message["code"] == "C128"
+
+
+@pytest.mark.parametrize("number", [None, True, "1", 1.0, 0, -1, 2])
+async def test_number_of_no_state_that_was_sent__is_counted_and_gives_nothing_back(
+    rig: WebRig, number: object
+) -> None:
+    async with rig.page() as page:
+        await told(rig, page)
+        await rig.said(page, {"t": "seen", "n": number})
+        served = next(iter(rig.console._pages.values()))
+        rig.clock.advance_ms(7)
+
+        assert served.behind_ns(rig.clock()) == 7_000_000
+    assert rig.console.counts["seen_malformed"] == 1
+
+
+async def test_page_has_seen_nothing_for_seconds__is_cut_off(rig: WebRig) -> None:
+    async with rig.page() as page:
+        await told(rig, page)
+        rig.clock.advance_ms(5000)
+        late = await told(rig, page)
+        rig.clock.advance_ms(1)
+        rig.console.show()
+        kinds = [message.type async for message in page]
+
+    assert (late, kinds) == ([2], [])
+    assert page.close_code == 1006
+
+
+async def test_driver_that_only_takes_states__does_not_keep_the_seat_by_it(rig: WebRig) -> None:
+    rig.hear_state(mode=VehicleMode.STOPPED, speed_mps=0.0)
+    async with rig.page() as first, rig.page() as viewer:
+        await told(rig, first)
+        rig.clock.advance_ms(2500)
+        rig.hear_state(mode=VehicleMode.STOPPED, speed_mps=0.0)
+        served = next(iter(rig.console._pages.values()))
+        rig.console.take(served, '{"t": "seen", "n": 1}')
+        await rig.said(viewer, {"t": "action", "do": "drive"})
+        driver = rig.console._seat.driver
+
+    assert (driver, rig.console.counts["seen_malformed"]) == (2, 0)
+
+
 async def test_event__reaches_every_page_in_both_languages(rig: WebRig) -> None:
     async with rig.page() as first, rig.page() as second:
         rig.console.hear(TOPICS.event, b'{"id":"V102","severity":3}')
@@ -553,7 +659,7 @@ async def test_page_takes_nothing_in_time__is_cut_off(monkeypatch: pytest.Monkey
     monkeypatch.setattr(web, "TAKEN_WITHIN_S", 0)
     page, _, cut = stopped_page()
     writer = asyncio.create_task(page.write())
-    page.show("{}")
+    page.show(Shown(1, 0, "{}"))
     await cut.wait()
     writer.cancel()
 

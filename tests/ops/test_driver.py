@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 import pytest
+from aiohttp import WSMessage, WSMsgType
 
 from operator_console.core.inputs import read_input
 from protocol.profiles import MachineLimits, parse_profile
@@ -16,6 +17,7 @@ from sim.driver import (
     LET_GO_WITHIN_S,
     STANDSTILL_WITHIN_S,
     SURE_S,
+    DriveError,
     Driver,
 )
 from sim.pursuit import Controls, Pursuit
@@ -207,6 +209,12 @@ class Line:
     async def send_str(self, text: str) -> None:
         self.said.append(json.loads(text))
 
+    async def __aiter__(self) -> AsyncIterator[WSMessage]:
+        for number in (7, 8):
+            yield WSMessage(
+                WSMsgType.TEXT, json.dumps(_message() | {"t": "state", "n": number}), ""
+            )
+
 
 def _driver(site: Site, limits: MachineLimits) -> tuple[Driver, Line]:
     line = Line()
@@ -260,6 +268,13 @@ async def test_driven_to_the_end__is_not_interrupted(
     driver._take(_message(mode="ACTIVE") | {"t": "state"})
     await driver.drive(0.0)
     assert driver.log.result()["interrupted"] is False
+
+
+async def test_driver__gives_each_state_back_as_seen(site: Site, limits: MachineLimits) -> None:
+    driver, line = _driver(site, limits)
+    with pytest.raises(DriveError):
+        await driver.read()
+    assert line.said == [{"t": "seen", "n": 7}, {"t": "seen", "n": 8}]
 
 
 def test_driver__lets_go_only_when_the_machine_is_sure_that_it_stands() -> None:
