@@ -807,7 +807,7 @@ class Console:
         state = snapshot(self.session, now_ns)
         self.notes.shown(now_ns, state)
         self._states_shown += 1
-        text = json.dumps(state | {"n": self._states_shown})
+        text = json.dumps(state | {"n": self._states_shown, "told_ms": now_ns / 1e6})
         for page in self._pages.values():
             page.show(Shown(self._states_shown, now_ns, text))
 

@@ -30,6 +30,30 @@ class LeastOfWindow {
   }
 }
 
+/** When the console told something, by the page's clock. Both are the one computer's, which does
+ * not drift: what was taken quickest on this line gives the difference, and all that takes longer
+ * has waited, here or on its way. */
+export class ToldTime {
+  constructor() {
+    this.aheadMs = Infinity;
+  }
+
+  /** Another console may be at the end of a new line. */
+  forget() {
+    this.aheadMs = Infinity;
+  }
+
+  /**
+   * @param {unknown} toldMs console's clock; an unknown one is taken to be of now
+   * @param {number} nowMs
+   */
+  at(toldMs, nowMs) {
+    if (typeof toldMs !== "number") return nowMs;
+    this.aheadMs = Math.min(this.aheadMs, nowMs - toldMs);
+    return toldMs + this.aheadMs;
+  }
+}
+
 /** @typedef {{offsetUs: number, withinUs: number | null}} Known vehicle's clock less the page's, and
  * how far wrong it may be; null where it is a lower bound only */
 
@@ -57,7 +81,7 @@ export class PageClock {
   /** The console has told what the vehicle's clock is.
    * @param {unknown} vehicleNowUs null while it does not know
    * @param {unknown} withinUs how far wrong that may be, null for a lower bound
-   * @param {number} nowMs when that came
+   * @param {number} nowMs when it told that
    */
   hear(vehicleNowUs, withinUs, nowMs) {
     if (typeof vehicleNowUs !== "number") return;

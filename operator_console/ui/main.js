@@ -2,7 +2,7 @@
 
 import { AlarmBook } from "/ui/alarms.js";
 import { CHIME_MS, Chime, speak } from "/ui/chime.js";
-import { PageClock } from "/ui/clock.js";
+import { PageClock, ToldTime } from "/ui/clock.js";
 import { giveUp, guarded, hasFaulted, onFault, watchForFaults } from "/ui/fault.js";
 import { Hud, element, look, say } from "/ui/hud.js";
 import {
@@ -51,7 +51,9 @@ class Cockpit {
     this.pageDrives = false;
     /** @type {Json | null} */
     this.state = null;
+    /** When it was told, not when it was taken: it may have waited. */
     this.stateMs = -Infinity;
+    this.told = new ToldTime();
     this.cameMs = performance.now();
     this.notSentMs = -Infinity;
     this.stopMs = -Infinity;
@@ -119,6 +121,7 @@ class Cockpit {
 
   /** @param {boolean} up */
   lineChanged(up) {
+    this.told.forget();
     this.keyboard.releaseAll();
     if (!up) {
       this.drives = false;
@@ -133,7 +136,7 @@ class Cockpit {
     switch (message.t) {
       case "state":
         this.state = message;
-        this.stateMs = performance.now();
+        this.stateMs = this.told.at(message.told_ms, performance.now());
         this.clock.hear(
           message.console?.vehicle_now_us, message.console?.vehicle_now_within_us, this.stateMs);
         this.follow(message.vehicle);
@@ -638,7 +641,7 @@ class Cockpit {
   }
 }
 
-/** The state with its ages grown by the time since it came: a dead line ages everything.
+/** The state with its ages grown by the time since it was told: a dead line ages everything.
  * @param {Json} state
  * @param {number} sinceMs
  * @param {"connecting" | "up" | "down"} line

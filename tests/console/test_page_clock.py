@@ -22,6 +22,18 @@ KNOWN = """async ([heard, nowMs]) => {
 }"""
 
 
+LATE = """async (lags) => {
+  const { PageClock, ToldTime } = await import("/ui/clock.js");
+  const [clock, told] = [new PageClock(), new ToldTime()];
+  return lags.map((lagMs, index) => {
+    const toldMs = 33 * index;
+    const nowMs = toldMs + lagMs;
+    clock.hear(toldMs * 1000, 500, told.at(5e6 + toldMs, nowMs));
+    return clock.known(nowMs).offsetUs / 1000;
+  });
+}"""
+
+
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[VideoRig]:
     made = VideoRig(browser)
@@ -91,6 +103,30 @@ def test_console_has_a_bound_only__the_tighter_bound_counts(page: VideoRig) -> N
 def test_link_ended__what_it_told_is_forgotten(page: VideoRig) -> None:
     heard = [down(900, 300), up(950, 300), ["forget"], console(990, -40, None)]
     assert known(page, *heard) == (-40, None)
+
+
+def test_page_takes_later_and_later_what_the_console_tells__the_clock_is_not_wrong_by_it(
+    page: VideoRig,
+) -> None:
+    wrong_ms = page.page.evaluate(LATE, [2 + min(2000, 7 * each) for each in range(600)])
+
+    assert (min(wrong_ms), max(wrong_ms)) == pytest.approx((-2, -2))
+
+
+def test_state_waited_before_the_page_took_it__its_ages_and_the_line_count_from_its_telling(
+    page: VideoRig,
+) -> None:
+    stop = "document.getElementById('stop').dataset.look"
+    state: dict[str, Any] = {"t": "state", "vehicle": None, "console": {"stop": {}}}
+    looks = []
+    for told_ms, after_ms in ((1000, 0), (1100, 600), (1700, 0)):
+        page.pass_ms(after_ms)
+        page.tell(state | {"told_ms": told_ms})
+        page.taken()
+        page.pass_ms(50)
+        looks.append(page.page.evaluate(stop))
+
+    assert looks == ["ready", "no-line", "ready"]
 
 
 def test_age_may_be_wrong_by_much__the_page_says_by_how_much(browser: Browser) -> None:
