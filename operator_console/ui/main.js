@@ -54,6 +54,8 @@ class Cockpit {
     /** When it was told, not when it was taken: it may have waited. */
     this.stateMs = -Infinity;
     this.told = new ToldTime();
+    /** What of the console stands on the screen. @type {Json} */
+    this.drawn = {};
     this.cameMs = performance.now();
     this.notSentMs = -Infinity;
     this.stopMs = -Infinity;
@@ -429,10 +431,9 @@ class Cockpit {
     if (!this.alarms.silence(performance.now())) this.chime.play("warning");
   }
 
-  /** Say aloud what stands now, and the next step. */
+  /** Say aloud what stands on the screen, and the next step. */
   speak() {
-    const inner = this.state?.console ?? {};
-    const words = [said(inner.message), said(inner.step)].filter(Boolean);
+    const words = [said(this.drawn.message), said(this.drawn.step)].filter(Boolean);
     const text = words.length ? words.join(". ") : t("speech.nothing");
     if (!speak(text)) this.hint(t("speech.none"));
   }
@@ -573,6 +574,7 @@ class Cockpit {
     const since = nowMs - this.stateMs;
     const line = this.line(nowMs);
     const shown = grown(this.state ?? {}, since, line);
+    this.drawn = shown.console;
     if (line === "up") this.pictureAge(shown.console, nowMs);
     this.picture(shown.console, nowMs);
     this.mirrors.draw(nowMs, shown.console.picture_max_age_ms);

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from protocol.state import VehicleMode
 from tests.console.page_rig import PageRig
 
 pytestmark = pytest.mark.browser
@@ -176,6 +177,24 @@ def test_no_key_pressed_yet__page_says_that_alerts_are_silent(rig: PageRig) -> N
 
     assert rig.text("#chime") == "ALERTS SILENT – press a key"
     assert rig.page.get_attribute("#chime", "data-look") == "caution"
+
+
+def test_line_is_dead__what_is_spoken_is_what_stands_on_the_screen(rig: PageRig) -> None:
+    rig.page.evaluate("""() => {
+      window.spoken = [];
+      speechSynthesis.getVoices = () => [{ localService: true, lang: "en" }];
+      speechSynthesis.speak = (words) => spoken.push(words.text);
+      window.SpeechSynthesisUtterance = function (text) { this.text = text; };
+    }""")
+    rig.state(mode=VehicleMode.STOPPED)
+    rig.pass_ms(60)
+    rig.page.keyboard.press("KeyV")
+    rig.pass_ms(600)
+    rig.page.keyboard.press("KeyV")
+    alive, dead = rig.page.evaluate("spoken")
+
+    assert alive.startswith("STOPPED")
+    assert dead == rig.text("#message-words")
 
 
 def test_no_voice_on_this_computer__asking_to_speak_says_so(rig: PageRig) -> None:
