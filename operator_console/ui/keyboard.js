@@ -25,7 +25,7 @@ export const GEAR_SPEED_MAX_MPS = 0.14;
 
 const ARM_KEYS = ["BracketLeft", "BracketRight", "Backslash"];
 const ENABLE_KEYS = ["ShiftLeft", "ShiftRight"];
-const STOP_KEYS = new Set(["Space", "Escape"]);
+export const STOP_KEYS = new Set(["Space", "Escape"]);
 const DRIVE_KEYS = new Set([
   "KeyW", "KeyS", "KeyA", "KeyD", "KeyE", "KeyQ", "KeyP", "KeyH", "KeyL",
   "PageUp", "PageDown", "Enter", ...ENABLE_KEYS, ...ARM_KEYS,

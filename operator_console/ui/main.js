@@ -6,7 +6,7 @@ import { PageClock, ToldTime } from "/ui/clock.js";
 import { giveUp, guarded, hasFaulted, onFault, watchForFaults } from "/ui/fault.js";
 import { Hud, element, look, say } from "/ui/hud.js";
 import {
-  ARM_HOLD_MS, GEAR_SPEED_MAX_MPS, KEY_HELP, KeyboardControls,
+  ARM_HOLD_MS, GEAR_SPEED_MAX_MPS, KEY_HELP, KeyboardControls, STOP_KEYS,
 } from "/ui/keyboard.js";
 import { ConsoleSocket } from "/ui/socket.js";
 import { choose, chooseAsBefore, hasChinese, language, named, said, t } from "/ui/text.js";
@@ -483,7 +483,7 @@ class Cockpit {
     }
     if (event.metaKey || event.ctrlKey || event.altKey) {
       this.letGo();
-      if (event.code !== "Space") return;
+      if (!STOP_KEYS.has(event.code)) return;
     }
     const help = /** @type {HTMLDialogElement} */ (element("help"));
     if (help.open && event.code === "Enter") {

@@ -214,6 +214,16 @@ def test_stop_key__stops_also_with_the_help_sheet_open(rig: PageRig, key: str) -
     assert rig.last("action") == {"t": "action", "do": "stop"}
 
 
+def test_stop_key_with_another_held__stops_all_the_same(rig: PageRig) -> None:
+    both = [f"{other}+{key}" for key in ("Space", "Escape") for other in ("Control", "Alt", "Meta")]
+    for keys in both:
+        rig.page.keyboard.press(keys)
+    rig.settle()
+    actions = [each for each in rig.sent if each["t"] == "action"]
+
+    assert actions == [{"t": "action", "do": "stop"}] * len(both)
+
+
 def test_stop_key__stops_in_every_mode_of_the_machine(rig: PageRig) -> None:
     for mode in VehicleMode:
         rig.state(mode=mode)
