@@ -110,6 +110,8 @@ class Cockpit {
     /** Of the main view. @type {{frame: number, captureUs: number} | null} */
     this.shown = null;
     this.toldMs = -Infinity;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.armTimer = undefined;
     this.paint();
     const inputs = setInterval(guarded(() => this.sendInput()), INPUT_PERIOD_MS);
     const watch = setInterval(guarded(() => this.watch()), WATCH_PERIOD_MS);
@@ -124,6 +126,7 @@ class Cockpit {
   /** @param {boolean} up */
   lineChanged(up) {
     this.told.forget();
+    this.endArm();
     this.keyboard.releaseAll();
     if (!up) {
       this.drives = false;
@@ -295,6 +298,7 @@ class Cockpit {
   }
 
   letGo() {
+    this.endArm();
     this.keyboard.releaseAll();
     this.sendInput();
   }
@@ -452,6 +456,7 @@ class Cockpit {
   }
 
   hidden() {
+    this.endArm();
     this.keyboard.releaseAll();
     if (this.drives) this.socket.send({ t: "hidden" });
   }
@@ -516,23 +521,24 @@ class Cockpit {
     this.sendInput();
   }
 
+  /** The hold of the arm button ends: a button that is disabled under the pointer, or a page that
+   * is hidden, is never told that the pointer was let go. */
+  endArm() {
+    clearTimeout(this.armTimer);
+    document.querySelector("[data-hold=arm]")?.classList.remove("holding");
+  }
+
   /** @param {HTMLElement} button */
   wireArm(button) {
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let timer;
-    const end = () => {
-      clearTimeout(timer);
-      button.classList.remove("holding");
-    };
     button.addEventListener("pointerdown", guarded(() => {
       button.classList.add("holding");
-      timer = setTimeout(guarded(() => {
-        end();
+      this.armTimer = setTimeout(guarded(() => {
+        this.endArm();
         this.act("arm");
       }), ARM_HOLD_MS);
     }));
     for (const name of ["pointerup", "pointerleave", "pointercancel", "blur"]) {
-      button.addEventListener(name, end);
+      button.addEventListener(name, () => this.endArm());
     }
   }
 
@@ -597,8 +603,10 @@ class Cockpit {
       look("answer", "caution");
     }
     const held = this.keyboard.armProgress(nowMs);
-    const button = /** @type {HTMLElement} */ (document.querySelector("[data-hold=arm] .fill"));
-    button.style.width = held > 0 ? `${held * 100}%` : "";
+    const arm = /** @type {HTMLButtonElement} */ (document.querySelector("[data-hold=arm]"));
+    if (arm.disabled) this.endArm();
+    const fill = /** @type {HTMLElement} */ (arm.querySelector(".fill"));
+    fill.style.width = held > 0 ? `${held * 100}%` : "";
     say("clock", new Date().toTimeString().slice(0, 8));
   }
 

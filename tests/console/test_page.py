@@ -234,6 +234,61 @@ def test_stop_key__stops_in_every_mode_of_the_machine(rig: PageRig) -> None:
     assert actions == [{"t": "action", "do": "stop"}] * len(VehicleMode)
 
 
+HIDE_AND_SHOW = """() => {
+  for (const value of ["hidden", "visible"]) {
+    Object.defineProperty(document, "visibilityState", { value, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }
+}"""
+
+
+@pytest.fixture(scope="module")
+def arming(browser: Browser) -> Iterator[PageRig]:
+    """One page for the tests of its arm button."""
+    made = PageRig(browser)
+    yield made
+    made.page.close()
+
+
+def hold_arm_button(rig: PageRig) -> None:
+    """Lay a finger on the button: unlike a mouse it gives no focus that could be lost."""
+    rig.sent.clear()
+    rig.state(mode=VehicleMode.LEASED)
+    rig.pass_ms(60)
+    rig.page.dispatch_event("[data-hold=arm]", "pointerdown")
+    rig.pass_ms(200)
+
+
+def arms(rig: PageRig) -> int:
+    """Return how often arming was asked for by the time a hold is long over."""
+    for _ in range(4):
+        rig.state(mode=VehicleMode.LEASED)
+        rig.pass_ms(400)
+    rig.settle()
+    return rig.sent.count({"t": "action", "do": "arm"})
+
+
+def test_arm_button_held__arm_is_asked_once(arming: PageRig) -> None:
+    hold_arm_button(arming)
+
+    assert arms(arming) == 1
+
+
+def test_page_hidden_while_the_arm_button_is_held__arm_is_not_asked(arming: PageRig) -> None:
+    hold_arm_button(arming)
+    arming.page.evaluate(HIDE_AND_SHOW)
+
+    assert arms(arming) == 0
+
+
+def test_arm_button_disabled_while_it_is_held__arm_is_not_asked(arming: PageRig) -> None:
+    hold_arm_button(arming)
+    arming.state(mode=VehicleMode.ESTOP)
+    arming.pass_ms(60)
+
+    assert arms(arming) == 0
+
+
 def test_stop_button__stops_as_the_pointer_goes_down(rig: PageRig) -> None:
     rig.page.hover("#stop")
     rig.page.mouse.down()
