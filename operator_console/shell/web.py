@@ -63,6 +63,10 @@ HEADERS = {
 }
 SCREEN_PERIOD_S = 1 / 30
 MESSAGE_MAX_BYTES = 64 * 1024
+PAGE_DEPTH_MAX = 8
+"""A page's messages are two deep. What can be read is not always what can be written again: the
+recorder's notes of one nested 952 deep raised RecursionError."""
+
 MESSAGES_MAX_PER_S = 2000
 PAGES_MAX = 8
 STATES_UNSEEN_MAX = 5
@@ -506,6 +510,8 @@ class Console:
             message = json.loads(text)
         except (ValueError, RecursionError):
             message = None
+        if _is_deeper(message, PAGE_DEPTH_MAX):
+            message = None
         kind = message.get("t") if isinstance(message, dict) else None
         handler = self._handlers.get(kind) if isinstance(kind, str) else None
         if handler is None:
@@ -814,6 +820,14 @@ class Console:
 
 def _ack(kind: str, outcome: str, reason: str) -> Json:
     return {"t": "ack", "kind": kind, "outcome": outcome, "reason": reason}
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Return whether more than so many arrays and objects stand in one another."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 def _event(event_id: str, age_ms: float = 0.0) -> Json:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
+from operator_console.core.notes import Notes
 from operator_console.core.screen import snapshot
 from operator_console.shell import web
 from operator_console.shell.page_token import page_token
@@ -280,6 +281,19 @@ async def test_nonsense__is_counted_and_the_page_stays(rig: WebRig, text: str) -
         await rig.said(page, input_message(1))
 
     assert rig.console.counts["page_message_malformed"] == 1
+
+
+@pytest.mark.parametrize("depth", [8, 9, 900, 5000])
+async def test_message_nested_too_deep__is_counted_and_the_page_stays(
+    rig: WebRig, depth: int
+) -> None:
+    rig.console.notes = Notes(lambda _: None)
+    async with rig.page() as page:
+        inner = "[" * (depth - 1) + "]" * (depth - 1)
+        await page.send_str(f'{{"t": "input", "x": {inner}}}')
+        await rig.said(page, input_message(1))
+
+    assert rig.console.counts["page_message_malformed"] == (depth > 8)
 
 
 async def test_input_out_of_range__is_refused_and_counted(rig: WebRig) -> None:
