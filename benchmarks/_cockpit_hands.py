@@ -8,8 +8,11 @@ simulator's truth to steer by; they arm by the desk's own buttons.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import random
+import sys
+import termios
 import threading
 import time
 import tomllib
@@ -55,6 +58,8 @@ from sim.world.site import load_site
 PERIOD_S = 0.02
 PEDAL_S = 0.05
 """For how long a pedal is held where it was pressed to, for the proof of its sensor."""
+READ_WITHIN_S = 20.0
+"""A console that starts anew on a busy computer takes seconds until its desk is read."""
 HELD_BRAKE = 0.45
 """While arming; the ladder asks for 30 %."""
 ROUND_S, CYCLED_S, CONFIRM_S = 2.4, 0.2, (0.3, 2.0)
@@ -82,6 +87,19 @@ class Hand:
         whole = (*events, (EV_SYN, SYN_REPORT, 0))
         os.write(self._into, b"".join(encode_event(*each, at_ns // 1000) for each in whole))
         return at_ns
+
+    def wait_read(self) -> None:
+        """Wait until everything that was written is read.
+
+        Raises:
+            TimeoutError: nobody reads.
+        """
+        for _ in range(round(READ_WITHIN_S / PEDAL_S)):
+            waiting = fcntl.ioctl(self._into, termios.FIONREAD, b"\0" * 4)
+            if int.from_bytes(waiting, sys.byteorder) == 0:
+                return
+            time.sleep(PEDAL_S)
+        raise TimeoutError(f"nobody read the desk within {READ_WITHIN_S:g} s")
 
     def sweep(self) -> None:
         """Move the wheel, press and let go of both pedals."""
@@ -198,12 +216,10 @@ class Hands(threading.Thread):
         with self._plugged:
             self._into = os.open(self._fifo, os.O_RDWR | os.O_NONBLOCK)
             self._hand = Hand(self._into)
-            self._held = Posture(brake=0.0).codes()
-        time.sleep(1.0)  # it is looked for each half second
-        with self._plugged:
-            if self._hand is not None:
-                self._hand.sweep()
-                self._held.clear()  # of what was written before it was found, nothing is held now
+            self._hand.report((EV_ABS, STEER, CENTRE))
+            self._hand.wait_read()  # it is looked for each half second
+            self._hand.sweep()
+            self._held.clear()  # of what was written before it was found, nothing is held now
 
     def unplug(self) -> int:
         """Pull the plug; return the time just before."""
