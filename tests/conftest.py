@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 
 OWN_PACKAGES = ["protocol", "vehicle_agent", "operator_console", "sim"]
+
+settings.register_profile("untimed", settings.default, deadline=None)
+settings.load_profile("untimed")
+"""How long an example takes says nothing here: the computer may be busy with other work."""
 
 
 def pytest_collection_finish() -> None:

@@ -358,7 +358,10 @@ class Cockpit {
       this.blurred();
     }));
     window.addEventListener("blur", guarded(() => this.blurred()));
-    window.addEventListener("pagehide", guarded(() => this.hidden()));
+    // A page that is loaded anew or left goes on being drawn until what comes next is there.
+    for (const name of ["beforeunload", "pagehide"]) {
+      window.addEventListener(name, guarded(() => this.hidden()));
+    }
     document.addEventListener("visibilitychange", guarded(() => {
       if (document.visibilityState !== "visible") this.hidden();
     }));

@@ -194,6 +194,15 @@ def test_page_hidden__is_said_at_once_and_inputs_end(rig: PageRig) -> None:
     assert rig.count("input") == before
 
 
+def test_page_about_to_be_left__is_said_before_what_comes_next_is_there(rig: PageRig) -> None:
+    rig.page.keyboard.down("ShiftLeft")
+    rig.page.evaluate("window.dispatchEvent(new Event('beforeunload'))")
+    rig.pass_ms(50)
+
+    assert rig.count("hidden") == 1
+    assert rig.last("input")["enable"] is False
+
+
 def test_page_visible_again__enable_stays_off(rig: PageRig) -> None:
     rig.page.keyboard.down("ShiftLeft")
     for state in ("hidden", "visible"):

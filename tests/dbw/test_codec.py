@@ -75,7 +75,7 @@ def _sealed(spec: FrameSpec, payload: bytes, head: int = 0) -> bytes:
 
 
 @given(message=any_message(), counter=st.integers(0, 15))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @pytest.mark.requirement("HF-BUS-06")
 def test_encode__payload_equals_cantools(message: Message, counter: int) -> None:
     can_id, data = encode(message, counter)
@@ -90,7 +90,7 @@ def test_encode__payload_equals_cantools(message: Message, counter: int) -> None
 
 
 @given(message=any_message(), counter=st.integers(0, 15))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_decode_of_a_cantools_frame__gives_the_message_within_one_count(
     message: Message, counter: int
 ) -> None:
@@ -136,7 +136,7 @@ def _assert_close(got: Message, wanted: Message) -> None:
 
 
 @given(data=st.data(), counter=st.integers(0, 15))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_any_payload__is_refused_or_means_what_cantools_says(
     data: st.DataObject, counter: int
 ) -> None:
@@ -164,7 +164,7 @@ def _says_nothing(spec: FrameSpec, name: str, frame: bytes) -> bool:
 
 
 @given(message=any_message(), counter=st.integers(0, 15))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_encode_of_a_decoded_frame__is_the_same_bytes(message: Message, counter: int) -> None:
     can_id, data = encode(message, counter)
     again = decode(can_id, data)
@@ -173,7 +173,7 @@ def test_encode_of_a_decoded_frame__is_the_same_bytes(message: Message, counter:
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda k: k.__name__)
 @given(data=st.data())
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_every_truncation_and_extension__is_refused(
     kind: type[Message], data: st.DataObject
 ) -> None:
@@ -204,7 +204,7 @@ def test_foreign_id__unknown_frame(can_id: int) -> None:
 
 
 @given(message=any_message(), bit=st.integers(0, 63))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_one_bit_flipped__is_refused(message: Message, bit: int) -> None:
     can_id, data = encode(message, 5)
     if isinstance(message, Echo):

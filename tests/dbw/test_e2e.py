@@ -59,7 +59,7 @@ def test_crc_of_the_check_string__is_the_catalogue_value() -> None:
     body=st.binary(min_size=7, max_size=7),
     wrong=st.integers(1, 255),
 )
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @pytest.mark.requirement("HF-BUS-01")
 def test_protection__equals_autosar_e2e_and_cantools(
     spec: FrameSpec, body: bytes, wrong: int
@@ -77,7 +77,7 @@ def test_protection__equals_autosar_e2e_and_cantools(
 
 
 @given(spec=st.sampled_from(_PROTECTED), frame=st.binary(min_size=8, max_size=8))
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @pytest.mark.requirement("HF-BUS-01")
 def test_check__agrees_with_autosar_e2e_on_any_bytes(spec: FrameSpec, frame: bytes) -> None:
     assert spec.data_ids is not None

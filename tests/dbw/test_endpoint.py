@@ -155,7 +155,7 @@ def test_malformed_echo__refused_and_counted() -> None:
     data=st.binary(max_size=12),
     direction=st.sampled_from(Direction),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @pytest.mark.requirement("HF-BUS-07")
 def test_any_bytes_under_any_id__never_raise(
     can_id: int, data: bytes, direction: Direction

@@ -38,7 +38,6 @@ SETTINGS = settings(
     stateful_step_count=60 if LONG else 30,
     derandomize=not LONG,
     database=None,
-    deadline=None,
     report_multiple_bugs=False,
     phases=(Phase.generate, Phase.shrink) if LONG else (Phase.generate,),
     suppress_health_check=list(HealthCheck),

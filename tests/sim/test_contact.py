@@ -113,7 +113,7 @@ def deepest_m(site: Site, pose: BodyPose, near_station_m: float) -> float:
     return deepest
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     station_m=st.floats(0.0, 1217.0),
     offset_m=st.floats(-2.0, 2.0),
@@ -131,7 +131,7 @@ def test_any_pose__agrees_with_dense_sampling(
     assert not touches or deep_m > -0.02
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     station_m=st.floats(0.0, 1217.0),
     offset_m=st.floats(-1.0, 1.0),

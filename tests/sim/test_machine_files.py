@@ -177,7 +177,7 @@ def deepest_m(site: Site, machine: Machine, pose: BodyPose, near_station_m: floa
     return deepest
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     name=st.sampled_from(["electric_tractor", "electric_tractor_trailer", "truck_8x8_50t"]),
     station_m=st.floats(0.0, 1217.0),

@@ -63,7 +63,7 @@ def brute_m(body: BodySize, pose: BodyPose, solid: Solid) -> float:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     x_m=st.floats(-7.0, 7.0),
     y_m=st.floats(-5.0, 5.0),

@@ -367,7 +367,7 @@ def test_park_brake__reports_moving_until_its_springs_hold() -> None:
 # The plant as a whole
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     parts=st.lists(
         st.tuples(
@@ -391,7 +391,7 @@ def test_mirrored_steering__gives_the_mirrored_path_bit_for_bit(
     assert left.state.speed_mps == right.state.speed_mps
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     grade=st.floats(-0.2, 0.2),
     speed_mps=st.floats(0.5, 5.0),
@@ -428,7 +428,7 @@ def test_coasting__gives_its_energy_to_rolling_and_air() -> None:
 
 
 @given(grade=st.floats(-0.05, 0.2))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_full_traction__never_exceeds_power_or_traction_force(grade: float) -> None:
     plant = truck(grade=grade)
     for _ in range(1500):
