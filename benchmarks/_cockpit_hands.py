@@ -424,7 +424,11 @@ class Cockpit:
         self.page.wait_for_selector("#stage[data-live=live]", timeout=LIVE_WITHIN_MS)
 
     def drive(self, speed_mps: float, within_s: float = 60.0) -> None:
-        """Let the hands arm the machine and drive until it is that fast, without brake."""
+        """Let the hands arm the machine and drive until it is that fast, without brake.
+
+        Raises:
+            TimeoutError: it did not come to that; says what the page asks for.
+        """
         running = self.running
 
         def rolls() -> bool:
@@ -432,7 +436,12 @@ class Cockpit:
             drives = state is not None and state.mode in DRIVING
             return drives and running.speed_mps > speed_mps and running.rolls_free
 
-        running.until(rolls, within_s, "driving")
+        try:
+            running.until(rolls, within_s, "driving")
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"{error}; the page: {self.page.inner_text('#step-card')}"
+            ) from error
 
     @property
     def mode(self) -> VehicleMode | None:
