@@ -26,7 +26,6 @@ const DRIVEN = new Set(["ACTIVE", "DEGRADED"]);
  * @typedef {object} PageFacts
  * @property {"connecting" | "up" | "down"} line to the console
  * @property {boolean} drives this page, not another
- * @property {boolean} notSent STOP was pressed and the line did not take it
  */
 
 /**
@@ -139,7 +138,6 @@ export class Hud {
     this.chain(vehicle, inner, known);
     this.words(inner);
     this.step(inner, page);
-    this.stop(inner.stop ?? {}, known, page);
     this.countdown(vehicle.warning_ms);
     this.sectors(known ? vehicle.proximity_m : null);
   }
@@ -393,34 +391,6 @@ export class Hud {
       }
       if (name === "take_over") button.hidden = !inner.may_take_over || Boolean(inner.lease);
     }
-  }
-
-  /**
-   * @param {Json} stop
-   * @param {boolean} known
-   * @param {PageFacts} page
-   */
-  stop(stop, known, page) {
-    if (page.line !== "up") {
-      look("stop", page.notSent ? "unconfirmed" : "no-line");
-      say("stop-note", page.notSent
-        ? t("stop.not_sent")
-        : t("stop.no_line"));
-      return;
-    }
-    if (page.notSent && !stop.pending && !stop.confirmed) {
-      look("stop", "unconfirmed");
-      say("stop-note", t("stop.again"));
-      return;
-    }
-    look("stop", stop.unconfirmed ? "unconfirmed" : stop.pending ? "pending" : stop.confirmed ? "confirmed" : "ready");
-    say("stop-note", stop.unconfirmed
-      ? t("stop.unconfirmed")
-      : stop.pending
-        ? t("stop.pending")
-        : stop.confirmed && known
-          ? t("stop.confirmed")
-          : t("stop.ready"));
   }
 
   /** @param {unknown} warningMs */

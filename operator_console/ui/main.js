@@ -8,6 +8,7 @@ import { Hud, element, look, say } from "/ui/hud.js";
 import {
   ARM_HOLD_MS, GEAR_SPEED_MAX_MPS, KEY_HELP, KeyboardControls, STOP_KEYS,
 } from "/ui/keyboard.js";
+import { StopPress, pressesAtOnce } from "/ui/press.js";
 import { ConsoleSocket } from "/ui/socket.js";
 import { choose, chooseAsBefore, hasChinese, language, named, said, t } from "/ui/text.js";
 import { Mirrors } from "/ui/mirrors.js";
@@ -29,8 +30,6 @@ const HINT_MS = 3000;
 const LINE_SILENT_MS = 500;
 /** How long a page that has just come may be without its console's first word. */
 const CONNECT_MS = 3000;
-/** How long a STOP that was not sent is shown at least. */
-const NOT_SENT_MS = 6000;
 /** A stamp further ahead of the vehicle's clock is from before the vehicle booted. */
 const STAMP_AHEAD_MAX_US = 1e6;
 /** Fewer pictures than this are said to be few; a machine at rest sends 15 in a second. */
@@ -57,8 +56,7 @@ class Cockpit {
     /** What of the console stands on the screen. @type {Json} */
     this.drawn = {};
     this.cameMs = performance.now();
-    this.notSentMs = -Infinity;
-    this.stopMs = -Infinity;
+    this.press = new StopPress();
     /** @type {string | null} */
     this.mode = null;
     this.sequence = 0;
@@ -274,8 +272,8 @@ class Cockpit {
   act(action) {
     const sent = this.socket.send({ t: "action", do: action });
     if (action !== "stop") return;
-    this.stopMs = performance.now();
-    this.notSentMs = sent && this.line(this.stopMs) === "up" ? -Infinity : this.stopMs;
+    const nowMs = performance.now();
+    this.press.pressed(sent, this.heard(nowMs), nowMs);
     this.watch();
   }
 
@@ -366,10 +364,7 @@ class Cockpit {
       if (document.visibilityState !== "visible") this.hidden();
     }));
     this.wireKeys();
-    element("stop").addEventListener("pointerdown", guarded(() => this.act("stop")));
-    element("stop").addEventListener("click", guarded((event) => {
-      if (event.detail === 0) this.act("stop");
-    }));
+    pressesAtOnce(element("stop"), () => this.act("stop"));
     for (const button of document.querySelectorAll("[data-do]")) {
       const action = /** @type {HTMLElement} */ (button).dataset.do ?? "";
       button.addEventListener("click", guarded((event) => {
@@ -591,10 +586,9 @@ class Cockpit {
       shown.console.picture_age_ms += this.screenDelayMs;
     }
     if (!element("split").hidden) say("split", this.main.details(nowMs, this.screenDelayMs));
-    const unheard = line !== "up" && this.stopMs > this.stateMs;
-    const notSent = unheard || nowMs - this.notSentMs < NOT_SENT_MS;
-    this.hud.draw(shown, nowMs, { line, drives: this.drives, notSent });
+    this.hud.draw(shown, nowMs, { line, drives: this.drives });
     const known = shown.vehicle && shown.state_age_ms <= shown.state_max_age_ms;
+    this.drawStop(known, nowMs);
     this.way.draw(known ? shown.vehicle : {}, shown.state_age_ms, shown.state_max_age_ms);
     this.track.draw(nowMs);
     this.alarms.stand(shown.console.message, nowMs);
@@ -611,6 +605,22 @@ class Cockpit {
     const fill = /** @type {HTMLElement} */ (arm.querySelector(".fill"));
     fill.style.width = held > 0 ? `${held * 100}%` : "";
     say("clock", new Date().toTimeString().slice(0, 8));
+  }
+
+  /** @param {boolean} known the machine's own word still counts
+   * @param {number} nowMs
+   */
+  drawStop(known, nowMs) {
+    const stop = this.state?.console?.stop ?? {};
+    const told = { ...stop, confirmed: stop.confirmed && known };
+    const [stopLook, words] = this.press.shown(told, this.heard(nowMs), nowMs);
+    look("stop", stopLook);
+    say("stop-note", words);
+  }
+
+  /** @param {number} nowMs */
+  heard(nowMs) {
+    return { up: this.line(nowMs) === "up", heardMs: this.stateMs };
   }
 
   /** @param {number} nowMs */

@@ -1,4 +1,4 @@
-/** A press of STOP on a page beside the driver's: what became of it, in a look and in words. */
+/** A press of STOP: what became of it, in a look and in words. */
 
 import { guarded } from "/ui/fault.js";
 import { named, t } from "/ui/text.js";

@@ -598,6 +598,32 @@ def test_console_silent__stop_is_not_said_to_be_sent(rig: PageRig) -> None:
     assert rig.text("#stop-note") == "NOT SENT – use the hard-wired E-stop"
 
 
+def test_console_dies_just_after_its_last_word__a_press_between_is_not_sent(rig: PageRig) -> None:
+    rig.state(mode=VehicleMode.LEASED)
+    rig.page.keyboard.press("Space")
+    state: dict[str, Any] = {"t": "state", "vehicle": None, "console": {"stop": {}}}
+    rig.pass_ms(50)
+    rig.tell(state)
+    rig.taken()
+    rig.pass_ms(600)
+
+    assert rig.text("#stop-note") == "NOT SENT – use the hard-wired E-stop"
+
+
+def test_console_dies_with_a_stop_pending__it_is_said_not_to_be_confirmed(rig: PageRig) -> None:
+    rig.page.keyboard.press("Space")
+    rig.pass_ms(150)
+    rig.tell({"t": "state", "vehicle": None, "console": {"stop": {"pending": True}}})
+    rig.taken()
+    rig.pass_ms(60)
+    pending = rig.text("#stop-note")
+    rig.pass_ms(600)
+
+    assert pending == "sent – waiting for the machine"
+    assert rig.text("#stop-note") == "NOT CONFIRMED – hard-wired E-stop"
+    assert rig.page.get_attribute("#stop", "data-look") == "unconfirmed"
+
+
 def test_console_has_not_spoken_yet__page_connects_and_then_says_it_is_down(rig: PageRig) -> None:
     rig.page.reload()  # the clock of the first load jumped when it was paused
     rig.pass_ms(60)
