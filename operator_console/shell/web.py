@@ -580,7 +580,7 @@ class Console:
         """Of a machine that is only watched, the stop is all that may be asked."""
         watched = self.watched.get(vehicle) if isinstance(vehicle, str) else None
         if watched is None or action != "stop":
-            page.tell(_ack("stop", "refused", "unknown_vehicle"))
+            page.tell(_ack("stop", "refused", "unknown_vehicle") | {"vehicle": vehicle})
             return
         watched.stop(self._clock_ns())
 

@@ -37,6 +37,11 @@ class SupervisorPage extends WatchingPage {
     this.toldMs = performance.now();
   }
 
+  /** @param {string} vehicle */
+  pressOf(vehicle) {
+    return this.rows.get(vehicle)?.press ?? super.pressOf(vehicle);
+  }
+
   /** A key that means STOP, pressed in a machine's row, may mean that machine or the console's own:
    * both are stopped. Enter is no such key, and stops what it is pressed on. */
   stopByKey() {

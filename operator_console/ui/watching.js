@@ -44,8 +44,6 @@ export class WatchingPage {
     /** The console's own machine. */
     this.own = "";
     this.press = new StopPress();
-    /** The newest: the console names no machine when it refuses a stop. */
-    this.asked = this.press;
     this.socket = new ConsoleSocket(
       token(), (message) => this.hear(message), () => this.watch(performance.now()), true);
     window.addEventListener("keydown", guarded((event) => this.keyDown(event)));
@@ -61,7 +59,7 @@ export class WatchingPage {
       say("stop-machine", this.stops ?? this.own);
     }
     if (message.t === "ack" && message.kind === "stop" && message.outcome === "refused") {
-      this.asked.refused(message.reason, performance.now());
+      this.pressOf(message.vehicle)?.refused(message.reason, performance.now());
     }
     if (message.t !== "state") return;
     this.state = message;
@@ -71,6 +69,14 @@ export class WatchingPage {
   /** The vehicle that this page's STOP stops; undefined is the console's own. @type {string | undefined} */
   get stops() {
     return undefined;
+  }
+
+  /** What was pressed to stop a machine.
+   * @param {string} vehicle
+   * @returns {StopPress | undefined}
+   */
+  pressOf(vehicle) {
+    return vehicle === (this.stops ?? this.own) ? this.press : undefined;
   }
 
   stop() {
@@ -89,7 +95,6 @@ export class WatchingPage {
     const sent = this.socket.send({ t: "action", do: "stop", vehicle });
     const nowMs = performance.now();
     press.pressed(sent, this.line(nowMs), nowMs);
-    this.asked = press;
     this.watch(nowMs);
   }
 

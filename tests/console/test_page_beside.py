@@ -265,7 +265,13 @@ def told(rig: PageRig, *messages: dict[str, Any]) -> None:
     rig.pass_ms(110)
 
 
-REFUSED = {"t": "ack", "kind": "stop", "outcome": "refused", "reason": "unknown_vehicle"}
+REFUSED = {
+    "t": "ack",
+    "kind": "stop",
+    "outcome": "refused",
+    "reason": "unknown_vehicle",
+    "vehicle": "truck-08",
+}
 NONE_WATCHED: dict[str, Any] = {"t": "machines", "machines": []}
 NO_STOP = "NO STOP FROM HERE – this console does not know that machine – hard-wired E-stop"
 
@@ -276,6 +282,18 @@ def test_stop_of_a_machine_watched_no_more__its_row_stays_and_says_why(
     machines(supervisor)
     supervisor.page.click(OTHERS_STOP)
     told(supervisor, REFUSED, NONE_WATCHED)
+
+    assert NO_STOP in others_row(supervisor)
+    assert supervisor.text("#stop-note") == "controlled stop · Space"
+
+
+def test_refusal_after_another_press__is_said_of_the_machine_that_it_names(
+    supervisor: PageRig,
+) -> None:
+    machines(supervisor)
+    supervisor.page.click(OTHERS_STOP)
+    supervisor.page.click("#stop")
+    told(supervisor, REFUSED)
 
     assert NO_STOP in others_row(supervisor)
     assert supervisor.text("#stop-note") == "controlled stop · Space"

@@ -121,7 +121,8 @@ async def test_anything_else_of_another_machine__is_refused(
         await page.receive_json()
         await page.send_json({"t": "action", "do": action, "vehicle": vehicle})
 
-        assert (await page.receive_json())["reason"] == "unknown_vehicle"
+        refusal = await page.receive_json()
+        assert (refusal["reason"], refusal["vehicle"]) == ("unknown_vehicle", vehicle)
     assert site.console.session.requests.asked is None
 
 
