@@ -805,7 +805,7 @@ class Console:
             *(each.line(now_ns) | {"camera": 0} for each in self.watched.values()),
         ]
         for page in pages:
-            page.tell({"t": "machines", "machines": machines})
+            page.tell({"t": "machines", "machines": machines, "told_ms": now_ns / 1e6})
 
     def show(self) -> None:
         """Give every page the state as it is now."""

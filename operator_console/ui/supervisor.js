@@ -34,7 +34,7 @@ class SupervisorPage extends WatchingPage {
     if (message.t === "config") say("vehicle-name", message.site);
     if (message.t !== "machines") return;
     this.machines = message.machines;
-    this.toldMs = performance.now();
+    this.toldMs = this.told.at(message.told_ms, performance.now());
   }
 
   /** @param {string} vehicle */

@@ -1,5 +1,6 @@
 /** What every page beside the driver's has: a line that only watches, its words, its STOP. */
 
+import { ToldTime } from "/ui/clock.js";
 import { giveUp, guarded, onFault, watchForFaults } from "/ui/fault.js";
 import { colourAsBefore, chooseNight, nightChosen } from "/ui/colours.js";
 import { StopPress, pressesAtOnce } from "/ui/press.js";
@@ -40,16 +41,23 @@ export class WatchingPage {
   constructor() {
     /** @type {Json} */
     this.state = {};
+    /** When it was told, not when it was taken: it may have waited. */
     this.stateMs = -Infinity;
+    this.told = new ToldTime();
     /** The console's own machine. */
     this.own = "";
     this.press = new StopPress();
     this.socket = new ConsoleSocket(
-      token(), (message) => this.hear(message), () => this.watch(performance.now()), true);
+      token(), (message) => this.hear(message), () => this.lineChanged(), true);
     window.addEventListener("keydown", guarded((event) => this.keyDown(event)));
     pressesAtOnce(element("stop"), () => this.stop());
     const watch = setInterval(guarded(() => this.watch(performance.now())), WATCH_PERIOD_MS);
     onFault(() => clearInterval(watch));
+  }
+
+  lineChanged() {
+    this.told.forget();
+    this.watch(performance.now());
   }
 
   /** @param {Json} message */
@@ -63,7 +71,7 @@ export class WatchingPage {
     }
     if (message.t !== "state") return;
     this.state = message;
-    this.stateMs = performance.now();
+    this.stateMs = this.told.at(message.told_ms, performance.now());
   }
 
   /** The vehicle that this page's STOP stops; undefined is the console's own. @type {string | undefined} */
@@ -108,7 +116,7 @@ export class WatchingPage {
     return { up: this.lineUp(nowMs), heardMs: this.stateMs };
   }
 
-  /** The newest state, its age grown by the time since it came; empty when the line is silent.
+  /** The newest state, its age grown by the time since it was told; empty when the line is silent.
    * @param {number} nowMs
    * @returns {Json}
    */

@@ -49,7 +49,7 @@ class WingPage extends WatchingPage {
     if (message.t === "machines") {
       this.other = message.machines.find((/** @type {Json} */ each) => each.vehicle === this.vehicle)
         ?? null;
-      this.otherMs = performance.now();
+      this.otherMs = this.told.at(message.told_ms, performance.now());
     }
     if (message.t === "config") this.configure(message);
   }

@@ -187,12 +187,12 @@ def test_series__keeps_a_gap_where_nothing_is_told_and_counts_totals_up(modules:
 OTHER = {"vehicle": "truck-08", "holder_known": True, "holder": "op-2", "mode": "ACTIVE"}
 
 
-def machines(rig: PageRig, **changes: Any) -> None:
+def machines(rig: PageRig, told_ms: float | None = None, **changes: Any) -> None:
     session = Rig()
     session.step(20, mode=VehicleMode.STANDBY, speed_mps=0.0)
     own = machine_line(session.session, session.now_ns) | {"camera": 0}
     told = [own, own | OTHER | changes]
-    rig.tell({"t": "machines", "machines": told})
+    rig.tell({"t": "machines", "machines": told, "told_ms": told_ms})
     beat(rig)
     rig.settle()
     rig.pass_ms(110)
@@ -220,6 +220,14 @@ def test_machines_not_told_any_more__are_dashes_and_their_rows_go(supervisor: Pa
 
     assert rows[1].startswith("truck-08\t—\t—")
     assert supervisor.page.locator("#machines tr").count() == 0
+
+
+def test_machines_told_long_before_the_page_took_it__are_dashes(supervisor: PageRig) -> None:
+    machines(supervisor, told_ms=1000)
+    supervisor.pass_ms(1600)
+    machines(supervisor, told_ms=1100)
+
+    assert others_row(supervisor).startswith("truck-08\t—\t—")
 
 
 OTHERS_STOP = "#machines [data-vehicle=truck-08]"
@@ -386,6 +394,19 @@ def test_left_wing__asks_for_the_left_camera_and_mirrors_it(wing: VideoRig) -> N
 
     assert wing.last("offer")["cameras"] == [3]
     assert wing.page.get_attribute("#picture", "class") == "mirrored"
+
+
+def test_wing_lags_behind_the_console__its_line_counts_from_the_telling(wing: VideoRig) -> None:
+    state: dict[str, Any] = {"t": "state", "vehicle": None, "console": {"stop": {}}}
+    looks = []
+    for told_ms, after_ms in ((1000, 0), (1100, 600), (1700, 0)):
+        wing.pass_ms(after_ms)
+        wing.tell(state | {"told_ms": told_ms})
+        wing.settle()
+        wing.pass_ms(50)
+        looks.append(wing.page.get_attribute("#stop", "data-look"))
+
+    assert looks == ["ready", "no-line", "ready"]
 
 
 def test_wing_without_a_picture__says_that_it_is_not_live(wing: VideoRig) -> None:
