@@ -134,6 +134,7 @@ async def test_machines__are_told_to_pages_that_watch_with_what_each_says(site: 
         site.console.show_machines()
         told = await page.receive_json()
 
+    assert told["told_ms"] == site.clock() / 1e6
     own, watched = told["machines"]
     assert (own["vehicle"], own["mode"], own["speed_mps"]) == (VEHICLE, "STANDBY", 0.0)
     assert (watched["vehicle"], watched["mode"], watched["holder"]) == (OTHER, None, None)
