@@ -68,6 +68,13 @@ export function figure(value, digits, factor = 1) {
   return /^-0(\.0*)?$/.test(text) ? text.slice(1) : text.replace("-", "−");
 }
 
+/** How far wrong an age may be, where that is much; else nothing.
+ * @param {number | null} withinMs null where it is not known
+ */
+export function withinWords(withinMs) {
+  return withinMs !== null && withinMs > AGE_WITHIN_MS ? `±${figure(withinMs, 0)}` : "";
+}
+
 /** @param {number | null | undefined} ageMs */
 function band(ageMs) {
   if (typeof ageMs !== "number") return "unknown";
@@ -163,8 +170,7 @@ export class Hud {
     const age = inner.picture_age_ms;
     const least = inner.picture_age_is_least && typeof age === "number";
     say("picture-age", (least ? "≥" : "") + figure(age, 0));
-    const within = inner.picture_age_within_ms;
-    say("picture-age-within", within > AGE_WITHIN_MS ? `±${figure(within, 0)}` : "");
+    say("picture-age-within", withinWords(inner.picture_age_within_ms));
     look("chip-picture", band(age));
     say("control-rtt", known ? figure(inner.rtt_ms, 0) : UNKNOWN);
     look("chip-control", known ? band(inner.rtt_ms) : "unknown");

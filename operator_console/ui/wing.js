@@ -1,6 +1,7 @@
 /** A screen of its own for one camera: a mirror beside the main screen, or a machine to watch. */
 
 import { PageClock } from "/ui/clock.js";
+import { withinWords } from "/ui/hud.js";
 import { Picture, liveness } from "/ui/picture.js";
 import { MODE_LOOKS, named, t } from "/ui/text.js";
 import { LiveVideo } from "/ui/video.js";
@@ -94,7 +95,9 @@ class WingPage extends WatchingPage {
     element("stage").dataset.live = live;
     say("no-image-words", live === "live" ? "" : named("live", live));
     const least = clock?.withinUs === null ? "≥" : "";
-    say("age-words", ageMs === null ? "—" : `${least}${ageMs.toFixed(0)} ms`);
+    const within = withinWords(clock?.withinUs ? clock.withinUs / 1000 : null);
+    const words = [`${least}${ageMs?.toFixed(0)}`, within, "ms"].filter(Boolean).join(" ");
+    say("age-words", ageMs === null ? "—" : words);
   }
 }
 
