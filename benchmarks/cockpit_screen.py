@@ -2,11 +2,11 @@
 
     python -m benchmarks.cockpit_screen [--json] [--quick] [--n N]
 
-The demo's real processes, the page in Chromium, the machine standing; with the front camera alone,
-but for ``mirror``, which has three. At a drawn moment something is done to it. Each time the page
-paints it is noted in it what it says; the time counts from just before the deed to the first
-painting that says what it must. Both are of this computer's monotonic clock; how exactly the page's
-own time was laid upon it is told.
+The demo's real processes, the page in Chromium, the machine standing under the driver's lease; with
+the front camera alone, but for ``mirror``, which has three. At a drawn moment something is done to
+it. Each time the page paints it is noted in it what it says; the time counts from just before the
+deed to the first painting that says what it must. Both are of this computer's monotonic clock; how
+exactly the page's own time was laid upon it is told.
 
 ``gpu`` is another matter: the process that puts the page on the screen is killed, and the sample is
 the longest time in which the page then did not paint. A console that hears no painting for 250 ms
@@ -36,6 +36,8 @@ from operator_console.shell.web import HOST
 from vehicle_agent.shell.clock import monotonic_ns
 
 FULL_N, QUICK_N = 20, 1
+GPU_N_MAX = 3
+"""A browser whose drawing process dies more often within minutes gives up."""
 PHASES_S = 0.1
 SETTLES_S = 1.0
 SEEN_WITHIN_S, WELL_WITHIN_S = 5.0, 30.0
@@ -69,7 +71,9 @@ document.addEventListener("securitypolicyviolation", (event) => broken.push(even
 """
 WELL = """() => {
   const left = document.getElementById("mirror-left");
-  return (left.hidden || left.dataset.live === "live")
+  const may = (what) => !document.querySelector(`[data-do=${what}]`).disabled;
+  if (may("lease")) document.querySelector("[data-do=lease]").click();
+  return may("release") && (left.hidden || left.dataset.live === "live")
     && document.getElementById("speed").textContent !== "—"
     && document.getElementById("border").dataset.look !== "unknown";
 }"""
@@ -171,7 +175,7 @@ def paintings(made: Cockpit) -> list[tuple[float, float, Said | None]]:
 
 
 def well(made: Cockpit) -> None:
-    """Wait until everything is shown, and a moment longer."""
+    """Wait until control is taken and everything is shown, and a moment longer."""
     made.wait_live()
     made.page.wait_for_function(WELL, timeout=WELL_WITHIN_S * 1000)
     made.running.wait(SETTLES_S)
@@ -271,9 +275,10 @@ def rows(number: int) -> tuple[list[dict[str, Any]], Clock]:
                     found.append(row(name, each, trial.limit_ms))
                     sys.stderr.write(f"{text(found[-1])}\n")
             if cameras == 1:
-                gaps = [gpu_killed(made, dice.uniform(0.0, PHASES_S)) for _ in range(number)]
-                found.append(row("gpu", gaps, BEAT_MS))
                 found.append(row("loaded", [loaded(made) for _ in range(number)], LOADED_MS))
+                phases_s = [dice.uniform(0.0, PHASES_S) for _ in range(min(number, GPU_N_MAX))]
+                gaps = [gpu_killed(made, phase_s) for phase_s in phases_s]
+                found.append(row("gpu", gaps, BEAT_MS))
     return found, max(clocks, key=lambda clock: clock.within_ms)
 
 
