@@ -24,7 +24,6 @@ from protocol.state import VehicleMode
 from sim.pursuit import Style
 
 SMALL, FULL = (1366, 768), (1920, 1080)
-CAMERAS = 4
 SPEED_MPS, UNDER_WAY_MPS = 2.5, 1.5
 DRIVES_WITHIN_S, TURNS_WITHIN_S = 120.0, 30.0
 LOOK_S, SIT_S, CHARTS_S, ALONE_S, BACKWARDS_S = 0.7, 4.0, 20.0, 3.5, 3.0
@@ -61,7 +60,7 @@ def shoot(folder: Path) -> None:
     Raises:
         TimeoutError: the machine did not do what a picture needs.
     """
-    with cockpit(cameras=CAMERAS, style=Style(speed_mps=SPEED_MPS)) as made:
+    with cockpit(style=Style(speed_mps=SPEED_MPS)) as made:
         camera = Camera(made, folder)
         _refused(made, camera)
         camera.take_driving("driving")
@@ -72,10 +71,12 @@ def shoot(folder: Path) -> None:
             camera.take_driving("chinese")
             camera.take_driving("chinese-1080p", FULL)
         _degraded(made, camera)
-        _screens(made, camera)
         _beside(made, camera)
         _stopped(made, camera)
-        _reverse(made, camera)
+    with cockpit(cameras=2, style=Style(speed_mps=SPEED_MPS)) as made:
+        _reverse(made, Camera(made, folder))
+    with cockpit(cameras=4) as made:
+        _screens(made, Camera(made, folder))
 
 
 def _refused(made: Cockpit, camera: Camera) -> None:
@@ -83,14 +84,12 @@ def _refused(made: Cockpit, camera: Camera) -> None:
     hands, running = made.hands, made.running
     hands.instead = Posture(brake=0.0)
     camera.take("standby")
-    for wanted in (VehicleMode.LEASED, None):
-        hands.instead = Posture(throttle=0.0 if wanted else 0.6, brake=HELD_BRAKE, confirm=True)
-        if wanted is None:
-            running.wait(SIT_S)
-        else:
-            running.until(lambda: made.mode is VehicleMode.LEASED, TURNS_WITHIN_S, "the lease")
-            hands.instead = Posture()
-            running.wait(LOOK_S)
+    hands.instead = Posture(confirm=True)
+    running.until(lambda: made.mode is VehicleMode.LEASED, TURNS_WITHIN_S, "the lease")
+    hands.instead = Posture(brake=0.0)
+    running.wait(LOOK_S)
+    hands.instead = Posture(throttle=0.15, brake=HELD_BRAKE, confirm=True)
+    running.wait(SIT_S)
     camera.take("arming-refused")
     hands.instead = None
 
@@ -116,19 +115,20 @@ def _degraded(made: Cockpit, camera: Camera) -> None:
 
 
 def _screens(made: Cockpit, camera: Camera) -> None:
-    """Three screens side by side: the driver's page has the middle one alone for itself."""
+    """All cameras on one screen, and on three: the driver's page has the middle one for itself.
+
+    The machine stands: a small computer that is machine and cockpit at once does no more.
+    """
+    made.hands.instead = Posture(brake=0.0)
+    camera.take("four-cameras")
     made.open_page(query="screen=main")
     wings = [made.beside(f"wing?side={side}&") for side in ("left", "right")]
-    made.drive(UNDER_WAY_MPS, DRIVES_WITHIN_S)
     made.running.wait(SIT_S)
     for name, page in zip(SCREENS, (wings[0], made.page, wings[1]), strict=True):
         camera.take(name, page)
     pictures = [cv2.imread(str(camera.folder / f"{name}.png")) for name in SCREENS]
     whole = np.hstack([each for each in pictures if each is not None])
     cv2.imwrite(str(camera.folder / "three-screens.png"), whole)
-    for wing in wings:
-        wing.close()
-    made.open_page()
 
 
 def _beside(made: Cockpit, camera: Camera) -> None:
