@@ -22,7 +22,8 @@ export class Chime {
     onFault(() => this.end());
   }
 
-  /** A browser gives sound only after a key or a press. */
+  /** A browser gives sound only after a key or a press. To be called as it is let go: the first
+   * time the page stands for up to 0.2 s, and a key that goes down may be a STOP. */
   wake() {
     this.context ??= new AudioContext();
     if (this.context.state !== "running") void this.context.resume().catch(() => undefined);

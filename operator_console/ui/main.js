@@ -464,7 +464,7 @@ class Cockpit {
    * @param {PointerEvent} event
    */
   pointed(event) {
-    if (event.type === "pointerdown") this.chime.wake();
+    if (event.type === "pointerup") this.chime.wake();
     if (event.type === "pointerdown" && event.button !== 0) this.blurred();
     else this.watchShift(event);
   }
@@ -476,7 +476,6 @@ class Cockpit {
 
   /** @param {KeyboardEvent} event */
   keyDown(event) {
-    this.chime.wake();
     this.watchShift(event);
     if (HELP_KEYS.has(event.code)) {
       // Without Shift as well: Shift is the dead-man and no part of asking for help.
@@ -514,6 +513,7 @@ class Cockpit {
 
   /** @param {KeyboardEvent} event */
   keyUp(event) {
+    this.chime.wake();
     this.watchShift(event);
     this.keyboard.release(event.code, performance.now());
     this.sendInput();

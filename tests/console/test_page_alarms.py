@@ -171,6 +171,22 @@ def test_acknowledge_key__alert_is_marked_as_seen(rig: PageRig) -> None:
     )
 
 
+def test_first_key_is_a_stop__sound_is_made_ready_only_when_it_is_let_go(rig: PageRig) -> None:
+    rig.page.evaluate(
+        """() => {
+          const Own = window.AudioContext;
+          window.made = 0;
+          window.AudioContext = class extends Own { constructor() { super(); window.made += 1; } };
+        }"""
+    )
+    rig.page.keyboard.down("Space")
+    stops, made = rig.count("action"), rig.page.evaluate("window.made")
+    rig.page.keyboard.up("Space")
+
+    assert (stops, made) == (1, 0)
+    assert rig.page.evaluate("window.made") == 1
+
+
 def test_no_key_pressed_yet__page_says_that_alerts_are_silent(rig: PageRig) -> None:
     rig.tell({"t": "event", "id": "V102", "severity": "alarm", "en": "old", "zh": "旧"})
     rig.taken()
