@@ -65,6 +65,8 @@ HELD_BRAKE = 0.45
 ROUND_S, CYCLED_S, CONFIRM_S = 2.4, 0.2, (0.3, 2.0)
 """While the machine is not armed, from each change of its mode: enable once, if it must be shown,
 then confirm held, again and again."""
+HOLDS_S = 6.0
+"""When the machine is armed enable is let go this often, and held again: something may bar it."""
 STANDS_MPS = 0.1
 UP_CODES = 3
 """1.2 % of the pedal; in 10 ms the truck's limit of 1.5 m/s³ lets 1.5 % of its 1 m/s² through."""
@@ -311,11 +313,13 @@ class Hands(threading.Thread):
         if self._drives:
             return self._driving(state, truth, now_s)
         steer = state.steer_measured or 0.0
-        if state.mode is VehicleMode.ARMED:
-            return Posture(steer, enable="D102" not in state.blockers)
         if state.mode is not self._mode[0]:
             self._mode = state.mode, now_s
-        within_s = (now_s - self._mode[1]) % ROUND_S
+        since_s = now_s - self._mode[1]
+        if state.mode is VehicleMode.ARMED:
+            opens = since_s % HOLDS_S < CYCLED_S
+            return Posture(steer, enable="D102" not in state.blockers and not opens)
+        within_s = since_s % ROUND_S
         leased = state.mode is VehicleMode.LEASED
         first_s, last_s = CONFIRM_S
         return Posture(
