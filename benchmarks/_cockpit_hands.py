@@ -317,14 +317,19 @@ class Hands(threading.Thread):
             self._mode = state.mode, now_s
         since_s = now_s - self._mode[1]
         if state.mode is VehicleMode.ARMED:
-            opens = since_s % HOLDS_S < CYCLED_S
-            return Posture(steer, enable="D102" not in state.blockers and not opens)
+            return self._armed(state, steer, since_s)
         within_s = since_s % ROUND_S
         leased = state.mode is VehicleMode.LEASED
         first_s, last_s = CONFIRM_S
         return Posture(
             steer, enable=leased and within_s < CYCLED_S, confirm=first_s < within_s < last_s
         )
+
+    def _armed(self, state: VehicleState, steer: float, since_s: float) -> Posture:
+        if "B102" in state.blockers:  # enable was lost at a standstill, with the gear in drive
+            return Posture(steer, gear_down=since_s % 0.4 < 0.2)
+        opens = since_s % HOLDS_S < CYCLED_S
+        return Posture(steer, enable="D102" not in state.blockers and not opens)
 
     def _driving(self, state: VehicleState, truth: dict[str, Any], now_s: float) -> Posture:
         pose = pose_of(truth)
