@@ -283,8 +283,8 @@ class Hands(threading.Thread):
     def _move(self, posture: Posture) -> int | None:
         """Write what is to change; return when it was written, None for nothing."""
         codes = posture.codes()
-        changed = [(*key, value) for key, value in codes.items() if self._held.get(key) != value]
-        with self._plugged:
+        with self._plugged:  # a plug that is put in meanwhile holds nothing yet
+            changed = [(*each, at) for each, at in codes.items() if self._held.get(each) != at]
             if self._hand is None or not changed:
                 return None
             self._held = codes
