@@ -9,7 +9,7 @@ import {
   ARM_HOLD_MS, GEAR_SPEED_MAX_MPS, KEY_HELP, KeyboardControls, STOP_KEYS,
 } from "/ui/keyboard.js";
 import { StopPress, pressesAtOnce } from "/ui/press.js";
-import { ConsoleSocket } from "/ui/socket.js";
+import { ConsoleSocket, LINE_SILENT_MS } from "/ui/socket.js";
 import { choose, chooseAsBefore, hasChinese, language, named, said, t } from "/ui/text.js";
 import { Mirrors } from "/ui/mirrors.js";
 import { Picture, liveness } from "/ui/picture.js";
@@ -26,8 +26,6 @@ const WATCH_PERIOD_MS = 50;
 /** A page that paints says so this often, new picture or not. */
 const SCREEN_BEAT_MS = 50;
 const HINT_MS = 3000;
-/** A console that has said nothing for this long does not answer. */
-const LINE_SILENT_MS = 500;
 /** How long a page that has just come may be without its console's first word. */
 const CONNECT_MS = 3000;
 /** A stamp further ahead of the vehicle's clock is from before the vehicle booted. */

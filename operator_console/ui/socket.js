@@ -2,6 +2,8 @@
 
 import { guarded, onFault } from "/ui/fault.js";
 
+/** A console that tells nothing for so long does not answer. */
+export const LINE_SILENT_MS = 500;
 const RETRY_MS = 500;
 const BUFFERED_MAX_BYTES = 16 * 1024;
 

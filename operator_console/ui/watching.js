@@ -4,13 +4,11 @@ import { ToldTime } from "/ui/clock.js";
 import { giveUp, guarded, onFault, watchForFaults } from "/ui/fault.js";
 import { colourAsBefore, chooseNight, nightChosen } from "/ui/colours.js";
 import { StopPress, pressesAtOnce } from "/ui/press.js";
-import { ConsoleSocket } from "/ui/socket.js";
+import { ConsoleSocket, LINE_SILENT_MS } from "/ui/socket.js";
 import { choose, chooseAsBefore, hasChinese, language } from "/ui/text.js";
 
 /** What stands still is drawn as that within 300 ms: 250 of silence, and this. */
 const WATCH_PERIOD_MS = 50;
-/** A console that has said nothing for this long does not answer. */
-const LINE_SILENT_MS = 500;
 const STOP_KEYS = new Set(["Space", "Escape"]);
 
 /** @typedef {Record<string, any>} Json */

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -311,3 +313,14 @@ class Rig:
         self.drive_input()
         self.command()
         self.clock.advance_ms(20)
+
+
+async def still_runs(work: Coroutine[Any, Any, None], when: asyncio.Event) -> bool:
+    """Run the work until the event comes; return whether it had not ended by then."""
+    running, waiting = asyncio.create_task(work), asyncio.create_task(when.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    goes_on = not running.done()
+    running.cancel()
+    waiting.cancel()
+    await asyncio.gather(running, waiting, return_exceptions=True)
+    return goes_on

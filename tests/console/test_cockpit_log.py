@@ -58,6 +58,7 @@ from tests.console.fakes import (
     console_keys,
     console_settings,
     input_message,
+    still_runs,
     view_message,
 )
 
@@ -653,13 +654,7 @@ async def goes_on_until_gone(command: Sequence[str], times: int) -> bool:
             enough.set()
 
     process = RecorderProcess(command, Tap(), lambda _: None, count)
-    running, waiting = asyncio.create_task(process.run()), asyncio.create_task(enough.wait())
-    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    goes_on = not running.done()
-    running.cancel()
-    waiting.cancel()
-    await asyncio.gather(running, waiting, return_exceptions=True)
-    return goes_on
+    return await still_runs(process.run(), enough)
 
 
 def test_recorder_ends_at_once_again_and_again__is_tried_once_a_minute_and_not_given_up() -> None:

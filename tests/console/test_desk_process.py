@@ -33,6 +33,7 @@ from tests.console.fakes import (
     MemoryTransport,
     console_keys,
     console_settings,
+    still_runs,
     view_message,
 )
 from tests.console.test_desk_config import written
@@ -214,14 +215,8 @@ async def test_process_that_ends_at_once__is_told_of_after_five_times_and_tried_
         lambda: Feedback(0),
         lambda: count("too often"),
     )
-    running, waiting = asyncio.create_task(process.run()), asyncio.create_task(enough.wait())
-    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    goes_on = not running.done()
-    running.cancel()
-    waiting.cancel()
-    await asyncio.gather(running, waiting, return_exceptions=True)
 
-    assert goes_on
+    assert await still_runs(process.run(), enough)
     assert happened[:7] == ["gone"] * 5 + ["too often", "gone"]
 
 
