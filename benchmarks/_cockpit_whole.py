@@ -152,13 +152,18 @@ def _watch_stops(made: Cockpit, moves: int, marks: Marks) -> list[str | None]:
     return stops
 
 
+def since(now: int, before: int) -> int:
+    """Return what a count has grown by; one of a new stream starts from nothing."""
+    return now - before if now >= before else now
+
+
 def page_row(watched: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     """Return what the page did between two looks."""
     seconds = watched["ms"] / 1000
     pictures = {
         name: {
-            "fps": round((total - before["videos"][name][0]) / seconds, 1),
-            "dropped": dropped - before["videos"][name][1],
+            "fps": round(since(total, before["videos"][name][0]) / seconds, 1),
+            "dropped": since(dropped, before["videos"][name][1]),
         }
         for name, (total, dropped) in watched["videos"].items()
     }
