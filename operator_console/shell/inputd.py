@@ -36,6 +36,7 @@ from operator_console.shell.desk_config import DeskPlan, ForceUse, load_desk
 from operator_console.shell.evdev_source import EventSource
 from operator_console.shell.force_out import ForceOut
 from operator_console.shell.input_device import InputDevice
+from operator_console.shell.realtime import INPUT_PRIORITY, ask_ahead
 
 PERIOD_NS = 10_000_000
 """100 Hz."""
@@ -48,8 +49,6 @@ CHECK_NS = 100_000_000
 
 SEARCH_NS = 500_000_000
 """How often devices that are not there are looked for."""
-
-NICE = -10
 
 
 class Finds(Protocol):
@@ -249,8 +248,7 @@ def serve(process: InputProcess) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    with contextlib.suppress(OSError):  # only root, or who was given the right, may
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    ask_ahead(INPUT_PRIORITY)
     gc.collect()
     gc.freeze()
     process.run()

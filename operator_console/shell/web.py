@@ -34,6 +34,7 @@ from operator_console.shell.desk_process import DeskProcess, inputd_command
 from operator_console.shell.link import MqttLink, Transport
 from operator_console.shell.page_token import computer_boot_id, page_token, write_address
 from operator_console.shell.pump import Pump
+from operator_console.shell.realtime import CONSOLE_PRIORITY, ask_ahead
 from operator_console.shell.recorder_process import RecorderProcess, Tap, recorder_command
 from operator_console.shell.signalling import Answered, Signalling
 from operator_console.shell.watched import watch
@@ -975,6 +976,7 @@ def main(config: Path) -> int:
     try:
         token = page_token(keys.device, computer_boot_id())
         recorder = None if settings.recorder is None else recorder_command(config)
+        ask_ahead(CONSOLE_PRIORITY)
         asyncio.run(run(settings, keys, load_assets(), token, recorder))
     except ValueError as error:
         sys.stderr.write(f"console: {error}\n")
