@@ -81,6 +81,8 @@ def _rerun_text(result: dict[str, Any]) -> str:
         lines.append(f"  {result['differences']} ticks differ; first: {result['first']}")
     if result["key_state_differences"]:
         lines.append(f"  {result['key_state_differences']} key states differ")
+    if result["broken_key_states"]:
+        lines.append(f"  {result['broken_key_states']} key states are not whole")
     if result["missing_ticks"] or result["skipped_ticks"]:
         lines.append(
             f"  {result['missing_ticks']} ticks are missing,"

@@ -58,7 +58,7 @@ class Decider:
         """Go on from the log's own state where this revision decided otherwise before it."""
         runner = self._runner
         runner.key(step)
-        if runner.supervisor is None or runner.setup is None:
+        if step.state is None or runner.supervisor is None or runner.setup is None:
             return
         now = json.loads(json.dumps(freeze(runner.supervisor, runner.setup)))
         if now == step.state:

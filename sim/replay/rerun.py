@@ -66,6 +66,7 @@ class Rerun:
         ticks: run again. compared: of these with what the log says they said.
         differences: of decisions. first: the first of them.
         keys, key_differences: key states met on the way, and how many were not the same.
+        broken_keys: key states that are not whole; nothing can begin from them.
         missing: ticks that the log does not have. skipped: ticks before the first boot or key.
         stops_then, stops_now: of the log, and of the run.
     """
@@ -77,6 +78,7 @@ class Rerun:
     first: Difference | None = None
     keys: int = 0
     key_differences: int = 0
+    broken_keys: int = 0
     missing: int = 0
     skipped: int = 0
     stops_then: list[Stop] = field(default_factory=list)
@@ -98,6 +100,7 @@ class Rerun:
             "first": None if self.first is None else str(self.first),
             "key_states": self.keys,
             "key_state_differences": self.key_differences,
+            "broken_key_states": self.broken_keys,
             "missing_ticks": self.missing,
             "skipped_ticks": self.skipped,
             "stops": [each.cause for each in self.stops_now],
@@ -158,6 +161,9 @@ class Runner:
         Raises:
             KeyStateError: it is needed, and is of other code.
         """
+        if step.state is None:
+            self.result.broken_keys += 1
+            return
         if self.setup is None:
             return
         if step.missing > 0:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vehicle_agent.shell.ipc import KEPT_DATAGRAMS, KEPT_TRIES, Mailbox
+from vehicle_agent.shell.ipc import DATAGRAM_MAX_BYTES, KEPT_DATAGRAMS, KEPT_TRIES, Mailbox
 
 
 @pytest.fixture
@@ -42,6 +42,16 @@ def test_neighbour_takes_it__arrives_in_order(sender: Mailbox, receiver: Mailbox
 
     assert drained(receiver) == [b"first", b"second"]
     assert not sender.flush()
+
+
+def test_datagram_too_long__is_counted_and_the_next_one_comes(
+    sender: Mailbox, receiver: Mailbox
+) -> None:
+    for size in (DATAGRAM_MAX_BYTES, DATAGRAM_MAX_BYTES + 1, 1):
+        assert sender.offer("b.sock", bytes(size))
+
+    assert [len(each) for each in drained(receiver)] == [DATAGRAM_MAX_BYTES, 1]
+    assert receiver.too_long == 1
 
 
 def test_sent_to_a_full_neighbour__dropped_and_counted(sender: Mailbox, receiver: Mailbox) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,16 @@ from tests.rig import Rig
 from vehicle_agent.core import tape
 from vehicle_agent.core.keystate import KeyStateError
 from vehicle_agent.core.supervisor import TickInputs, TickOutputs
-from vehicle_agent.shell import tape_sender
+from vehicle_agent.shell import ipc, tape_sender
 from vehicle_agent.shell.ipc import Handed
-from vehicle_agent.shell.tape_sender import SENT_PER_TICK, SIZES, WRITTEN, TapeSender
+from vehicle_agent.shell.tape_sender import (
+    KEY_MAX_BYTES,
+    SENT_PER_TICK,
+    SIZES,
+    WRITTEN,
+    TapeSender,
+    key_text,
+)
 
 
 class Recorder:
@@ -60,7 +68,7 @@ def _number(datagram: bytes) -> int:
 
 
 class Guardian:
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder | ipc.Mailbox) -> None:
         self.rig = Rig()
         mailbox: Any = recorder
         self.sender = TapeSender(mailbox, self.rig.setup)
@@ -104,7 +112,47 @@ def test_key_state_asked_for__comes_with_the_boot_after_its_tick() -> None:
     guardian.run(2)
 
     assert recorder.kinds() == "BTTBKT"
-    assert json.loads(recorder.taken[4][1:])["n"] == 2
+    assert json.loads(key_text(recorder.taken[4][1:]))["n"] == 2
+
+
+def test_key_state_longer_than_a_datagram__arrives_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    state = [random.Random(number).randbytes(16).hex() for number in range(2_500)]
+    monkeypatch.setattr(tape_sender, "freeze", lambda *_: state)
+    mailbox, recorder = (ipc.Mailbox(tmp_path, name) for name in ("guardian.sock", ipc.RECORDER))
+    guardian = Guardian(mailbox)
+    guardian.sender.ask_key()
+    guardian.run(1)
+    *_, key = iter(recorder.receive, None)
+    mailbox.close()
+    recorder.close()
+
+    text = key_text(key[1:])
+    assert len(text) > ipc.DATAGRAM_MAX_BYTES
+    assert json.loads(text)["state"] == state
+
+
+def test_key_state_too_large_for_all__is_lost_and_its_tick_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = random.Random(1).randbytes(ipc.DATAGRAM_MAX_BYTES).hex()
+    monkeypatch.setattr(tape_sender, "freeze", lambda *_: state)
+    recorder = Recorder()
+    guardian = Guardian(recorder)
+    guardian.sender.ask_key()
+    guardian.run(1)
+
+    assert guardian.sender.lost == 1
+    assert recorder.kinds() == "BT"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", zlib.compress(b"{}")[:-1], zlib.compress(bytes(KEY_MAX_BYTES + 1))]
+)
+def test_key_state_that_is_not_whole__is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        key_text(body)
 
 
 def test_recorder_killed__the_next_one_gets_what_was_not_written() -> None:

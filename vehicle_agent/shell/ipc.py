@@ -105,6 +105,7 @@ class Mailbox:
 
     Attributes:
         dropped: datagrams that a neighbour did not take, by its name.
+        too_long: datagrams that came and were longer than one may be; none of them was passed on.
     """
 
     def __init__(self, directory: Path, name: str) -> None:
@@ -118,6 +119,7 @@ class Mailbox:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, RECEIVE_BUFFER_BYTES)
         self._socket.bind(str(self._path))
         self.dropped: dict[str, int] = {}
+        self.too_long = 0
         self._kept: deque[_Kept] = deque()
 
     def fileno(self) -> int:
@@ -178,11 +180,15 @@ class Mailbox:
         self.dropped[neighbour] = self.dropped.get(neighbour, 0) + 1
 
     def receive(self) -> bytes | None:
-        """Return the next datagram, or None when there is none."""
-        try:
-            return self._socket.recv(DATAGRAM_MAX_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return None
+        """Return the next datagram, or None when there is none; one that is too long is counted."""
+        while True:
+            try:
+                data = self._socket.recv(DATAGRAM_MAX_BYTES + 1)
+            except (BlockingIOError, InterruptedError):
+                return None
+            if len(data) <= DATAGRAM_MAX_BYTES:
+                return data
+            self.too_long += 1
 
     def close(self) -> None:
         """Close and remove the socket."""

@@ -39,7 +39,7 @@ from vehicle_agent.shell import clock, ipc
 from vehicle_agent.shell.config import AgentSettings, load_agent_config
 from vehicle_agent.shell.live import Live
 from vehicle_agent.shell.picture_tap import KEY_FRAME, PART, PARTS_MAX
-from vehicle_agent.shell.tape_sender import WRITTEN
+from vehicle_agent.shell.tape_sender import WRITTEN, key_text
 
 _MB = 1024 * 1024
 _NS_PER_S = 1_000_000_000
@@ -168,6 +168,12 @@ class Recorder:
             return self._pictures.take(body) if self._video else None
         if kind == ipc.TO_RECORDER_META:
             return Item(disk.META, channels.meta_topic(body[0]), now_ns, body[1:]) if body else None
+        if kind == ipc.TO_RECORDER_KEY:
+            try:
+                body = key_text(body)
+            except ValueError:
+                self.backlog.count_dropped(channels.KEY)
+                return None
         topic = disk.KINDS.get(kind)
         return None if topic is None else Item(kind, topic, now_ns, body)
 

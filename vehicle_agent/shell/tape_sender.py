@@ -24,6 +24,24 @@ SENT_PER_TICK = 16
 SIZES = struct.Struct("<I")
 WRITTEN = struct.Struct("<II")
 """CRC-32 of the boot's content, and the number of its tick."""
+KEY_MAX_BYTES = 4 * 1024 * 1024
+"""Of a key state's text: 70 KB where commands come by two paths; it goes over compressed."""
+
+
+def key_text(body: bytes) -> bytes:
+    """Return the text of a key state that was handed over.
+
+    Raises:
+        ValueError: it is not whole, or longer than 4 MiB.
+    """
+    unpacking = zlib.decompressobj()
+    try:
+        text = unpacking.decompress(body, KEY_MAX_BYTES)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if not unpacking.eof:
+        raise ValueError("the key state is not whole")
+    return text
 
 
 class TapeSender:
@@ -82,8 +100,11 @@ class TapeSender:
         self._keep(ipc.TO_RECORDER_TICK + SIZES.pack(len(heard)) + heard + spoken)
         if key_wanted:
             state = {"n": number, "t": now_ns, "state": freeze(supervisor, self._setup)}
+            key = ipc.TO_RECORDER_KEY + zlib.compress(tape.to_bytes(state), level=1)
+            if len(key) > ipc.DATAGRAM_MAX_BYTES:
+                raise ValueError("the state is too large for one datagram")
             self._keep(self._boot)
-            self._keep(ipc.TO_RECORDER_KEY + tape.to_bytes(state))
+            self._keep(key)
 
     def _keep(self, datagram: bytes) -> None:
         self._waiting.append((self._number, datagram))
