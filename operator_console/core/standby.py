@@ -1,4 +1,5 @@
-"""When a viewer turns to its standby connection, and when it sets one up. The page has the same.
+"""When a viewer turns to its standby connection, and when it sets one up. The page has the same,
+but that it first looks whether it is itself what holds the pictures up.
 
 A standby is connected and carries nothing. It is turned to when the pictures stop for longer than
 they do by themselves, well before their age stops the machine; where nothing comes there either,

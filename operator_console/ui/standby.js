@@ -1,4 +1,8 @@
-/** When the page turns to its standby session, and when it sets one up: core/standby.py's rule. */
+/** When the page turns to its standby session, and when it sets one up: core/standby.py's rule.
+ *
+ * A page has to decode and draw besides: as long as the vehicle's words for its pictures come by the
+ * session that is shown, it is this computer that is late, and another session would not help.
+ */
 
 /** A picture that stands for so long is drawn as frozen; 600 ms stop the machine. */
 const LEAST_SILENCE_MS = 250;
@@ -10,6 +14,10 @@ const MOST_SILENCE_MS = 1000;
 const STEADY_MS = 3000;
 /** A standby that is not connected by then is given up, and the next one tried. */
 const BUILD_AGAIN_MS = 5000;
+/** Words that are younger than this tell that the session carries. */
+const CARRIES_MS = 100;
+/** A page that has not looked for so long was held up itself: what waits for it is not counted yet. */
+const HELD_UP_MS = 150;
 /** What asks for the pictures may be lost, as everything on that channel. */
 const ASK_AGAIN_MS = 100;
 
@@ -20,6 +28,15 @@ export class StandbyWatch {
     this.steadySinceMs = 0;
     this.builtMs = -Infinity;
     this.askedMs = -Infinity;
+    this.heardMs = -Infinity;
+    this.lookedMs = -Infinity;
+  }
+
+  /** The vehicle has told of a picture, by the session that is shown.
+   * @param {number} nowMs
+   */
+  heard(nowMs) {
+    this.heardMs = nowMs;
   }
 
   /** A picture has come, by whichever session.
@@ -61,6 +78,9 @@ export class StandbyWatch {
    * @param {number} nowMs
    */
   asks(nowMs) {
+    const heldUp = nowMs - this.lookedMs > HELD_UP_MS;
+    this.lookedMs = nowMs;
+    if (heldUp || nowMs - this.heardMs < CARRIES_MS) return false;
     if (!this.silent(nowMs) || nowMs - this.askedMs < ASK_AGAIN_MS) return false;
     this.askedMs = nowMs;
     return true;

@@ -308,6 +308,7 @@ export class LiveVideo {
     if (![note.f, note.t, note.r].every(Number.isSafeInteger)) return;
     const nowMs = performance.now();
     if (channel === this.standby?.channel) this.takeOver();
+    if (channel === this.channel) this.standbyWatch.heard(nowMs);
     echo(channel, note, nowMs);
     if (Number.isSafeInteger(note.s)) this.clock.arrived(note.t + note.s, nowMs);
     if (Number.isSafeInteger(note.u)) this.clock.received(note.u, nowMs);

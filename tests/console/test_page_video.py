@@ -265,6 +265,33 @@ def test_pictures_stop__the_standby_is_asked_and_shown_once_it_is_sent_pictures(
     assert keeping.last("view")["capture_us"] == T0_US + 4 * S_US
 
 
+def test_pictures_are_told_of_but_not_drawn__the_standby_is_not_asked(keeping: KeepingRig) -> None:
+    keeping.stand_by()
+    offers = keeping.count("offer")
+    for number in range(20, 32):
+        tell_on(keeping, -2, {"c": 0, "f": number, "t": T0_US + number * S_US // 20, "r": 0})
+        keeping.pass_ms(50)
+
+    assert asked_on(keeping, -1) == 0
+    assert living(keeping) == ["connected", "connected"]
+    assert keeping.count("offer") == offers
+
+    keeping.pass_ms(200)
+    assert asked_on(keeping, -1) >= 1
+
+
+def test_page_was_held_up__the_standby_is_asked_only_once_it_looks_again(
+    keeping: KeepingRig,
+) -> None:
+    keeping.stand_by()
+    keeping.page.clock.fast_forward(400)  # each timer fires once, as after a stall
+    at_once = asked_on(keeping, -1)
+    keeping.pass_ms(60)
+
+    assert at_once == 0
+    assert asked_on(keeping, -1) >= 1
+
+
 def test_late_picture_of_the_first_session__is_not_dated_by_the_other_ones_clock(
     keeping: KeepingRig,
 ) -> None:
