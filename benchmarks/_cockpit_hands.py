@@ -74,6 +74,8 @@ SAW_CODES = 7
 NICENESS = -10
 """Of the hands and the page, where this user may ask for it: as of the demo's processes."""
 LIVE_WITHIN_MS = 60_000
+SMALL = {"width": 640, "height": 360}
+"""Of the main camera, where one computer that is machine and cockpit is to carry it for long."""
 SIZE = {"width": 1366, "height": 768}
 
 
@@ -506,6 +508,22 @@ def _settings(plan: demo.Plan) -> None:
     plan.console_config.write_text(demo.toml_text(settings), encoding="utf-8")
 
 
+def _small_settings(plan: demo.Plan) -> None:
+    _settings(plan)
+    settings = tomllib.loads(plan.agent_config.read_text(encoding="utf-8"))
+    settings["cameras"][0].update(SMALL)
+    plan.agent_config.write_text(demo.toml_text(settings), encoding="utf-8")
+
+
+def _small_amended(plan: demo.Plan, spec: ChildSpec) -> ChildSpec:
+    if spec.name != "camera":
+        return _amended(plan, spec)
+    words = list(spec.command)
+    for name, pixels in SMALL.items():
+        words[words.index(f"--{name}") + 1] = f"{pixels}"
+    return replace(spec, command=tuple(words))
+
+
 def _amended(plan: demo.Plan, spec: ChildSpec) -> ChildSpec:
     if spec.name != "console":
         return spec
@@ -523,6 +541,7 @@ def cockpit(
     style: Style | None = None,
     script: str = "",
     preferred: bool = True,
+    small: bool = False,
 ) -> Iterator[Cockpit]:
     """Run all of it for the time of the block; the machine stands, and its picture is shown.
 
@@ -530,10 +549,11 @@ def cockpit(
         cameras: how many, as the demo has them. style: of driving.
         script: runs in the page before its own.
         preferred: to other work on this computer, where this user may ask for it.
+        small: the main camera gives 640×360 at 30 a second, in place of 1280×720.
     """
     with rehearsal(
-        prepare=_settings,
-        amend=_amended,
+        prepare=_small_settings if small else _settings,
+        amend=_small_amended if small else _amended,
         both_paths=True,
         cameras=cameras,
         niceness=NICENESS if preferred else 0,

@@ -1,6 +1,6 @@
 """Scripted driving with the page open, for as long as is asked: what grows, what is dropped.
 
-    python -m benchmarks.cockpit_hour --minutes N [--cameras N] [--background] [--json] [--quick]
+    python -m benchmarks.cockpit_hour --minutes N [--cameras N] [--small] [--background] [--json]
 
 The demo's real processes, the page in Chromium, a driver at a desk who drives round the mine as
 fast as the way allows. Nothing is done to anything: each stop is a false alarm, and so is each
@@ -9,7 +9,8 @@ figures of that moment do not bear out. Each half minute: the least JavaScript m
 since the last time (by the browser's own count, each second; a collection that is asked for takes
 the processor from the desk for 80 ms and stops the machine), resident memory of its renderer and of
 the console process, pictures shown and dropped, frames and tasks of the page.
-``--background`` prefers nothing of it to other work on the computer.
+``--background`` prefers nothing of it to other work on the computer, ``--small`` has the main
+camera give 640×360.
 
 The samples are the longest tasks of the page, one for each look. The notes have the slopes an hour
 with their 95 % confidence (least squares); the first third, at most ten minutes, is left out of
@@ -195,11 +196,11 @@ class Watch:
 
 
 def drive(
-    minutes: float, look_s: float, cameras: int, *, preferred: bool
+    minutes: float, look_s: float, cameras: int, *, preferred: bool, small: bool
 ) -> tuple[list[Look], Alarms]:
     """Drive for so long; return what was found at each look, and what alarmed."""
     looks = []
-    with cockpit(cameras=cameras, script=WATCH, preferred=preferred) as made:
+    with cockpit(cameras=cameras, script=WATCH, preferred=preferred, small=small) as made:
         made.drive(SPEED_MPS, DRIVES_WITHIN_S)
         watch, alarms = Watch(made), Alarms(made)
         for _ in range(max(1, round(minutes * 60 / look_s))):
@@ -218,13 +219,18 @@ def drive(
 
 
 def measure(
-    quick: bool, minutes: float = MINUTES, cameras: int = 1, *, preferred: bool = True
+    quick: bool,
+    minutes: float = MINUTES,
+    cameras: int = 1,
+    *,
+    preferred: bool = True,
+    small: bool = False,
 ) -> Measurement:
     """Drive, and watch memory, pictures and alarms."""
     if quick:
         minutes = QUICK_MINUTES
     look_s = QUICK_LOOK_S if quick else LOOK_S
-    looks, alarms = drive(minutes, look_s, cameras, preferred=preferred)
+    looks, alarms = drive(minutes, look_s, cameras, preferred=preferred, small=small)
     from_h = min(WARM_UP_H, looks[-1].at_h / 3)
     counted = [each for each in looks if each.at_h > from_h]
     at_h = [each.at_h for each in counted]
@@ -239,6 +245,7 @@ def measure(
         for name, values in memory.items()
     )
     shown, dropped = (sum(getattr(each, n) for each in looks) for n in ("shown", "dropped"))
+    shows = f"{cameras} cameras" + (", the main one 640×360" if small else "")
     quiet = not alarms.stops and not alarms.false
     return Measurement(
         name="cockpit_hour",
@@ -247,7 +254,7 @@ def measure(
         rows=[asdict(each) for each in looks],
         held=quiet and not any(s.surely_above(MEMORY_MIB_PER_H) for s in slopes.values()),
         notes=f"longest task of the page in each look; {alarms.driven_s / 60:.1f} min driven of "
-        f"{60 * looks[-1].at_h:.1f}, {cameras} cameras. Memory an hour over the last "
+        f"{60 * looks[-1].at_h:.1f}, {shows}. Memory an hour over the last "
         f"{60 * (at_h[-1] - at_h[0]):.0f} min: {told}. Pictures shown {shown}, dropped by the "
         f"browser {dropped}. Stops {dict(alarms.stops) or 'none'}; alerts and causes "
         f"{dict(alarms.told) or 'none'}, of them not borne out by the machine's own figures "
@@ -260,8 +267,13 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--cameras", type=int, choices=range(1, 5), default=1)
     parser.add_argument("--background", action="store_true")
+    parser.add_argument("--small", action="store_true")
     own, others = parser.parse_known_args()
     measured = partial(
-        measure, minutes=own.minutes, cameras=own.cameras, preferred=not own.background
+        measure,
+        minutes=own.minutes,
+        cameras=own.cameras,
+        preferred=not own.background,
+        small=own.small,
     )
     sys.exit(run(measured, others))
