@@ -166,8 +166,10 @@ def console(
         from operator_console.shell import calibrate as wizard
 
         raise typer.Exit(wizard.main(config))
+    from operator_console.shell.realtime import CONSOLE_PRIORITY, ask_ahead
     from operator_console.shell.web import main
 
+    ask_ahead(CONSOLE_PRIORITY)
     raise typer.Exit(main(config))
 
 

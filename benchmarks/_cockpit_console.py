@@ -17,6 +17,7 @@ from operator_console.shell import web
 from operator_console.shell.clock import monotonic_ns
 from operator_console.shell.control_peer import ControlPath
 from operator_console.shell.link import MqttLink
+from operator_console.shell.realtime import CONSOLE_PRIORITY, ask_ahead
 from protocol.frames import COMMAND_BYTES
 
 SEQUENCE, THROTTLE = slice(16, 20), slice(54, 56)
@@ -82,6 +83,7 @@ def main() -> int:
     vars(web).update(
         MqttLink=NotedLink, ControlPath=NotedPath, inputd_command=lambda *_, **__: command
     )
+    ask_ahead(CONSOLE_PRIORITY)
     code = web.main(chosen.config)
     chosen.left.write_text(json.dumps(left.changes), encoding="utf-8")
     return code

@@ -26,8 +26,8 @@ from sim.pursuit import Style
 SMALL, FULL = (1366, 768), (1920, 1080)
 SPEED_MPS, UNDER_WAY_MPS = 2.5, 1.5
 DRIVES_WITHIN_S, TURNS_WITHIN_S = 120.0, 30.0
-LOOK_S, SIT_S, CHARTS_S, ALONE_S, BACKWARDS_S = 0.7, 4.0, 20.0, 3.5, 3.0
-REVERSE = -1
+LOOK_S, SIT_S, CHARTS_S, ALONE_S = 0.7, 4.0, 20.0, 3.5
+REVERSE, STANDS_MPS, TRIES = -1, 0.05, 3
 SCREENS = ("wing-left", "main", "wing-right")
 
 
@@ -158,20 +158,32 @@ def _stopped(made: Cockpit, camera: Camera) -> None:
 
 
 def _reverse(made: Cockpit, camera: Camera) -> None:
+    """Roll backwards; where enable is lost at the standstill before, once more from the start."""
+    for tries_left in reversed(range(TRIES)):
+        try:
+            _roll_back(made)
+        except TimeoutError:
+            if not tries_left:
+                raise
+            made.hands.instead = None
+        else:
+            break
+    camera.take("reverse")
+    made.hands.instead = None
+
+
+def _roll_back(made: Cockpit) -> None:
     hands, running = made.hands, made.running
     made.drive(UNDER_WAY_MPS, DRIVES_WITHIN_S)
     hands.instead = Posture(enable=True)
-    running.until(lambda: running.speed_mps == 0.0, TURNS_WITHIN_S, "standstill")
-    hands.instead = Posture(enable=True, gear_down=True)
-    running.wait(LOOK_S)
-    hands.instead = Posture(enable=True)
-    running.wait(LOOK_S)
-    hands.instead = Posture(enable=True, gear_down=True)
-    running.until(lambda: made.gear == REVERSE, TURNS_WITHIN_S, "reverse gear")
+    running.until(lambda: abs(running.speed_mps) < STANDS_MPS, TURNS_WITHIN_S, "standstill")
+    for gear in (0, REVERSE):
+        hands.instead = Posture(enable=True, gear_down=True)
+        running.wait(LOOK_S)
+        hands.instead = Posture(enable=True)
+        running.until(lambda gear=gear: made.gear == gear, TURNS_WITHIN_S, f"gear {gear}")
     hands.instead = Posture(throttle=0.4, brake=0.0, enable=True)
-    running.wait(BACKWARDS_S)
-    camera.take("reverse")
-    hands.instead = None
+    running.until(lambda: running.speed_mps < -UNDER_WAY_MPS / 2, TURNS_WITHIN_S, "rolling back")
 
 
 if __name__ == "__main__":

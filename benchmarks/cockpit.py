@@ -35,7 +35,7 @@ from benchmarks._cockpit_whole import drive_whole
 from benchmarks.common import Measurement, percentiles, run
 from operator_console.core.evdev import EV_ABS
 
-FULL_EVENTS, QUICK_EVENTS = 6000, 500
+FULL_EVENTS, QUICK_EVENTS = 8000, 500
 APART_S = (0.015, 0.040)
 SEED = 9
 CAMERAS = 4

@@ -9,8 +9,8 @@ figures of that moment do not bear out. Each half minute: the least JavaScript m
 since the last time (by the browser's own count, each second; a collection that is asked for takes
 the processor from the desk for 80 ms and stops the machine), resident memory of its renderer and of
 the console process, pictures shown and dropped, frames and tasks of the page.
-``--background`` prefers nothing of it to other work on the computer, ``--small`` has the main
-camera give 640×360.
+``--background`` prefers nothing of it to other work on the computer but what asks for real time
+by itself, ``--small`` has the main camera give 640×360.
 
 The samples are the longest tasks of the page, one for each look. The notes have the slopes an hour
 with their 95 % confidence (least squares); the first third, at most ten minutes, is left out of
@@ -55,6 +55,11 @@ AROUND_S = 0.5
 SAMPLED_MS = 30
 """Ages grow between two states that are seen, and the guardian looks more often."""
 BORNE_OUT: Mapping[str, Callable[[VehicleState], bool]] = {
+    "L101": lambda state: (
+        state.margins.command_ms is not None
+        and DEFAULT_TIMING.command_stop_ms - state.margins.command_ms
+        > DEFAULT_TIMING.command_degraded_ms - SAMPLED_MS
+    ),
     "L103": lambda state: (
         state.loop_ms is not None and state.loop_ms > DEFAULT_TIMING.loop_cap_ms - SAMPLED_MS
     ),
@@ -150,8 +155,10 @@ class Alarms:
             self.false[name] += 1
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Listen no longer, and judge what was told last."""
         self._client.loop_stop()
+        while self._open:
+            self._judge(*self._open.popleft())
 
 
 class Watch:

@@ -25,6 +25,7 @@ from typing import Any
 from operator_console.core import cockpit_log
 from operator_console.shell import clock
 from operator_console.shell.config import ConsoleSettings, Keys, load_keys, load_settings
+from operator_console.shell.realtime import step_back
 from operator_console.shell.recorder_process import BUFFER_BYTES, DATAGRAM_MAX_BYTES
 from recording import channels
 from recording.backlog import Backlog, Item
@@ -235,6 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    step_back()
     try:
         with socket.socket(fileno=given.line) as line:
             run(given.config, line)

@@ -13,7 +13,7 @@ NICE = -10
 
 
 def ask_ahead(priority: int) -> bool:
-    """Ask for real time, or else to be preferred, for this process but not for its children.
+    """Ask for real time, or else to be preferred. Threads and programs that it starts inherit it.
 
     Without either everything works, but a computer that is kept busy by other programs lets the
     desk report late, and the machine stops.
@@ -21,11 +21,15 @@ def ask_ahead(priority: int) -> bool:
     Returns:
         whether real time was granted.
     """
-    policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
     try:
-        os.sched_setscheduler(0, policy, os.sched_param(priority))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except OSError:  # only root, or who was given the right, may
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, NICE)
         return False
     return True
+
+
+def step_back() -> None:
+    """Be an ordinary program again: started by one that is ahead, and not to be so itself."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

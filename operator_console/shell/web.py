@@ -976,7 +976,6 @@ def main(config: Path) -> int:
     try:
         token = page_token(keys.device, computer_boot_id())
         recorder = None if settings.recorder is None else recorder_command(config)
-        ask_ahead(CONSOLE_PRIORITY)
         asyncio.run(run(settings, keys, load_assets(), token, recorder))
     except ValueError as error:
         sys.stderr.write(f"console: {error}\n")
@@ -991,4 +990,5 @@ def main(config: Path) -> int:
 if __name__ == "__main__":
     _parser = argparse.ArgumentParser(prog="operator_console.shell.web")
     _parser.add_argument("--config", type=Path, required=True)
+    ask_ahead(CONSOLE_PRIORITY)
     sys.exit(main(_parser.parse_args().config))

@@ -229,7 +229,7 @@ class Cockpit {
     if (main === this.main) return;
     this.main = main;
     const isRear = main === this.rear;
-    element("picture").classList.toggle("reverse", isRear);
+    element("stage").classList.toggle("reverse", isRear);
     this.nameCamera();
     this.frameIt();
     this.shown = main.frame === null ? null : { frame: main.frame, captureUs: main.captureUs };

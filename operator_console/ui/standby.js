@@ -1,7 +1,7 @@
 /** When the page turns to its standby session, and when it sets one up: core/standby.py's rule.
  *
- * A page has to decode and draw besides: as long as the vehicle's words for its pictures come by the
- * session that is shown, it is this computer that is late, and another session would not help.
+ * A page has to decode and draw besides: while the vehicle's words for its pictures come by the session
+ * that is shown, it is most likely this computer that is late, and it waits longer before it turns.
  */
 
 /** A picture that stands for so long is drawn as frozen; 600 ms stop the machine. */
@@ -14,8 +14,10 @@ const MOST_SILENCE_MS = 1000;
 const STEADY_MS = 3000;
 /** A standby that is not connected by then is given up, and the next one tried. */
 const BUILD_AGAIN_MS = 5000;
-/** Words that are younger than this tell that the session carries. */
+/** Words that are younger than this, or than two pauses, tell that the session carries. */
 const CARRIES_MS = 100;
+/** Pictures that stand for so long are asked for elsewhere, whatever words come. */
+const SURE_MS = 400;
 /** A page that has not looked for so long was held up itself: what waits for it is not counted yet. */
 const HELD_UP_MS = 150;
 /** What asks for the pictures may be lost, as everything on that channel. */
@@ -80,7 +82,8 @@ export class StandbyWatch {
   asks(nowMs) {
     const heldUp = nowMs - this.lookedMs > HELD_UP_MS;
     this.lookedMs = nowMs;
-    if (heldUp || nowMs - this.heardMs < CARRIES_MS) return false;
+    const carries = nowMs - this.heardMs < Math.max(CARRIES_MS, GAPS * this.gapMs);
+    if (heldUp || (carries && nowMs - this.lastMs <= SURE_MS)) return false;
     if (!this.silent(nowMs) || nowMs - this.askedMs < ASK_AGAIN_MS) return false;
     this.askedMs = nowMs;
     return true;

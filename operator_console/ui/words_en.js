@@ -16,7 +16,7 @@ export const EN = {
   "top.help": "Help, key / or F1", "top.language": "中文", "top.language.title": "语言, G",
   "top.night": "Night", "top.day": "Dark", "top.night.title": "Night colours, key N",
   // Picture
-  "camera.front": "FRONT", "camera.rear": "REAR", "camera.left": "LEFT", "camera.right": "RIGHT",
+  "camera.front": "FRONT", "camera.rear": "REAR", "camera.rear.banner": "REAR VIEW", "camera.left": "LEFT", "camera.right": "RIGHT",
   "live.none": "NO LIVE IMAGE", "live.frozen": "NO LIVE IMAGE", "live.old": "OLD IMAGE",
   "live.unknown": "IMAGE AGE UNKNOWN",
   "warning.motion": "MOTION WARNING",

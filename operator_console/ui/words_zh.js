@@ -14,7 +14,7 @@ export const ZH = {
   "top.trip": "往返", "top.command": "指令", "top.state": "状态", "top.camera": "相机",
   "top.help": "帮助，/ 或 F1", "top.language": "English", "top.language.title": "Language, G",
   "top.night": "夜间", "top.day": "暗色", "top.night.title": "夜间配色，N",
-  "camera.front": "前", "camera.rear": "后", "camera.left": "左", "camera.right": "右",
+  "camera.front": "前", "camera.rear": "后", "camera.rear.banner": "后视", "camera.left": "左", "camera.right": "右",
   "live.none": "无画面", "live.frozen": "画面停滞", "live.old": "画面过旧",
   "live.unknown": "画面延时未知",
   "warning.motion": "起步预警",

@@ -268,7 +268,7 @@ def test_pictures_stop__the_standby_is_asked_and_shown_once_it_is_sent_pictures(
 def test_pictures_are_told_of_but_not_drawn__the_standby_is_not_asked(keeping: KeepingRig) -> None:
     keeping.stand_by()
     offers = keeping.count("offer")
-    for number in range(20, 32):
+    for number in range(20, 25):
         tell_on(keeping, -2, {"c": 0, "f": number, "t": T0_US + number * S_US // 20, "r": 0})
         keeping.pass_ms(50)
 
@@ -276,7 +276,15 @@ def test_pictures_are_told_of_but_not_drawn__the_standby_is_not_asked(keeping: K
     assert living(keeping) == ["connected", "connected"]
     assert keeping.count("offer") == offers
 
-    keeping.pass_ms(200)
+
+def test_pictures_stand_for_long__the_standby_is_asked_whatever_is_told(
+    keeping: KeepingRig,
+) -> None:
+    keeping.stand_by()
+    for number in range(20, 30):
+        tell_on(keeping, -2, {"c": 0, "f": number, "t": T0_US + number * S_US // 20, "r": 0})
+        keeping.pass_ms(50)
+
     assert asked_on(keeping, -1) >= 1
 
 
@@ -512,13 +520,17 @@ def test_rear_picture_is_the_main_view__what_must_be_read_lies_over_it(rig: Vide
 
     assert rig.drawn_as == "frozen"
     assert rig.page.evaluate(ON_TOP, "#camera-tag-words")
+    assert rig.page.evaluate(ON_TOP, "#rear-banner b")
+    assert rig.text("#rear-banner") == "REAR VIEW"
     assert rig.page.evaluate(ON_TOP, "#no-image-words")
 
 
 def test_forwards_again__the_front_picture_is_the_main_view(rig: VideoRig) -> None:
     reverse(rig)
+    banner = rig.page.is_visible("#rear-banner")
     rig.seen(age_ms=40, input={"gear": 1})
 
+    assert (banner, rig.page.is_visible("#rear-banner")) == (True, False)
     told = rig.last("view")
     assert (told["camera"], told["frame"], told["capture_us"]) == (0, 7, T0_US)
     assert rig.text("#camera-tag-words") == "FRONT"

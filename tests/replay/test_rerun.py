@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from recording.reader import open_log
+from recording import channels
+from recording.reader import Log, Message, open_log
 from sim.replay.cut import cut, golden, join
 from sim.replay.rerun import Rerun, rerun
 from sim.replay.settings import changes_of, changing
@@ -44,6 +47,43 @@ def test_whole_run_run_again__ticks_and_key_states_are_the_same(stopped: Path) -
     assert result.equal
     assert (result.skipped, result.missing) == (0, 0)
     assert [stop.cause for stop in result.stops_now] == ["D101"]
+
+
+class CutKeys:
+    """A log whose key states lack their end."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def messages(self, topics: frozenset[str]) -> Iterator[Message]:
+        for message in self._log.messages(topics):
+            is_key = message.topic == channels.KEY
+            yield message._replace(data=message.data[:-1]) if is_key else message
+
+
+def test_key_states_not_whole__are_passed_over_and_counted(stopped: Path) -> None:
+    log = open_log(stopped)
+    keys = rerun(Steps(log)).keys
+    cut_keys: Any = CutKeys(log)
+
+    result = rerun(Steps(cut_keys))
+
+    assert keys > 0
+    assert (result.broken_keys, result.keys) == (keys, 0)
+    assert (result.equal, result.skipped, result.missing) == (True, 0, 0)
+    assert result.as_dict()["broken_key_states"] == keys
+
+
+def test_key_state_that_a_log_begins_with_is_not_whole__its_ticks_cannot_be_run(
+    part: Path,
+) -> None:
+    cut_keys: Any = CutKeys(open_log(part))
+
+    result = rerun(Steps(cut_keys))
+
+    assert result.broken_keys == 1
+    assert (result.ticks, result.equal) == (0, False)
+    assert result.skipped > 0
 
 
 def test_one_input_altered__first_difference_is_named(part: Path) -> None:

@@ -144,7 +144,7 @@ def test_key_state_too_large_for_all__is_lost_and_its_tick_is_told(
     guardian.run(1)
 
     assert guardian.sender.lost == 1
-    assert recorder.kinds() == "BT"
+    assert recorder.kinds() == "BTB"
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,7 @@ def check_tcp(path: Path = RTO_MIN, route: Callable[[], str] = _default_route) -
 
 
 def check_real_time() -> Finding:
-    """The guardian may ask for real-time priority and lock its memory."""
+    """The guardian, and a cockpit's desk, may ask for real-time priority and lock memory."""
     lacking = []
     try:
         policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
@@ -277,7 +277,7 @@ def check_real_time() -> Finding:
         Verdict.WARN,
         f"not allowed: {', '.join(lacking)}",
         "on a machine: rtprio 50 and memlock unlimited in /etc/security/limits.d, or the "
-        "unit's LimitRTPRIO, LimitMEMLOCK",
+        "unit's LimitRTPRIO, LimitMEMLOCK; in a cockpit: rtprio 20",
     )
 
 

@@ -105,7 +105,7 @@ class Mailbox:
 
     Attributes:
         dropped: datagrams that a neighbour did not take, by its name.
-        too_long: datagrams that came and were longer than one may be; none of them was passed on.
+        too_long: datagrams that came and were longer than one may be.
     """
 
     def __init__(self, directory: Path, name: str) -> None:
@@ -180,15 +180,15 @@ class Mailbox:
         self.dropped[neighbour] = self.dropped.get(neighbour, 0) + 1
 
     def receive(self) -> bytes | None:
-        """Return the next datagram, or None when there is none; one that is too long is counted."""
-        while True:
-            try:
-                data = self._socket.recv(DATAGRAM_MAX_BYTES + 1)
-            except (BlockingIOError, InterruptedError):
-                return None
-            if len(data) <= DATAGRAM_MAX_BYTES:
-                return data
-            self.too_long += 1
+        """Return the next datagram, or None when there is none; in place of one too long b""."""
+        try:
+            data = self._socket.recv(DATAGRAM_MAX_BYTES + 1)
+        except (BlockingIOError, InterruptedError):
+            return None
+        if len(data) <= DATAGRAM_MAX_BYTES:
+            return data
+        self.too_long += 1
+        return b""
 
     def close(self) -> None:
         """Close and remove the socket."""

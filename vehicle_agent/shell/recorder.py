@@ -188,6 +188,7 @@ class Recorder:
             "waiting_bytes": self.backlog.waiting_bytes,
             "lost": dict(self.disk.lost),
             "torn_pictures": self._pictures.torn,
+            "too_long": self._mailbox.too_long,
             "error": self.disk.error,
             "head": None if segment is None else segment.chain.head.hex(),
             "heads_refused": 0 if self.disk.heads is None else self.disk.heads.refused,

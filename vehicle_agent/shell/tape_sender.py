@@ -51,7 +51,7 @@ class TapeSender:
         mailbox: of the guardian. setup: of this boot.
 
     Attributes:
-        lost: ticks that found no room, or that could not be written down.
+        lost: ticks that found no room, and ticks and key states that could not be written down.
     """
 
     def __init__(self, mailbox: ipc.Mailbox, setup: Setup) -> None:
@@ -100,10 +100,10 @@ class TapeSender:
         self._keep(ipc.TO_RECORDER_TICK + SIZES.pack(len(heard)) + heard + spoken)
         if key_wanted:
             state = {"n": number, "t": now_ns, "state": freeze(supervisor, self._setup)}
+            self._keep(self._boot)
             key = ipc.TO_RECORDER_KEY + zlib.compress(tape.to_bytes(state), level=1)
             if len(key) > ipc.DATAGRAM_MAX_BYTES:
                 raise ValueError("the state is too large for one datagram")
-            self._keep(self._boot)
             self._keep(key)
 
     def _keep(self, datagram: bytes) -> None:
