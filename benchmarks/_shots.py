@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -172,6 +173,10 @@ def _reverse(made: Cockpit, camera: Camera) -> None:
     made.hands.instead = None
 
 
+def _has_gear(made: Cockpit, gear: int) -> bool:
+    return made.gear == gear
+
+
 def _roll_back(made: Cockpit) -> None:
     hands, running = made.hands, made.running
     made.drive(UNDER_WAY_MPS, DRIVES_WITHIN_S)
@@ -181,7 +186,7 @@ def _roll_back(made: Cockpit) -> None:
         hands.instead = Posture(enable=True, gear_down=True)
         running.wait(LOOK_S)
         hands.instead = Posture(enable=True)
-        running.until(lambda gear=gear: made.gear == gear, TURNS_WITHIN_S, f"gear {gear}")
+        running.until(partial(_has_gear, made, gear), TURNS_WITHIN_S, f"gear {gear}")
     hands.instead = Posture(throttle=0.4, brake=0.0, enable=True)
     running.until(lambda: running.speed_mps < -UNDER_WAY_MPS / 2, TURNS_WITHIN_S, "rolling back")
 
