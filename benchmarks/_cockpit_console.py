@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from array import array
 from pathlib import Path
 
 from operator_console.core.session import Outgoing
@@ -31,7 +32,7 @@ class Left:
     """When each change of the throttle left."""
 
     def __init__(self) -> None:
-        self.changes: list[tuple[int, int]] = []
+        self._times_ns, self._throttles = array("q"), array("q")  # small: it runs for hours
         self._sequence = -1
 
     def frame(self, payload: bytes) -> None:
@@ -42,8 +43,14 @@ class Left:
             return
         self._sequence = sequence
         throttle = int.from_bytes(payload[THROTTLE], "little")
-        if not self.changes or self.changes[-1][1] != throttle:
-            self.changes.append((monotonic_ns(), throttle))
+        if not self._throttles or self._throttles[-1] != throttle:
+            self._times_ns.append(monotonic_ns())
+            self._throttles.append(throttle)
+
+    @property
+    def changes(self) -> list[tuple[int, int]]:
+        """Monotonic time in ns, and the throttle in 1e-4."""
+        return list(zip(self._times_ns, self._throttles, strict=True))
 
 
 class NotedLink(MqttLink):
