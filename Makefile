@@ -61,7 +61,8 @@ check: $(READY) $(TSC)
 	$(BIN)/python -m tests.trace --check
 
 test: $(READY)
-	@.ci/needs chromium=chromium mosquitto=mosquitto turnserver=coturn
+	@.ci/needs chromium=chromium mosquitto=mosquitto turnserver=coturn \
+	  fc-list=fontconfig font:zh=fonts-wqy-microhei
 ifeq ($(ARGS),)
 	$(BIN)/python -m pytest --numprocesses 2 $(CLOCKLESS)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PAGES)
