@@ -30,6 +30,8 @@ APART_S = (0.020, 0.045)
 SPEED_MPS = 2.5
 """Below every cap of the mine, so that the throttle alone decides."""
 UNDER_WAY_MPS = 1.0
+UNDER_WAY_S = 240.0
+"""A computer that carries all of it only just may stop the machine several times before that."""
 LOST_AFTER_NS = 500_000_000
 """A move not seen by then was overtaken by the next, or the guardian limited it."""
 WATCH = """
@@ -75,6 +77,7 @@ class Whole:
             to the by-wire frame. gaps_ms: from each command to the next.
         page: frames a second, longest task and more, see ``page_row``.
         stops: causes of the stops that nobody asked for.
+        drove: share of the time in which the machine was driven.
     """
 
     moves: int
@@ -83,6 +86,7 @@ class Whole:
     gaps_ms: list[float]
     page: dict[str, Any]
     stops: list[str | None]
+    drove: float
 
 
 class DriveFrames:
@@ -138,10 +142,11 @@ def delays_ms(
     return found[::-1]
 
 
-def _watch_stops(made: Cockpit, moves: int, marks: Marks) -> list[str | None]:
-    """Drive on until so many moves were made; return the causes of stops."""
+def _watch_stops(made: Cockpit, moves: int, marks: Marks) -> tuple[list[str | None], float]:
+    """Drive on until so many moves were made; return the causes of stops, and the share driven."""
     stops: list[str | None] = []
     drove = True
+    looks = driven = 0
     while len(marks.written) < moves:
         made.running.wait(0.05)
         state = made.running.seen.state
@@ -149,7 +154,9 @@ def _watch_stops(made: Cockpit, moves: int, marks: Marks) -> list[str | None]:
         if drove and not drives:
             stops.append(None if state is None else state.cause)
         drove = drives
-    return stops
+        looks += 1
+        driven += drives
+    return stops, driven / looks
 
 
 def since(now: int, before: int) -> int:
@@ -177,20 +184,24 @@ def page_row(watched: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def drive_whole(moves: int, cameras: int) -> Whole:
+def drive_whole(moves: int, cameras: int, small: bool = False) -> Whole:
     """Drive until the hand has made so many moves.
+
+    Args:
+        moves: how many. cameras: how many. small: the main one gives 640×360.
 
     Raises:
         TimeoutError: the machine did not come to drive.
     """
-    with cockpit(cameras=cameras, style=Style(speed_mps=SPEED_MPS), script=WATCH) as made:
+    style = Style(speed_mps=SPEED_MPS)
+    with cockpit(cameras=cameras, style=style, script=WATCH, small=small) as made:
         frames = DriveFrames(str(made.running.plan.run / "can"))
-        made.drive(UNDER_WAY_MPS)
+        made.drive(UNDER_WAY_MPS, UNDER_WAY_S)
         marks = made.hands.marks = Marks(APART_S)
         begun = len(made.running.seen.commands)
         before = made.page.evaluate("watched()")
         made.page.evaluate("watchAnew()")
-        stops = _watch_stops(made, moves, marks)
+        stops, drove = _watch_stops(made, moves, marks)
         made.hands.marks = None
         sent_us = sorted(made.running.seen.commands[begun:])
         watched = made.page.evaluate("watched()")
@@ -208,4 +219,5 @@ def drive_whole(moves: int, cameras: int) -> Whole:
         [(after - sent) / 1000 for sent, after in pairwise(sent_us)],
         page_row(watched, before),
         stops,
+        drove,
     )
