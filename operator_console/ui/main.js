@@ -12,7 +12,7 @@ import { StopPress, pressesAtOnce } from "/ui/press.js";
 import { ConsoleSocket, LINE_SILENT_MS } from "/ui/socket.js";
 import { choose, chooseAsBefore, hasChinese, language, named, said, t } from "/ui/text.js";
 import { Mirrors } from "/ui/mirrors.js";
-import { Picture, liveness } from "/ui/picture.js";
+import { Picture } from "/ui/picture.js";
 import { colourAsBefore, nightChosen, chooseNight } from "/ui/colours.js";
 import { LiveSound } from "/ui/sound.js";
 import { Track } from "/ui/track.js";
@@ -649,7 +649,7 @@ class Cockpit {
   picture(inner, nowMs) {
     const silence = this.main.silenceMs(nowMs);
     const ageMs = this.shown?.captureUs ? inner.picture_age_ms : null;
-    const live = liveness(silence, ageMs, inner.picture_max_age_ms);
+    const live = this.main.liveness(nowMs, ageMs, inner.picture_max_age_ms);
     const stage = element("stage");
     if (stage.dataset.live !== live) stage.dataset.live = live;
     const rate = this.main.fps(nowMs);

@@ -1,7 +1,7 @@
 /** The side cameras as mirrors on the main view: each lives and freezes by itself. */
 
 import { element, say } from "/ui/hud.js";
-import { Picture, liveness } from "/ui/picture.js";
+import { Picture } from "/ui/picture.js";
 import { named } from "/ui/text.js";
 
 const SIDES = /** @type {const} */ (["left", "right"]);
@@ -44,7 +44,7 @@ export class Mirrors {
       if (!fitted) continue;
       const known = offsetUs !== null && picture.captureUs > 0;
       const ageMs = known ? Math.max(0, nowMs + (offsetUs - picture.captureUs) / 1000) : null;
-      const live = liveness(picture.silenceMs(nowMs), ageMs, maxAgeMs);
+      const live = picture.liveness(nowMs, ageMs, maxAgeMs);
       const mirror = element(`mirror-${side}`);
       if (mirror.dataset.live !== live) mirror.dataset.live = live;
       say(`mirror-${side}-note`, live === "live" ? "" : named("live", live));

@@ -9,21 +9,12 @@ import { StripReader, cellPx } from "/ui/strip.js";
 /** How often the vehicle is told what was seen of its picture. */
 const SEEN_MS = 1000;
 /** Silence after which a picture is drawn as frozen; the watch adds at most 50 ms. */
-const FROZEN_MS = 250;
+const FROZEN_MS = 200;
+/** One that comes seldom, five times a second at least, is given so long. */
+const SELDOM_FROZEN_MS = 250;
+/** Pauses like the last one that may pass before it. */
+const GAPS = 2;
 const BLEED_PX = 2;
-
-/** How a picture is drawn: one that moves may still be old, and one of unknown age is not live.
- * @param {number} silenceMs since it last showed something new
- * @param {number | null | undefined} ageMs since it was taken
- * @param {number | undefined} maxAgeMs age at which the machine stops
- * @returns {"none" | "frozen" | "unknown" | "old" | "live"}
- */
-export function liveness(silenceMs, ageMs, maxAgeMs) {
-  if (!Number.isFinite(silenceMs)) return "none";
-  if (silenceMs > FROZEN_MS) return "frozen";
-  if (typeof ageMs !== "number" || typeof maxAgeMs !== "number") return "unknown";
-  return ageMs <= maxAgeMs ? "live" : "old";
-}
 
 export class Picture {
   /**
@@ -53,6 +44,8 @@ export class Picture {
     /** @type {number | null} */
     this.frame = null;
     this.advancedMs = -Infinity;
+    /** Between the last two new things that it showed. */
+    this.gapMs = Infinity;
     this.presentedMs = -Infinity;
     /** @type {number[]} */
     this.times = [];
@@ -102,6 +95,21 @@ export class Picture {
     return nowMs - this.advancedMs;
   }
 
+  /** How it is drawn: one that moves may still be old, and one of unknown age is not live.
+   * @param {number} nowMs
+   * @param {number | null | undefined} ageMs since it was taken
+   * @param {number | undefined} maxAgeMs age at which the machine stops
+   * @returns {"none" | "frozen" | "unknown" | "old" | "live"}
+   */
+  liveness(nowMs, ageMs, maxAgeMs) {
+    const silenceMs = this.silenceMs(nowMs);
+    if (!Number.isFinite(silenceMs)) return "none";
+    const patienceMs = Math.min(SELDOM_FROZEN_MS, Math.max(FROZEN_MS, GAPS * this.gapMs));
+    if (silenceMs > patienceMs) return "frozen";
+    if (typeof ageMs !== "number" || typeof maxAgeMs !== "number") return "unknown";
+    return ageMs <= maxAgeMs ? "live" : "old";
+  }
+
   /** Pictures presented in the last second.
    * @param {number} nowMs
    */
@@ -137,6 +145,7 @@ export class Picture {
       this.stamped = true;
     } else if (frame !== this.frame) {
       this.frame = frame;
+      this.gapMs = nowMs - this.advancedMs;
       this.advancedMs = nowMs;
       this.times.push(nowMs);
       const captureUs = this.stamps.find(frame, about.rtpTimestamp);

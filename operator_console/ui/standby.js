@@ -4,7 +4,7 @@
  * that is shown, it is most likely this computer that is late, and it waits longer before it turns.
  */
 
-/** A picture that stands for so long is drawn as frozen; 600 ms stop the machine. */
+/** A picture that stands for so long has stopped for good; 600 ms stop the machine. */
 const LEAST_SILENCE_MS = 250;
 /** Pictures that come seldom are silent only after so many of their last pause. */
 const GAPS = 2;

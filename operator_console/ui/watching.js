@@ -7,7 +7,7 @@ import { StopPress, pressesAtOnce } from "/ui/press.js";
 import { ConsoleSocket, LINE_SILENT_MS } from "/ui/socket.js";
 import { choose, chooseAsBefore, hasChinese, language } from "/ui/text.js";
 
-/** What stands still is drawn as that within 300 ms: 250 of silence, and this. */
+/** What stands still is drawn as that within 300 ms: 250 of silence at most, and this. */
 const WATCH_PERIOD_MS = 50;
 const STOP_KEYS = new Set(["Space", "Escape"]);
 

@@ -2,7 +2,7 @@
 
 import { PageClock } from "/ui/clock.js";
 import { withinWords } from "/ui/hud.js";
-import { Picture, liveness } from "/ui/picture.js";
+import { Picture } from "/ui/picture.js";
 import { MODE_LOOKS, named, t } from "/ui/text.js";
 import { LiveVideo } from "/ui/video.js";
 import { WatchingPage, element, open, say } from "/ui/watching.js";
@@ -90,8 +90,7 @@ class WingPage extends WatchingPage {
     const captureUs = this.picture.captureUs;
     const ageMs = clock && captureUs > 0
       ? Math.max(0, nowMs + (clock.offsetUs - captureUs) / 1000) : null;
-    const live = liveness(
-      this.picture.silenceMs(nowMs), ageMs, known.console?.picture_max_age_ms);
+    const live = this.picture.liveness(nowMs, ageMs, known.console?.picture_max_age_ms);
     element("stage").dataset.live = live;
     say("no-image-words", live === "live" ? "" : named("live", live));
     const least = clock?.withinUs === null ? "≥" : "";

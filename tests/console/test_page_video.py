@@ -402,6 +402,30 @@ def test_picture_stands_for_300_ms__is_drawn_as_frozen_though_it_is_told_on(rig:
     assert rig.last("view")["frame"] == 7
 
 
+def test_picture_of_twenty_a_second_stands__is_drawn_as_frozen_after_200_ms(rig: VideoRig) -> None:
+    for frame in (7, 8):
+        rig.picture(frame, T0_US)
+        rig.seen(age_ms=40)
+        rig.pass_ms(50)
+    rig.pass_ms(100)
+    before = rig.drawn_as
+    rig.pass_ms(100)
+
+    assert (before, rig.drawn_as) == ("live", "frozen")
+
+
+def test_picture_of_five_a_second__is_drawn_as_live_until_250_ms(rig: VideoRig) -> None:
+    for frame in (7, 8):
+        rig.picture(frame, T0_US)
+        rig.seen(age_ms=40)
+        rig.pass_ms(200)
+    rig.pass_ms(40)
+    before = rig.drawn_as
+    rig.pass_ms(60)
+
+    assert (before, rig.drawn_as) == ("live", "frozen")
+
+
 def test_same_picture_presented_again__is_drawn_as_frozen(rig: VideoRig) -> None:
     rig.picture(7, T0_US)
     rig.seen(age_ms=40)
