@@ -186,6 +186,7 @@ def _roll_back(made: Cockpit) -> None:
         hands.instead = Posture(enable=True, gear_down=True)
         running.wait(LOOK_S)
         hands.instead = Posture(enable=True)
+        running.wait(LOOK_S)
         running.until(partial(_has_gear, made, gear), TURNS_WITHIN_S, f"gear {gear}")
     hands.instead = Posture(throttle=0.4, brake=0.0, enable=True)
     running.until(lambda: running.speed_mps < -UNDER_WAY_MPS / 2, TURNS_WITHIN_S, "rolling back")

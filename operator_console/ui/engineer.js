@@ -9,6 +9,9 @@ import { WatchingPage, element, open, say } from "/ui/watching.js";
 const TICK_MS = 1000;
 const EVENTS_SHOWN = 40;
 const COLOURS = ["#5ec8d8", "#e3c341", "#e8872e", "#9ad17b", "#c792ea", "#f2f2f2"];
+const AXIS = {
+  stroke: "#8b939c", grid: { stroke: "#323941", width: 1 }, ticks: { stroke: "#323941" },
+};
 
 /** @typedef {Record<string, any>} Json */
 
@@ -78,11 +81,9 @@ class EngineerPage extends WatchingPage {
         title: `${t(title)}, ${unit}`,
         cursor: { drag: { x: false, y: false } },
         scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(1, high ?? 1) * 1.1] } },
-        axes: [0, 1].map(() => ({
-          stroke: "#8b939c", grid: { stroke: "#323941", width: 1 }, ticks: { stroke: "#323941" },
-        })),
+        axes: [{ ...AXIS, values: (_, seconds) => seconds.map(timeOfDay) }, AXIS],
         series: [
-          { label: t("chart.time") },
+          { label: t("chart.time"), value: (_, seconds) => timeOfDay(seconds) },
           ...lines.map(([name], line) => ({
             label: named("line", name), stroke: COLOURS[line], width: 2,
           })),
@@ -158,7 +159,7 @@ class EngineerPage extends WatchingPage {
 
   drawEvents() {
     fill("event-list", this.events.map((each) => [
-      `${new Date(each.at).toTimeString().slice(0, 8)} ${each.id}`, said(/** @type {any} */ (each)),
+      `${timeOfDay(each.at / 1000)} ${each.id}`, said(/** @type {any} */ (each)),
     ]), "—");
   }
 }
@@ -182,6 +183,13 @@ function rows(counts, where) {
   return Object.entries(counts ?? {})
     .sort(([, one], [, other]) => other - one)
     .map(([reason, count]) => [`${where}: ${reason}`, String(count)]);
+}
+
+/** As hours, minutes and seconds of the day; for no time a dash.
+ * @param {number | null} seconds
+ */
+function timeOfDay(seconds) {
+  return seconds === null ? "—" : new Date(seconds * 1000).toTimeString().slice(0, 8);
 }
 
 /** @param {unknown} value @param {number} by */

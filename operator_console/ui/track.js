@@ -53,8 +53,10 @@ export class Track {
     const place = this.place;
     const known = place !== null && hasPlace(place);
     const old = nowMs - this.heardMs > STALE_MS;
-    this.card.classList.toggle("stale", !known || old);
-    this.note.textContent = !known ? t("map.none") : old ? t("map.old")
+    // Underground the site's tags tell the stretch: a machine without a position lacks nothing then.
+    const tagged = place?.fix === "tag" && !known && !old;
+    this.card.classList.toggle("stale", (!known && !tagged) || old);
+    this.note.textContent = tagged ? t("map.tags") : !known ? t("map.none") : old ? t("map.old")
       : typeof place.sigma_m === "number" ? t("map.within", { m: place.sigma_m.toFixed(1) }) : "";
     this.card.classList.toggle("none", !known && this.points.length === 0);
     const now = JSON.stringify([old, known, place?.x_m, place?.y_m, nightChosen()]);

@@ -131,6 +131,17 @@ def test_engineers_page__draws_every_chart_and_words_its_legend_in_chinese(
     assert engineer.errors == []
 
 
+def test_chart_pointed_at__its_time_is_of_a_day_of_24_hours(engineer: PageRig) -> None:
+    slow(engineer, "media", MEDIA)
+    engineer.pass_ms(2200)
+    chart = engineer.page.locator("#charts .u-over").first
+    chart.hover()
+
+    time = engineer.page.locator("#charts .u-legend .u-value").first.inner_text()
+    assert re.fullmatch(r"[012]\d:\d\d:\d\d", time)
+    assert engineer.errors == []
+
+
 def test_settings__are_those_that_the_machine_reports(engineer: PageRig) -> None:
     before = engineer.text("#settings")
     slow(engineer, "factsheet", FACTS)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import runpy
+import signal
 import subprocess
 import sys
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from typer.testing import CliRunner
 
+import headframe
+from operator_console.shell import inputd, realtime, web
 from operator_console.shell.realtime import (
     CONSOLE_PRIORITY,
     INPUT_PRIORITY,
@@ -46,6 +54,44 @@ def test_granted__the_process_and_its_threads_are_ahead_until_it_steps_back() ->
 
     ahead, back = f"{os.SCHED_FIFO} {INPUT_PRIORITY}", f"{os.SCHED_OTHER} 0"
     assert shown == ["True", ahead, ahead, back]
+
+
+def test_hands_are_served__they_are_ahead_before_the_first_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = Mock()
+    monkeypatch.setattr(inputd, "ask_ahead", seen.asked)
+    monkeypatch.setattr(signal, "signal", Mock())
+    monkeypatch.setattr(gc, "freeze", Mock())
+    inputd.serve(seen)
+
+    assert seen.mock_calls == [("asked", (INPUT_PRIORITY,)), ("run", ())]
+
+
+def test_console_is_started__it_is_ahead_before_it_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen = Mock(**{"ran.return_value": 0})
+    config = tmp_path / "console.toml"
+    config.touch()
+    monkeypatch.setattr(realtime, "ask_ahead", seen.asked)
+    monkeypatch.setattr(web, "main", seen.ran)
+    result = CliRunner().invoke(headframe.app, ["console", "--config", str(config)])
+
+    assert result.exit_code == 0, result.output
+    assert seen.mock_calls == [("asked", (CONSOLE_PRIORITY,)), ("ran", (config,))]
+
+
+def test_console_is_started_as_a_module__it_is_ahead(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = Mock()
+    monkeypatch.setattr(realtime, "ask_ahead", asked)
+    monkeypatch.setattr(sys, "argv", ["web", "--config", str(tmp_path / "missing.toml")])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(web.__file__), run_name="__main__")
+
+    asked.assert_called_once_with(CONSOLE_PRIORITY)
 
 
 def test_stepping_back_is_never_refused() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,7 +15,8 @@ import pytest
 
 from protocol.broker_settings import BrokerSettings
 from vehicle_agent.shell import clock, doctor, keys
-from vehicle_agent.shell.doctor import Finding, Verdict
+from vehicle_agent.shell.doctor import COCKPIT_PRIORITY, Finding, Verdict
+from vehicle_agent.shell.realtime import PRIORITY
 
 
 def test_this_computer__fails_in_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,6 +108,33 @@ def test_port_of_a_cockpit__is_no_trouble() -> None:
         finding = doctor.check_port(server.getsockname()[1])
         console.join()
     assert (finding.verdict, "a cockpit of Headframe" in finding.text) == (Verdict.OK, True)
+
+
+@pytest.mark.parametrize(
+    ("most", "verdict", "words"),
+    [
+        (PRIORITY, Verdict.OK, "allowed"),
+        (COCKPIT_PRIORITY, Verdict.WARN, "priority above 20, which is enough for a cockpit"),
+        (COCKPIT_PRIORITY - 1, Verdict.WARN, "real-time priority (rtprio)"),
+    ],
+)
+def test_real_time_up_to_a_priority__says_whether_it_is_enough_and_keeps_none(
+    most: int, verdict: Verdict, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = (os.SCHED_OTHER, 0)
+
+    def asks(_: int, policy: int, parameters: os.sched_param) -> None:
+        nonlocal held
+        if parameters.sched_priority > most:
+            raise PermissionError
+        held = policy, parameters.sched_priority
+
+    monkeypatch.setattr(os, "sched_setscheduler", asks)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    finding = doctor.check_real_time()
+
+    assert (finding.verdict, words in finding.text) == (verdict, True)
+    assert held == (os.SCHED_OTHER, 0)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 
 from protocol.signals import DEFAULT_TIMING
 from vehicle_agent.shell.clock import monotonic_ns, wall_label
+from vehicle_agent.shell.realtime import PRIORITY, ask_priority
 
 if TYPE_CHECKING:
     from protocol.broker_settings import BrokerSettings
@@ -43,6 +44,8 @@ RTO_MIN_WANTED_US = 20_000
 some 20 ms instead of 200 ms."""
 RTO_MIN = Path("/proc/sys/net/ipv4/tcp_rto_min_us")
 CLOCK_STEP_MAX_NS = 1_000_000
+COCKPIT_PRIORITY = 20
+"""The desk's; a machine's guardian asks for more."""
 MEMLOCK_WANTED_BYTES = 64 * 1024 * 1024
 CONNECT_TIMEOUT_S = 2.0
 SEND_BUFFER_MAX_BYTES = 32 * 1024
@@ -261,12 +264,12 @@ def check_tcp(path: Path = RTO_MIN, route: Callable[[], str] = _default_route) -
 def check_real_time() -> Finding:
     """The guardian, and a cockpit's desk, may ask for real-time priority and lock memory."""
     lacking = []
-    try:
-        policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-        os.sched_setscheduler(0, policy, parameters)
-    except OSError:
-        lacking.append("real-time priority (rtprio)")
+    if not _may_have(PRIORITY):
+        lacking.append(
+            f"real-time priority above {COCKPIT_PRIORITY}, which is enough for a cockpit"
+            if _may_have(COCKPIT_PRIORITY)
+            else "real-time priority (rtprio)"
+        )
     memlock_bytes = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     if memlock_bytes != resource.RLIM_INFINITY and memlock_bytes < MEMLOCK_WANTED_BYTES:
         lacking.append(f"locked memory ({memlock_bytes // 1024} KiB)")
@@ -276,9 +279,17 @@ def check_real_time() -> Finding:
         "real-time",
         Verdict.WARN,
         f"not allowed: {', '.join(lacking)}",
-        "on a machine: rtprio 50 and memlock unlimited in /etc/security/limits.d, or the "
-        "unit's LimitRTPRIO, LimitMEMLOCK; in a cockpit: rtprio 20",
+        f"on a machine: rtprio {PRIORITY} and memlock unlimited in /etc/security/limits.d, or the "
+        f"unit's LimitRTPRIO, LimitMEMLOCK; in a cockpit: rtprio {COCKPIT_PRIORITY}",
     )
+
+
+def _may_have(priority: int) -> bool:
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    if ask_priority(priority) != "yes":
+        return False
+    os.sched_setscheduler(0, policy, parameters)
+    return True
 
 
 def check_browser() -> Finding:
