@@ -74,7 +74,7 @@ def shoot(folder: Path) -> None:
         _degraded(made, camera)
         _beside(made, camera)
         _stopped(made, camera)
-    with cockpit(cameras=2, style=Style(speed_mps=SPEED_MPS)) as made:
+    with cockpit(cameras=2, style=Style(speed_mps=SPEED_MPS), small=True) as made:
         _reverse(made, Camera(made, folder))
     with cockpit(cameras=4) as made:
         _screens(made, Camera(made, folder))
