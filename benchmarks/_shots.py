@@ -29,6 +29,7 @@ SPEED_MPS, UNDER_WAY_MPS = 2.5, 1.5
 DRIVES_WITHIN_S, TURNS_WITHIN_S = 120.0, 30.0
 LOOK_S, SIT_S, CHARTS_S, ALONE_S = 0.7, 4.0, 20.0, 3.5
 REVERSE, STANDS_MPS, TRIES = -1, 0.05, 3
+BACK_MPS, BACK_THROTTLE = 0.4, 0.7
 SCREENS = ("wing-left", "main", "wing-right")
 
 
@@ -188,8 +189,8 @@ def _roll_back(made: Cockpit) -> None:
         hands.instead = Posture(enable=True)
         running.wait(LOOK_S)
         running.until(partial(_has_gear, made, gear), TURNS_WITHIN_S, f"gear {gear}")
-    hands.instead = Posture(throttle=0.4, brake=0.0, enable=True)
-    running.until(lambda: running.speed_mps < -UNDER_WAY_MPS / 2, TURNS_WITHIN_S, "rolling back")
+    hands.instead = Posture(throttle=BACK_THROTTLE, brake=0.0, enable=True)
+    running.until(lambda: running.speed_mps < -BACK_MPS, TURNS_WITHIN_S, "rolling back")
 
 
 if __name__ == "__main__":
