@@ -19,6 +19,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ NICENESS = -10
 LIVE_WITHIN_MS = 60_000
 SMALL = {"width": 640, "height": 360}
 """Of the main camera, where one computer that is machine and cockpit is to carry it for long."""
+FILMING = "sim.camera_process"
 SIZE = {"width": 1366, "height": 768}
 
 
@@ -515,23 +517,21 @@ def _small_settings(plan: demo.Plan) -> None:
     plan.agent_config.write_text(demo.toml_text(settings), encoding="utf-8")
 
 
-def _small_amended(plan: demo.Plan, spec: ChildSpec) -> ChildSpec:
-    if spec.name != "camera":
-        return _amended(plan, spec)
+def _amended(plan: demo.Plan, spec: ChildSpec, *, small: bool, filmed: bool) -> ChildSpec:
     words = list(spec.command)
-    for name, pixels in SMALL.items():
-        words[words.index(f"--{name}") + 1] = f"{pixels}"
-    return replace(spec, command=tuple(words))
-
-
-def _amended(plan: demo.Plan, spec: ChildSpec) -> ChildSpec:
+    if filmed and FILMING in words:
+        words[words.index(FILMING)] = "benchmarks._cockpit_film"
+    if small and spec.name == "camera":
+        for name, pixels in SMALL.items():
+            words[words.index(f"--{name}") + 1] = f"{pixels}"
+    spec = replace(spec, command=tuple(words))
     if spec.name != "console":
         return spec
     python, *_ = spec.command
-    words = ("--config", plan.console_config, "--fifo", plan.run / "hands")
+    files = ("--config", plan.console_config, "--fifo", plan.run / "hands")
     left = ("--left", plan.run / "left.json")
     module = (python, "-m", "benchmarks._cockpit_console")
-    return replace(spec, command=(*module, *map(str, (*words, *left))))
+    return replace(spec, command=(*module, *map(str, (*files, *left))))
 
 
 @contextmanager
@@ -542,6 +542,7 @@ def cockpit(
     script: str = "",
     preferred: bool = True,
     small: bool = False,
+    filmed: bool = False,
 ) -> Iterator[Cockpit]:
     """Run all of it for the time of the block; the machine stands, and its picture is shown.
 
@@ -550,10 +551,11 @@ def cockpit(
         script: runs in the page before its own.
         preferred: to other work on this computer, where this user may ask for it.
         small: the main camera gives 640×360 at 30 a second, in place of 1280×720.
+        filmed: cameras play a short piece of the way in place of drawing, see ``_cockpit_film``.
     """
     with rehearsal(
         prepare=_small_settings if small else _settings,
-        amend=_small_amended if small else _amended,
+        amend=partial(_amended, small=small, filmed=filmed),
         both_paths=True,
         cameras=cameras,
         niceness=NICENESS if preferred else 0,

@@ -184,17 +184,17 @@ def page_row(watched: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def drive_whole(moves: int, cameras: int, small: bool = False) -> Whole:
+def drive_whole(moves: int, cameras: int, *, small: bool = False, filmed: bool = False) -> Whole:
     """Drive until the hand has made so many moves.
 
     Args:
-        moves: how many. cameras: how many. small: the main one gives 640×360.
+        moves: how many. cameras: how many. small, filmed: see ``cockpit``.
 
     Raises:
         TimeoutError: the machine did not come to drive.
     """
     style = Style(speed_mps=SPEED_MPS)
-    with cockpit(cameras=cameras, style=style, script=WATCH, small=small) as made:
+    with cockpit(cameras=cameras, style=style, script=WATCH, small=small, filmed=filmed) as made:
         frames = DriveFrames(str(made.running.plan.run / "can"))
         made.drive(UNDER_WAY_MPS, UNDER_WAY_S)
         marks = made.hands.marks = Marks(APART_S)

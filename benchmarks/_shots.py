@@ -170,6 +170,7 @@ def _reverse(made: Cockpit, camera: Camera) -> None:
             made.hands.instead = None
         else:
             break
+    made.wait_live()
     camera.take("reverse")
     made.hands.instead = None
 

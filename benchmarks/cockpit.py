@@ -9,7 +9,8 @@ event. Then the whole demo with ``--cameras`` (four unless told), the page in Ch
 driving: until the command has left by the first of both paths, and until the guardian has put the
 by-wire frame that carries the event on the bus; and from each command to the next, by the stamps
 that they left with. The page's own frames and tasks are counted in it. ``--small`` makes the main
-camera 640×360, for a computer that cannot be machine, cameras and cockpit at once with 1280×720.
+camera 640×360, and ``--filmed`` has all cameras play a piece of the way instead of drawing it: for
+a computer that cannot be mine, machine, cameras and cockpit at once.
 """
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ def since(written: dict[int, int], seen_ns: dict[str, int]) -> list[float]:
     ]
 
 
-def measure(quick: bool, cameras: int = CAMERAS, small: bool = False) -> Measurement:
+def measure(
+    quick: bool, cameras: int = CAMERAS, *, small: bool = False, filmed: bool = False
+) -> Measurement:
     """Input event to command frame and by-wire frame, the page open with its cameras; and alone."""
     count = QUICK_EVENTS if quick else FULL_EVENTS
     alone_count = min(count, ALONE_EVENTS)
@@ -131,7 +134,7 @@ def measure(quick: bool, cameras: int = CAMERAS, small: bool = False) -> Measure
     }
     if len(alone["command frame on the wire"]) < SEEN_SHARE * alone_count:
         raise RuntimeError(f"too few of {alone_count} events came out as a command")
-    whole = drive_whole(count, cameras, small)
+    whole = drive_whole(count, cameras, small=small, filmed=filmed)
     shown = {
         "command frame on the wire": whole.left_ms,
         "by-wire frame": whole.bywire_ms,
@@ -150,7 +153,8 @@ def measure(quick: bool, cameras: int = CAMERAS, small: bool = False) -> Measure
         unit="ms",
         samples=whole.bywire_ms,
         notes=f"input event written -> by-wire frame, {cameras} cameras shown in Chromium"
-        f"{', the main one 640x360' if small else ''}, truck driving, "
+        f"{', the main one 640x360' if small else ''}"
+        f"{', played from a film' if filmed else ''}, truck driving, "
         f"all on this computer; {whole.moves} events, "
         f"{whole.moves - len(whole.bywire_ms)} overtaken or limited; stops "
         f"{whole.stops or 'none'}, driven {whole.drove:.0%} of the time; "
@@ -165,6 +169,7 @@ def measure(quick: bool, cameras: int = CAMERAS, small: bool = False) -> Measure
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--cameras", type=int, choices=range(1, 5), default=CAMERAS)
-    parser.add_argument("--small", action="store_true")
+    for name in ("--small", "--filmed"):
+        parser.add_argument(name, action="store_true")
     own, others = parser.parse_known_args()
-    sys.exit(run(partial(measure, cameras=own.cameras, small=own.small), others))
+    sys.exit(run(partial(measure, cameras=own.cameras, small=own.small, filmed=own.filmed), others))

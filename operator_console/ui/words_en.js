@@ -25,7 +25,7 @@ export const EN = {
   "way": "Way", "way.stop": "stops in {m} m", "way.none": "no machine data",
   "way.old": "state too old", "way.gear": "gear unknown", "way.steer": "steering unknown",
   "way.delay": "delay or grade unknown",
-  "map": "Map", "map.none": "no position", "map.tags": "by tags, no position", "map.within": "±{m} m", "map.old": "position too old",
+  "map": "Map", "map.none": "no position", "map.tags": "tags only", "map.within": "±{m} m", "map.old": "position too old",
   // Sound of the machine, and of alerts
   "sound.off": "Sound off", "sound.waits": "Sound …", "sound.on": "Sound on", "sound.lost": "No sound",
   "chime.off": "ALERTS SILENT – press a key", "chime.silenced": "silenced {s} s",

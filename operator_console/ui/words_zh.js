@@ -22,7 +22,7 @@ export const ZH = {
   "way": "行驶轨迹", "way.stop": "{m} 米内停住", "way.none": "无机器数据",
   "way.old": "状态过旧", "way.gear": "挡位未知", "way.steer": "转向未知",
   "way.delay": "延时或坡度未知",
-  "map": "地图", "map.none": "无定位", "map.tags": "标签定位，无坐标", "map.within": "±{m} 米", "map.old": "定位过旧",
+  "map": "地图", "map.none": "无定位", "map.tags": "仅标签", "map.within": "±{m} 米", "map.old": "定位过旧",
   "sound.off": "声音关", "sound.waits": "声音…", "sound.on": "声音开", "sound.lost": "无声音",
   "chime.off": "警报无声 – 请按任意键", "chime.silenced": "静音 {s} 秒",
   "step": "下一步",

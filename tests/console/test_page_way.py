@@ -181,7 +181,7 @@ def test_place_told__map_says_how_exact_it_is(rig: PageRig) -> None:
 def test_place_by_tags__map_says_that_it_has_none_and_is_not_hatched_for_it(rig: PageRig) -> None:
     place(rig, fix="tag", x_m=None, y_m=None, sigma_m=None)
 
-    assert rig.text("#map-note") == "by tags, no position"
+    assert rig.text("#map-note") == "tags only"
     assert "stale" not in (rig.page.get_attribute("#map-card", "class") or "")
     rig.pass_ms(2000)
     assert rig.text("#map-note") == "no position"
