@@ -30,6 +30,8 @@ APART_S = (0.020, 0.045)
 SPEED_MPS = 2.5
 """Below every cap of the mine, so that the throttle alone decides."""
 UNDER_WAY_MPS = 1.0
+WITHIN_S = 780.0
+"""The moves made by then are what is measured."""
 UNDER_WAY_S = 240.0
 """A computer that carries all of it only just may stop the machine several times before that."""
 LOST_AFTER_NS = 500_000_000
@@ -143,11 +145,16 @@ def delays_ms(
 
 
 def _watch_stops(made: Cockpit, moves: int, marks: Marks) -> tuple[list[str | None], float]:
-    """Drive on until so many moves were made; return the causes of stops, and the share driven."""
+    """Drive on until so many moves were made, 13 minutes at most.
+
+    Returns:
+        causes of stops, and the share of the time driven.
+    """
     stops: list[str | None] = []
     drove = True
     looks = driven = 0
-    while len(marks.written) < moves:
+    until_s = time.monotonic() + WITHIN_S
+    while len(marks.written) < moves and time.monotonic() < until_s:
         made.running.wait(0.05)
         state = made.running.seen.state
         drives = state is not None and state.mode in DRIVING
@@ -184,17 +191,17 @@ def page_row(watched: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def drive_whole(moves: int, cameras: int, *, small: bool = False, filmed: bool = False) -> Whole:
+def drive_whole(moves: int, cameras: int, **how: bool) -> Whole:
     """Drive until the hand has made so many moves.
 
     Args:
-        moves: how many. cameras: how many. small, filmed: see ``cockpit``.
+        moves: how many. cameras: how many. how: see ``cockpit``.
 
     Raises:
         TimeoutError: the machine did not come to drive.
     """
     style = Style(speed_mps=SPEED_MPS)
-    with cockpit(cameras=cameras, style=style, script=WATCH, small=small, filmed=filmed) as made:
+    with cockpit(cameras=cameras, style=style, script=WATCH, **how) as made:
         frames = DriveFrames(str(made.running.plan.run / "can"))
         made.drive(UNDER_WAY_MPS, UNDER_WAY_S)
         marks = made.hands.marks = Marks(APART_S)

@@ -10,7 +10,8 @@ driving: until the command has left by the first of both paths, and until the gu
 by-wire frame that carries the event on the bus; and from each command to the next, by the stamps
 that they left with. The page's own frames and tasks are counted in it. ``--small`` makes the main
 camera 640×360, and ``--filmed`` has all cameras play a piece of the way instead of drawing it: for
-a computer that cannot be mine, machine, cameras and cockpit at once.
+a computer that cannot be mine, machine, cameras and cockpit at once. ``--background`` prefers
+nothing of it to other work on the computer but what asks for real time by itself.
 """
 
 from __future__ import annotations
@@ -121,9 +122,7 @@ def since(written: dict[int, int], seen_ns: dict[str, int]) -> list[float]:
     ]
 
 
-def measure(
-    quick: bool, cameras: int = CAMERAS, *, small: bool = False, filmed: bool = False
-) -> Measurement:
+def measure(quick: bool, cameras: int = CAMERAS, **how: bool) -> Measurement:
     """Input event to command frame and by-wire frame, the page open with its cameras; and alone."""
     count = QUICK_EVENTS if quick else FULL_EVENTS
     alone_count = min(count, ALONE_EVENTS)
@@ -134,7 +133,7 @@ def measure(
     }
     if len(alone["command frame on the wire"]) < SEEN_SHARE * alone_count:
         raise RuntimeError(f"too few of {alone_count} events came out as a command")
-    whole = drive_whole(count, cameras, small=small, filmed=filmed)
+    whole = drive_whole(count, cameras, **how)
     shown = {
         "command frame on the wire": whole.left_ms,
         "by-wire frame": whole.bywire_ms,
@@ -153,8 +152,9 @@ def measure(
         unit="ms",
         samples=whole.bywire_ms,
         notes=f"input event written -> by-wire frame, {cameras} cameras shown in Chromium"
-        f"{', the main one 640x360' if small else ''}"
-        f"{', played from a film' if filmed else ''}, truck driving, "
+        f"{', the main one 640x360' if how.get('small') else ''}"
+        f"{', nothing preferred' if not how.get('preferred', True) else ''}"
+        f"{', played from a film' if how.get('filmed') else ''}, truck driving, "
         f"all on this computer; {whole.moves} events, "
         f"{whole.moves - len(whole.bywire_ms)} overtaken or limited; stops "
         f"{whole.stops or 'none'}, driven {whole.drove:.0%} of the time; "
@@ -169,7 +169,8 @@ def measure(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--cameras", type=int, choices=range(1, 5), default=CAMERAS)
-    for name in ("--small", "--filmed"):
+    for name in ("--small", "--filmed", "--background"):
         parser.add_argument(name, action="store_true")
     own, others = parser.parse_known_args()
-    sys.exit(run(partial(measure, cameras=own.cameras, small=own.small, filmed=own.filmed), others))
+    how = {"small": own.small, "filmed": own.filmed, "preferred": not own.background}
+    sys.exit(run(partial(measure, cameras=own.cameras, **how), others))
