@@ -6,12 +6,13 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import headframe
+from operator_console.shell.realtime import step_back
 from protocol.broker_settings import BrokerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -19,13 +20,16 @@ Run = Callable[..., tuple[int, str, list[str]]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
+def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run ``headframe``; where a console asks for real time, this process gives it back."""
+
     def call(*arguments: str) -> tuple[int, str, list[str]]:
         code = headframe.main(arguments)
         captured = capsys.readouterr()
         return code, captured.out, captured.err.splitlines()
 
-    return call
+    yield call
+    step_back()
 
 
 @pytest.mark.parametrize(
