@@ -402,26 +402,19 @@ def test_picture_stands_for_300_ms__is_drawn_as_frozen_though_it_is_told_on(rig:
     assert rig.last("view")["frame"] == 7
 
 
-def test_picture_of_twenty_a_second_stands__is_drawn_as_frozen_after_200_ms(rig: VideoRig) -> None:
+@pytest.mark.parametrize(
+    ("apart_ms", "live_ms", "frozen_ms"), [(50, 150, 250), (200, 240, 300)], ids=["often", "seldom"]
+)
+def test_picture_stands__is_drawn_as_frozen_after_200_ms_or_250_where_it_came_seldom(
+    rig: VideoRig, apart_ms: int, live_ms: int, frozen_ms: int
+) -> None:
     for frame in (7, 8):
         rig.picture(frame, T0_US)
         rig.seen(age_ms=40)
-        rig.pass_ms(50)
-    rig.pass_ms(100)
+        rig.pass_ms(apart_ms)
+    rig.pass_ms(live_ms - apart_ms)
     before = rig.drawn_as
-    rig.pass_ms(100)
-
-    assert (before, rig.drawn_as) == ("live", "frozen")
-
-
-def test_picture_of_five_a_second__is_drawn_as_live_until_250_ms(rig: VideoRig) -> None:
-    for frame in (7, 8):
-        rig.picture(frame, T0_US)
-        rig.seen(age_ms=40)
-        rig.pass_ms(200)
-    rig.pass_ms(40)
-    before = rig.drawn_as
-    rig.pass_ms(60)
+    rig.pass_ms(frozen_ms - live_ms)
 
     assert (before, rig.drawn_as) == ("live", "frozen")
 
